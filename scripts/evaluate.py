@@ -1,0 +1,21 @@
+"""The loss of a finished run: python scripts/evaluate.py run=DIR [data=lines data.path=FILE]"""
+
+import sys
+
+from nextchar import command_line, experiment, terminal
+from nextchar.settings import EvaluateSettings
+
+
+def main() -> None:
+    settings = command_line.parse("evaluate", EvaluateSettings, sys.argv[1:]).settings()
+    metrics, notes = experiment.evaluate(settings)
+    for text in notes:
+        terminal.note(text)
+    if settings.json_:
+        terminal.print_json(metrics)
+    else:
+        terminal.losses(metrics, settings.run)
+
+
+if __name__ == "__main__":
+    command_line.run_script(main)

@@ -1,0 +1,1 @@
+"""nextchar: a lab for character-level language models."""

@@ -1,0 +1,365 @@
+"""Wires all the rest: text -> split -> counting or descent -> a model -> loss, samples, pictures, run folder."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nextchar import metrics, sampling, splits, text
+from nextchar.counts import PairCounts
+from nextchar.errors import Diverged, Interrupted
+from nextchar.explanation import explain
+from nextchar.knobs import read
+from nextchar.language_model import LanguageModel
+from nextchar.run import (
+    PROJECT,
+    WEIGHTS,
+    DataReport,
+    Record,
+    RunFolder,
+    circumstances,
+    infinite_as_text,
+    open_record,
+    open_weights,
+)
+from nextchar.settings import Data, EvaluateSettings, TrainSettings
+from nextchar.smoothing import CountModel, smoother
+from nextchar.splits import Part
+from nextchar.vocabulary import Vocabulary, printable
+
+if TYPE_CHECKING:  # what costs time to import is imported where it is needed
+    from nextchar.board import Board
+    from nextchar.descent import Progress
+    from nextchar.models.net import NetModel
+
+SAMPLES = 10
+SAMPLE_CHARS = {False: 1000, True: 100}  # of a document, of a running text
+WORD_CHARS = 40  # of the document whose breakdown is drawn
+FEW_SYMBOLS = 1024  # up to here the pictures are handed the whole V x V matrix
+
+log = logging.getLogger("nextchar")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, read, dealt out and in ids."""
+
+    report: DataReport
+    vocabulary: Vocabulary
+    parts: dict[str, Part]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training run has to show, before its pictures are drawn."""
+
+    folder: Path
+    metrics: dict[str, float]
+    samples: list[str]
+    report: DataReport
+    notes: list[str]
+    seconds: dict[str, float]
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._since, 4)
+        self._since = now
+
+
+# --- reading and measuring ------------------------------------------------------------------------------------------
+
+
+def load(data: Data) -> Text:
+    """Reads and deals out the text that the settings name. Raises BadInput."""
+    corpus = text.read(data)
+    vocabulary, parts = splits.encode(splits.deal(corpus.documents, data), data)
+    report = DataReport(
+        source=corpus.source,
+        sha256=corpus.sha256,
+        bytes=corpus.size,
+        lines=corpus.lines,
+        kept=len(corpus.documents),
+        skipped=corpus.skipped,
+        characters=corpus.characters,
+        vocabulary=len(vocabulary) - 1,
+        duplicates=corpus.duplicates,
+        documents={name: len(part.documents) for name, part in parts.items()},
+        predicted={name: len(part.stream) - 1 for name, part in parts.items()},
+        in_train={
+            name: splits.overlap(part.documents, parts["train"].documents)
+            for name, part in parts.items()
+            if name != "train"
+        },
+        left_out={name: part.skipped for name, part in parts.items() if part.skipped},
+        test_sha256=_digest(parts["test"].documents),
+        notes=corpus.notes,
+    )
+    return Text(report, vocabulary, parts)
+
+
+def measure(model: LanguageModel, parts: dict[str, Part], is_text: bool) -> tuple[dict[str, float], list[str]]:
+    """The metrics of every part, and what must be said of them."""
+    values: dict[str, float] = {}
+    notes: list[str] = []
+    measured: dict[int, metrics.Loss] = {}  # split=all has one part under three names
+    for name, part in parts.items():
+        if id(part) not in measured:
+            measured[id(part)] = metrics.loss(model, part.stream, is_text)
+        values |= metrics.named(name, measured[id(part)])
+        if not np.isfinite(values[f"{name}/loss"]):
+            impossible = int(np.isneginf(model.score(part.stream)).sum())
+            notes.append(
+                f"{name}/loss is infinite: {impossible:,} of {len(part.stream) - 1:,} characters have probability 0; "
+                "smoothing=add_k gives every pair a chance"
+            )
+        if part.skipped:
+            notes.append(f"{name}: {part.skipped:,} characters that train never shows were left out of the metric")
+    return values, notes
+
+
+def _digest(documents: list[str]) -> str:
+    content = "\n".join(documents)  # no document of several holds a newline
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def train(
+    settings: TrainSettings, show: Callable[[Result], None], progress: "Progress", at: Path | None = None
+) -> dict[str, float]:
+    """Trains in a folder of its own (`at`, or a new one under outputs/), shows the result, then writes the rest.
+
+    Returns the metrics. Raises BadInput, as a rule before there is a folder; Diverged; Interrupted.
+    """
+    started, watch = datetime.now(UTC), Stopwatch()
+    source = load(settings.data)
+    watch.lap("read")
+    if settings.resume is None:
+        folder = RunFolder.create(PROJECT / "outputs", settings.model.name, settings, at)
+    else:
+        folder = RunFolder.reopen(Path(settings.resume))
+        settings = settings.model_copy(update={"resume": None})
+    ended: dict[str, Any] = {"status": "finished", "reason": "", "metrics": {}}
+    with _logging_to(folder.path / "train.log"):
+        try:
+            values = _learn_and_show(settings, source, folder, watch, show, progress)
+            ended["metrics"] = values
+        except BaseException as error:
+            ended |= {"status": _STATUS.get(type(error), "failed"), "reason": str(error) or type(error).__name__}
+            log.exception("%s: %s", ended["status"], ended["reason"])
+            raise
+        finally:
+            folder.finish(_record(settings, source, folder, started, watch, **ended))
+    return values
+
+
+_STATUS = {Diverged: "diverged", Interrupted: "interrupted", KeyboardInterrupt: "interrupted"}
+
+
+def _learn_and_show(
+    settings: TrainSettings,
+    source: Text,
+    folder: RunFolder,
+    watch: Stopwatch,
+    show: Callable[[Result], None],
+    progress: "Progress",
+) -> dict[str, float]:
+    log.info("settings %s", settings.plain())
+    run = _Run(settings, source, folder)
+    model = run.learn(progress)
+    watch.lap("learn")
+    values, notes = measure(model, source.parts, settings.data.is_text)
+    watch.lap("evaluate")
+    samples = run.samples(model)
+    watch.lap("sample")
+    for note in [*source.report.notes, *notes]:
+        log.warning("note: %s", note)
+    log.info("metrics %s", values)
+    show(Result(folder.path, values, samples, source.report, [*source.report.notes, *notes], dict(watch.seconds)))
+    run.write(model, values, samples)
+    watch.lap("write")
+    return values
+
+
+class _Run:
+    """One training run between its data and its record."""
+
+    def __init__(self, settings: TrainSettings, source: Text, folder: RunFolder) -> None:
+        self.settings, self.source, self.folder = settings, source, folder
+        self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
+        self.counts = PairCounts.of(self.stream, len(self.vocabulary))
+        self.counted = CountModel(self.vocabulary, self.counts, smoother(settings.smoothing))
+        self.step = 0
+        self.board: Board | None = None
+
+    def learn(self, progress: "Progress") -> LanguageModel:
+        """Counts, or descends."""
+        if self.settings.model.net is None:
+            return self.counted
+        from nextchar.descent import descend
+
+        model, self.board, self.step = descend(
+            self.settings,
+            {name: part.stream for name, part in self.source.parts.items()},
+            self.vocabulary,
+            self.folder,
+            self.source.report.sha256,
+            metrics.loss(self.counted, self.stream, self.settings.data.is_text).value,
+            self._open_board,
+            self._glimpse,
+            progress,
+        )
+        return model
+
+    def samples(self, model: LanguageModel) -> list[str]:
+        """What the model says. The random numbers begin anew at every look, so that only the model has changed."""
+        chars = SAMPLE_CHARS[self.settings.data.is_text]
+        return sampling.documents(model, SAMPLES, self.settings.seed, max_chars=chars)
+
+    def write(self, model: LanguageModel, values: dict[str, float], samples: list[str]) -> None:
+        """Weights, samples, TensorBoard and pictures."""
+        import safetensors.numpy
+
+        self.folder.write(WEIGHTS, safetensors.numpy.save(model.tensors()))
+        self.folder.write("samples.txt", ("\n".join(map(printable, samples)) + "\n").encode())
+        board = self.board or self._open_board(0)
+        board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
+        if self.settings.model.net is None:
+            board.scalars({"counted/loss": values["train/loss"]}, 0)
+            board.samples(samples, 0)
+            board.histograms({"counts": self.counts.counts}, 0)
+        if self.settings.figures:
+            from nextchar.figures import png
+
+            for name, picture in self._pictures(model):
+                self.folder.write(f"figures/{name}.png", png(picture))
+                board.image(f"figures/{name}", picture)
+        board.close()
+
+    def _open_board(self, step: int) -> "Board":
+        from nextchar.board import Board
+
+        board = Board(self.folder.path, purge_step=step if self.folder.reopened else None)
+        board.describe(self.settings, self.source.report.plain())
+        return board
+
+    def _glimpse(self, model: "NetModel", board: "Board", step: int) -> None:
+        board.samples(self.samples(model), step)
+        board.histograms(model.tensors(), step)
+
+    def _pictures(self, model: LanguageModel) -> Iterator[tuple[str, np.ndarray]]:
+        """The counts and the probabilities of pairs, and how the model reads a document of test."""
+        from nextchar import figures
+
+        frequency = np.bincount(self.stream, minlength=len(self.vocabulary))
+        shown = np.sort(np.argsort(-frequency, kind="stable")[:FEW_SYMBOLS])
+        symbols = [self.vocabulary.symbols[i] for i in shown]
+        yield "counts", figures.count_matrix(self.counts.rows(shown)[:, shown], symbols)
+        contexts = np.zeros((len(shown), model.context), dtype=np.int64)
+        contexts[:, -1] = shown
+        probs = np.exp(model.log_probs(contexts))[:, shown]
+        yield "probabilities", figures.probability_matrix(probs, symbols, frequency=frequency[shown])
+        document = self.source.parts["test"].documents[0]
+        steps = explain(model, document[:WORD_CHARS], "test", ends=len(document) <= WORD_CHARS)
+        yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
+
+
+def _record(
+    settings: TrainSettings, source: Text, folder: RunFolder, started: datetime, watch: Stopwatch, **ended: Any
+) -> Record:
+    return Record(
+        schema_version=1,
+        status=ended["status"],
+        reason=ended["reason"],
+        settings=settings,
+        vocabulary=source.vocabulary.characters,
+        metrics=infinite_as_text(ended["metrics"]),
+        data=source.report,
+        seeds={"weights": settings.seed, "batches": settings.seed, "samples": settings.seed},
+        started=started.isoformat(timespec="seconds"),
+        seconds=watch.seconds,
+        files=folder.files,
+        **circumstances(),
+    )
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """All that is said goes to train.log, Lightning's and Python's warnings too."""
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("nextchar", "lightning.pytorch", "lightning.fabric", "py.warnings")]
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        handler.close()
+
+
+# --- a finished run, again ------------------------------------------------------------------------------------------
+
+
+def open_model(path: Path) -> tuple[Record, LanguageModel]:
+    """A run folder -> its record and its model, without running any code from it. Raises BadInput."""
+    record = open_record(path)
+    settings, vocabulary = record.settings, Vocabulary(record.vocabulary)
+    if settings.model.net is None:
+        tensors = open_weights(path, record, CountModel.spec)
+        smoothing = smoother(settings.smoothing)
+        return record, CountModel.from_tensors(tensors, vocabulary, smoothing, str(path / WEIGHTS))
+    from nextchar.models import net
+
+    assert settings.trainer is not None
+    wanted = net.spec(settings.model, len(vocabulary), settings.trainer.precision)
+    return record, net.restore(settings.model, vocabulary, open_weights(path, record, wanted))
+
+
+def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str]]:
+    """The metrics of a finished run, on its own splits or on another text. Raises BadInput."""
+    record, model = open_model(Path(settings.run))
+    data = _other_data(record.settings.data, settings)
+    corpus = text.read(data)
+    notes = list(corpus.notes)
+    if data == record.settings.data and record.data and corpus.sha256 != record.data.sha256:
+        notes.append(f"{corpus.source} has changed since the run was trained on it")
+    dealt = splits.deal(corpus.documents, data)
+    if data.split == "all":
+        dealt = {"all": corpus.documents}
+    _, parts = splits.encode(dealt, data, model.vocabulary)
+    values, said = measure(model, parts, data.is_text)
+    return values, notes + said
+
+
+def _other_data(own: Data, settings: EvaluateSettings) -> Data:
+    """The run's data settings with what was typed put over them; another text is taken whole unless told otherwise."""
+    typed = {key: value for key, value in settings.data.plain().items() if value is not None}
+    if not typed:
+        return own
+    if "path" in typed and "name" not in typed:
+        typed["name"] = "text" if own.is_text else "lines"
+    kept = own.plain()
+    if "name" in typed:
+        kept |= {"path": None, "url": None, "sha256": None, "val": None, "split": "all"}
+    return read(Data, kept | typed)

@@ -1,0 +1,196 @@
+"""What a tree of settings can say of itself: which knobs it has, what each allows, and what is wrong with a value."""
+
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+
+from nextchar.errors import BadInput
+
+# Marks text that is taken as typed: the command line quotes it before Hydra's grammar can trip over it or convert it.
+FREE_TEXT = "free text"
+
+
+class Knobs(BaseModel):
+    """Base of all settings: frozen, no unknown key, no conversion between types, no nan or inf."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    def plain(self) -> dict[str, Any]:
+        """The tree as plain values, as they stand in settings.json and run.json."""
+        return self.model_dump(by_alias=True)
+
+
+Tree = TypeVar("Tree", bound=Knobs)
+
+
+def read(tree: type[Tree], values: object) -> Tree:
+    """Plain nested values -> a checked tree. Raises BadInput: one line that names key, value and what is allowed."""
+    try:
+        return tree.model_validate(values)
+    except ValidationError as error:
+        raise BadInput(_refusal(tree, error)) from None
+    except RecursionError:
+        raise BadInput("the settings are nested too deeply") from None
+
+
+class Knob:
+    """One leaf of a tree: its dotted key, what is allowed there, and the option of a group that it comes with."""
+
+    def __init__(self, key: str, field: FieldInfo, option: str = "") -> None:
+        self.key, self.option = key, option
+        self.help = field.description or ""
+        self.members = _members(field.annotation)
+        self.metadata = _metadata(field.annotation) + _flat(field.metadata)
+        self.choices = [
+            str(choice) for kind in self.members if get_origin(kind) is Literal for choice in get_args(kind)
+        ]
+
+    @property
+    def is_free_text(self) -> bool:
+        return FREE_TEXT in self.metadata
+
+    @property
+    def allowed(self) -> str:
+        """What it takes, in words: 'a number above 0', 'none, nfc or nfkc', 'all or a whole number of at least 1'."""
+        bounds = _bounds(self.metadata)
+        names = {bool: "true or false", int: f"a whole number{bounds}", float: f"a number{bounds}", str: "text"}
+        parts = [one_of(self.choices)] if self.choices else []
+        parts += [names[kind] for kind in self.members if kind in names]
+        parts += ["null"] if type(None) in self.members else []
+        return one_of(parts)
+
+
+def knobs(tree: type[Knobs]) -> Iterator[Knob]:
+    """Every leaf of a tree, those of all its variants included."""
+    for name, field in tree.model_fields.items():
+        key = field.alias or name
+        variants = _trees(field.annotation)
+        if not variants:
+            yield Knob(key, field)
+        for variant in variants:
+            for knob in knobs(variant):
+                if knob.key != "name" or len(variants) == 1:
+                    knob.key = f"{key}.{knob.key}"
+                    knob.option = _tag(variant) if len(variants) > 1 else ""
+                    yield knob
+
+
+def unknown_key(tree: type[Knobs], key: str, value: object) -> str:
+    """The line for a key that the tree does not have: names the nearest one, or the knobs beside it."""
+    known = list(dict.fromkeys(knob.key for knob in knobs(tree)))
+    beside = [other for other in known if other.rpartition(".")[0] == key.rpartition(".")[0]]
+    hint = nearest(key, known) or (f" There are {', '.join(beside)}." if beside else "")
+    return f"{key}={shown(value)}: there is no setting {key}.{hint}"
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """' Did you mean X?', or nothing where no known word is near."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def one_of(words: Iterable[str]) -> str:
+    """'a', 'a or b', 'a, b or c'."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def shown(value: object) -> str:
+    """A value as a user would type it, on one line and not too long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = "{...}" if isinstance(value, Mapping) else str(value)
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+# --- what is wrong --------------------------------------------------------------------------------------------------
+
+
+def _refusal(tree: type[Knobs], error: ValidationError) -> str:
+    first = error.errors()[0]
+    kind, value = first["type"], first["input"]
+    key = _key(tree, first["loc"])
+    knob = next((knob for knob in knobs(tree) if knob.key == key), None)
+    if kind == "extra_forbidden":
+        return unknown_key(tree, key, value)
+    if kind == "value_error" and knob is None:  # a rule between several knobs says all of it by itself
+        return str(first["ctx"]["error"])
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{key}: no such {key}; there is {first['ctx'].get('expected_tags', 'a list of them')}"
+    if knob is None:
+        return f"{key} is missing" if kind == "missing" else f"{key}={shown(value)}: {first['msg']}"
+    if kind == "missing":
+        return f"{key} is missing; it takes {knob.allowed}"
+    if kind == "value_error":
+        return f"{key}={shown(value)}: {first['ctx']['error']}"
+    hint = nearest(value, knob.choices) if isinstance(value, str) else ""
+    return f"{key}={shown(value)}: must be {knob.allowed}.{hint}"
+
+
+def _key(tree: type[Knobs], location: tuple[int | str, ...]) -> str:
+    """pydantic's location as a dotted key, without the labels that it adds for the members of a union."""
+    key: list[str] = []
+    here = [tree]
+    for part in map(str, location):
+        fields = {field.alias or name: field for kind in here for name, field in kind.model_fields.items()}
+        tagged = [kind for kind in here if len(here) > 1 and _tag(kind) == part]
+        if tagged:
+            here = tagged
+        elif here:  # a field, or a key that no tree knows
+            key.append(part)
+            here = _trees(fields[part].annotation) if part in fields else []
+    return ".".join(key)
+
+
+# --- types, taken apart ---------------------------------------------------------------------------------------------
+
+
+def _trees(annotation: Any) -> list[type[Knobs]]:
+    return [kind for kind in _members(annotation) if isinstance(kind, type) and issubclass(kind, Knobs)]
+
+
+def _tag(variant: type[Knobs]) -> str:
+    """The name that chooses this variant of a group, as in `model.name: nn`."""
+    return str(get_args(variant.model_fields["name"].annotation)[0])
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The members of a union, `Annotated` taken off; a plain type is its own only member."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [leaf for member in get_args(annotation) for leaf in _members(member)]
+    return [annotation]
+
+
+def _metadata(annotation: Any) -> list[Any]:
+    """All that `Annotated` says of a type, at any depth of a union."""
+    if get_origin(annotation) is Annotated:
+        inner, *said = get_args(annotation)
+        return _flat(said) + _metadata(inner)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [item for member in get_args(annotation) for item in _metadata(member)]
+    return []
+
+
+def _flat(said: Iterable[Any]) -> list[Any]:
+    return [leaf for item in said for leaf in (item.metadata if isinstance(item, FieldInfo) else [item])]
+
+
+def _bounds(metadata: list[Any]) -> str:
+    words = {annotated_types.Ge: "of at least", annotated_types.Gt: "above", annotated_types.Le: "at most"}
+    words[annotated_types.Lt] = "below"
+    limits = [
+        f"{word} {getattr(item, kind.__name__.lower())}"
+        for kind, word in words.items()
+        for item in metadata
+        if isinstance(item, kind)
+    ]
+    return f" {' and '.join(limits)}" if limits else ""

@@ -1,0 +1,103 @@
+"""Gradient descent: a LightningModule around any net."""
+
+import math
+from collections.abc import Callable
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from nextchar.data import Batch, Chunk, Pairs
+from nextchar.models.net import Net
+from nextchar.settings import L2, Adam, AdamW, AddK, Lbfgs, Sgd, TrainSettings
+
+
+class Learner(L.LightningModule):
+    """Runs the steps of a chunk with manual optimisation and keeps their losses."""
+
+    def __init__(self, net: Net, settings: TrainSettings, pairs: Pairs) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.net, self.settings = net, settings
+        self.penalty = penalty(settings, net, pairs)
+        self.losses: list[float] = []  # of each step in the chunk, before its update
+        self.objective, self.grad_norm = math.nan, math.nan  # of the chunk's first step, likewise
+        self.optimizer = optimizer(settings, net)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        return self.optimizer
+
+    def transfer_batch_to_device(self, batch: Chunk, device: torch.device, dataloader_idx: int) -> Chunk:
+        return batch  # tensors of the DataModule are where the net is
+
+    def training_step(self, chunk: Chunk, index: int) -> None:
+        losses = [self._step(batch, first=i == 0) for i, batch in enumerate(chunk.batches)]
+        self.losses = torch.stack(losses).tolist()
+
+    def _step(self, batch: Batch, first: bool) -> Tensor:
+        loss: Tensor | None = None
+
+        def closure() -> Tensor:
+            nonlocal loss
+            self.optimizer.zero_grad()
+            _, now = self.net(*batch)
+            objective = self.penalty(now)
+            objective.backward()
+            if loss is None:  # L-BFGS asks again within a step
+                loss = now.detach()
+                if first:
+                    self.objective, self.grad_norm = float(objective), _grad_norm(self.net)
+            return objective
+
+        if isinstance(self.optimizer, torch.optim.LBFGS):
+            self.optimizer.step(closure)
+        else:
+            closure()
+            self.optimizer.step()
+        assert loss is not None
+        return loss
+
+
+def optimizer(settings: TrainSettings, net: Net) -> torch.optim.Optimizer:
+    """The optimizer that the settings name, on the net's parameters."""
+    match settings.optim:
+        case Sgd(lr=lr, momentum=momentum):
+            return torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum)
+        case Adam(lr=lr, beta1=beta1, beta2=beta2):
+            return torch.optim.Adam(net.parameters(), lr=lr, betas=(beta1, beta2))
+        case AdamW(lr=lr, beta1=beta1, beta2=beta2, weight_decay=decay):
+            return torch.optim.AdamW(net.parameters(), lr=lr, betas=(beta1, beta2), weight_decay=decay)
+        case Lbfgs(lr=lr, history_size=history):
+            return torch.optim.LBFGS(
+                net.parameters(),
+                lr=lr,
+                history_size=history,
+                tolerance_grad=1e-12,
+                tolerance_change=1e-16,
+                line_search_fn="strong_wolfe",
+            )
+    raise AssertionError(f"no optimizer for {settings.optim}")
+
+
+def penalty(settings: TrainSettings, net: Net, pairs: Pairs) -> Callable[[Tensor], Tensor]:
+    """Loss on a batch -> what is minimised.
+
+    add_k: k pseudo-counts for each of the V * V pairs beside the N of the text, so that the minimum is the counted
+    model's (c + k) / (n + k V). l2: the notes' `strength * (W**2).mean()`.
+    """
+    match settings.smoothing:
+        case AddK(k=k) if k > 0:
+            prior, extra = pairs.uniform(), k * pairs.vocab_size**2
+            share = extra / (pairs.size + extra)
+            return lambda loss: (1 - share) * loss + share * net(*prior)[1]
+        case L2(strength=strength) if strength > 0:
+            size = sum(p.numel() for p in net.parameters())
+            return lambda loss: loss + strength * sum(p.square().sum() for p in net.parameters()) / size
+    return lambda loss: loss
+
+
+def _grad_norm(net: Net) -> float:
+    """The Euclidean length of the gradient of all parameters together."""
+    squares = [p.grad.square().sum() for p in net.parameters() if p.grad is not None]
+    return math.sqrt(float(torch.stack(squares).sum()))

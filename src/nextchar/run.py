@@ -1,0 +1,227 @@
+"""The run folder: claimed by one run alone, written atomically, and opened without running any code from it."""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from nextchar.errors import BadInput
+from nextchar.foreign import TensorSpec, check_folder, load_json, load_tensors
+from nextchar.knobs import Knobs, read
+from nextchar.settings import TrainSettings
+
+SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
+PROJECT = Path(__file__).resolve().parents[2]
+LIBRARIES = ("nextchar", "numpy", "torch", "lightning", "hydra-core", "omegaconf", "tensorboardX", "safetensors")
+
+Metric = float | Literal["inf"]  # JSON has no infinity
+
+
+class FileRecord(Knobs):
+    size: int
+    sha256: str
+
+
+class DataReport(Knobs):
+    """What was read, and how it was dealt out."""
+
+    source: str
+    sha256: str
+    bytes: int
+    lines: int
+    kept: int
+    skipped: int
+    characters: int
+    vocabulary: int
+    duplicates: int
+    documents: dict[str, int]  # by part
+    predicted: dict[str, int]  # characters and document ends, by part
+    in_train: dict[str, int]  # documents of val and test that stand in train too
+    left_out: dict[str, int]  # characters that train lacks, data.unk=skip
+    test_sha256: str  # of the test part: two losses compare only where it is equal
+    notes: list[str]
+
+
+class Record(Knobs):
+    """run.json."""
+
+    schema_version: Literal[1]
+    status: Literal["finished", "diverged", "interrupted", "failed"]
+    reason: str
+    settings: TrainSettings
+    vocabulary: str
+    metrics: dict[str, Metric]
+    data: DataReport | None
+    seeds: dict[str, int]
+    versions: dict[str, str]
+    git: dict[str, str | bool] | None
+    started: str
+    seconds: dict[str, float]
+    files: dict[str, FileRecord]
+
+
+class RunFolder:
+    """A folder that belongs to one run; all its files appear whole or not at all."""
+
+    def __init__(self, path: Path, reopened: bool = False) -> None:
+        self.path, self.reopened = path, reopened
+        self.files: dict[str, FileRecord] = {}
+
+    @classmethod
+    def create(cls, parent: Path, label: str, settings: TrainSettings, at: Path | None = None) -> "RunFolder":
+        """A new folder under `parent`, or exactly `at`, holding settings.json. Raises BadInput where `at` is taken."""
+        folder = cls(at or claim(parent, label))
+        content = _json_bytes(settings.plain())
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            if (folder.path / RECORD).exists():
+                raise FileExistsError
+            with _temporary(folder.path, content) as temporary:
+                os.link(temporary, folder.path / SETTINGS)  # unlike a rename, fails where another run was faster
+        except FileExistsError:
+            raise BadInput(f"{folder.path} already holds a run; name another folder, or none") from None
+        except OSError as error:
+            raise BadInput(f"the run folder {folder.path} cannot be made: {error.strerror}") from None
+        return folder
+
+    @classmethod
+    def reopen(cls, path: Path) -> "RunFolder":
+        """An unfinished run's folder, to go on with: what was half written is swept up."""
+        for orphan in [*path.glob(".*.tmp"), *path.glob("*/.*.tmp")]:
+            orphan.unlink(missing_ok=True)
+        (path / RECORD).unlink(missing_ok=True)
+        return cls(path, reopened=True)
+
+    def write(self, name: str, content: bytes, vouch: bool = True) -> None:
+        """Writes a file atomically; with `vouch` its size and digest go into run.json."""
+        target = self.path / name
+        target.parent.mkdir(exist_ok=True)
+        write_atomically(target, content)
+        if vouch:
+            self.files[name] = FileRecord(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+    def finish(self, record: Record) -> None:
+        """Writes run.json, the last file of a run."""
+        self.write(RECORD, _json_bytes(record.plain()), vouch=False)
+
+
+def claim(parent: Path, label: str) -> Path:
+    """Makes and returns a new folder, named by time and label; of those that ask at once each gets its own."""
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 100_000):
+            path = parent / (name if number == 1 else f"{name}_{number}")
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return path
+    except OSError as error:
+        raise BadInput(f"no run folder can be made in {parent}: {error.strerror}") from None
+    raise BadInput(f"{parent} holds 100,000 folders called {name}")
+
+
+def write_atomically(target: Path, content: bytes) -> None:
+    """The file at `target` is the old one or the new one, whatever happens in between, a power cut included."""
+    with _temporary(target.parent, content) as temporary:
+        os.replace(temporary, target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def infinite_as_text(metrics: Mapping[str, float]) -> dict[str, Metric]:
+    return {key: value if np.isfinite(value) else "inf" for key, value in metrics.items()}
+
+
+def open_record(path: Path) -> Record:
+    """run.json of a run folder, checked. Raises BadInput."""
+    check_folder(path)
+    if not (path / RECORD).exists():
+        started = (path / SETTINGS).exists()
+        why = (
+            "has no run.json: the run has not finished (resume=DIR goes on with it)" if started else "is no run folder"
+        )
+        raise BadInput(f"run={path} {why}")
+    return read(Record, load_json(path / RECORD))
+
+
+def open_weights(path: Path, record: Record, expected: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
+    """The tensors of a finished run, as `expected`; None in a shape is at most V * V. Raises BadInput."""
+    if record.status != "finished" or WEIGHTS not in record.files:
+        raise BadInput(f"run={path}: the run ended as '{record.status}' and left no weights")
+    v = len(record.vocabulary) + 1
+    vouched = record.files[WEIGHTS]
+    return load_tensors(path / WEIGHTS, vouched.size, vouched.sha256, expected, most=v * v)
+
+
+def unfinished_settings(path: Path) -> dict[str, Any]:
+    """The plain settings of a run that can be resumed. Raises BadInput."""
+    check_folder(path)
+    if not (path / SETTINGS).exists():
+        raise BadInput(f"resume={path} holds no {SETTINGS}; it is not a run folder")
+    if (path / RECORD).exists() and load_json(path / RECORD).get("status") == "finished":
+        raise BadInput(f"resume={path}: this run has finished; start a new one")
+    return load_json(path / SETTINGS)
+
+
+def circumstances() -> dict[str, Any]:
+    """Under what a run was made: versions of the libraries, and the project's commit where it is a git checkout."""
+    versions = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[library] = version(library)
+    return {"versions": versions, "git": _git()}
+
+
+def _git() -> dict[str, str | bool] | None:
+    def ask(*words: str) -> str:
+        answer = subprocess.run(["git", "-C", PROJECT, *words], capture_output=True, text=True, check=True, timeout=10)
+        return answer.stdout.strip()
+
+    try:
+        if Path(ask("rev-parse", "--show-toplevel")).resolve() != PROJECT:
+            return None
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+# --- small change ---------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path, content: bytes) -> Iterator[str]:
+    """A file of this content, on disk, in the same folder (a rename from elsewhere would be a copy)."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o666 & ~_umask())
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        yield name
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode("ascii")

@@ -1,0 +1,278 @@
+"""Every knob of every component: name, type, range, unit and one line of help. The whole tree is one frozen object.
+
+`conf/` holds the values, this module what a value may be. What exists (models, smoothing methods, optimizers, data
+sets) is listed here and nowhere else.
+"""
+
+import codecs
+import os
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from nextchar.knobs import FREE_TEXT, Knobs, one_of
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        if not codecs.lookup(name)._is_text_encoding:
+            raise ValueError(f"{name} does not turn bytes into text")
+    except LookupError:
+        raise ValueError("Python knows no such encoding") from None
+    return name
+
+
+Text = Annotated[str, FREE_TEXT]
+FilePath = Annotated[str, FREE_TEXT, Field(min_length=1), AfterValidator(_absolute)]
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+# --- data -----------------------------------------------------------------------------------------------------------
+
+
+RUNNING_TEXTS = ("shakespeare", "text")
+
+
+class Data(Knobs):
+    name: Literal["names", "makemore", "shakespeare", "lines", "text"] = Field(
+        description="names: embedded; makemore, shakespeare: downloaded; lines: your documents, one a line; "
+        "text: your running text"
+    )
+    path: FilePath | None = Field(description="the file to read (data=lines, data=text), plain or .gz")
+    url: Text | None = Field(description="where makemore and shakespeare come from")
+    sha256: Text | None = Field(description="the digest a downloaded file must have")
+    encoding: Encoding = Field(description="how the file's bytes become characters; decoded strictly")
+    normalize: Literal["none", "nfc", "nfkc"] = Field(description="Unicode normalisation; none keeps the text as it is")
+    split: Literal["hash", "lecture", "makemore", "contiguous", "all"] = Field(
+        description="hash (documents): 80/10/10 by content; lecture: random.seed(42) shuffle, 80/10/10; makemore: "
+        "randperm(3407), the last 1,000 are test; contiguous (running text): 80/10/10 in order; all: everything is "
+        "train, val and test"
+    )
+    val: Positive | None = Field(description="documents taken from the end of train as val (split=makemore)")
+    unk: Literal["error", "skip"] = Field(description="characters unseen in train: refuse, or leave out and count them")
+    batch_size: Literal["all"] | Positive = Field(description="pairs a step (nets): all is full batch")
+    merge: bool = Field(description="full batch: equal (x, y) pairs become one weighted pair, the same loss for less")
+
+    @property
+    def is_text(self) -> bool:
+        """One running text, not a document a line."""
+        return self.name in RUNNING_TEXTS
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_split(cls, values: Any) -> Any:
+        """`split: null` in conf/ is hash for documents and contiguous for a running text."""
+        if isinstance(values, dict) and values.get("split", "") is None:
+            return {**values, "split": "contiguous" if values.get("name") in RUNNING_TEXTS else "hash"}
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Data":
+        own_file = self.name in ("lines", "text")
+        if own_file and self.path is None:
+            raise ValueError(f"data.path is missing: data={self.name} reads your file; set data.path=FILE")
+        if not own_file and self.path is not None:
+            raise ValueError(
+                f"data.path means nothing for data={self.name}; for your own file: data=lines data.path=FILE"
+            )
+        if self.val is not None and self.split != "makemore":
+            raise ValueError(f"data.val={self.val} belongs to data.split=makemore, not to data.split={self.split}")
+        if self.is_text and self.split not in ("contiguous", "all"):
+            raise ValueError(
+                f"data.split={self.split} deals out documents, and data={self.name} is one running text; "
+                "set data.split=contiguous or data.split=all"
+            )
+        return self
+
+
+# --- smoothing ------------------------------------------------------------------------------------------------------
+
+
+class NoSmoothing(Knobs):
+    name: Literal["none"]
+
+
+class AddK(Knobs):
+    name: Literal["add_k"]
+    k: float = Field(ge=0, description="pseudo-counts added to every pair (Laplace: 1)")
+
+
+class L2(Knobs):
+    name: Literal["l2"]
+    strength: float = Field(ge=0, description="weight of the mean squared logit in the objective")
+
+
+Smoothing = Annotated[NoSmoothing | AddK | L2, Field(discriminator="name")]
+
+
+# --- optimizers -----------------------------------------------------------------------------------------------------
+
+
+class Sgd(Knobs):
+    name: Literal["sgd"]
+    lr: Rate = Field(description="learning rate")
+    momentum: Decay = Field(description="share of the last step that is kept")
+
+
+class Adam(Knobs):
+    name: Literal["adam"]
+    lr: Rate = Field(description="learning rate")
+    beta1: Decay = Field(description="decay of the gradient's running mean")
+    beta2: Decay = Field(description="decay of the squared gradient's running mean")
+
+
+class AdamW(Knobs):
+    name: Literal["adamw"]
+    lr: Rate = Field(description="learning rate")
+    beta1: Decay = Field(description="decay of the gradient's running mean")
+    beta2: Decay = Field(description="decay of the squared gradient's running mean")
+    weight_decay: float = Field(ge=0, description="decoupled weight decay")
+
+
+class Lbfgs(Knobs):
+    name: Literal["lbfgs"]
+    lr: Rate = Field(description="first step length tried by the line search")
+    history_size: Positive = Field(description="past steps that shape the curvature estimate")
+
+
+Optimizer = Annotated[Sgd | Adam | AdamW | Lbfgs, Field(discriminator="name")]
+
+
+# --- trainer --------------------------------------------------------------------------------------------------------
+
+
+class Trainer(Knobs):
+    name: Literal["cpu"]
+    max_steps: Annotated[int, Field(ge=0)] = Field(description="optimizer steps")
+    log_every: Positive = Field(description="steps between two points of a curve")
+    precision: Literal[32, 64] = Field(description="bits of a floating-point number")
+    threads: Positive = Field(description="CPU threads of torch; more than 1 may change the last bits of a sum")
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
+        description="seconds between two checkpoints, at most one per log_every steps"
+    )
+
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+class Count(Knobs):
+    name: Literal["count"]
+
+    net: ClassVar[str | None] = None
+    smoothings: ClassVar[tuple[str, ...]] = ("none", "add_k")
+
+
+class NN(Knobs):
+    name: Literal["nn"]
+    init: Literal["normal", "zeros"] = Field(description="the first logits: standard normal, or all equal")
+
+    # module of nextchar.models : class; `net` is None for what is counted
+    net: ClassVar[str | None] = "bigram:Bigram"
+    smoothings: ClassVar[tuple[str, ...]] = ("none", "add_k", "l2")
+
+
+Model = Annotated[Count | NN, Field(discriminator="name")]
+
+
+# --- the trees ------------------------------------------------------------------------------------------------------
+
+
+class TrainSettings(Knobs):
+    """What `scripts/train.py` is told, and what a run folder remembers."""
+
+    seed: Seed = Field(description="of the first weights, the batches and the samples")
+    figures: bool = Field(description="draw the pictures")
+    json_: bool = Field(alias="json", description="print the result as JSON")
+    resume: FilePath | None = Field(description="run folder of an interrupted run to go on with")
+    data: Data
+    model: Model
+    smoothing: Smoothing
+    optim: Optimizer | None = None
+    trainer: Trainer | None = None
+
+    @model_validator(mode="after")
+    def _meaningful(self) -> "TrainSettings":
+        model, smoothing = self.model, self.smoothing
+        if smoothing.name not in model.smoothings:
+            raise ValueError(
+                f"smoothing={smoothing.name} does not work for model={model.name}, "
+                f"which takes {one_of(model.smoothings)}"
+            )
+        for group in ("optim", "trainer"):
+            given = getattr(self, group) is not None
+            if given and model.net is None:
+                raise ValueError(f"{group} means nothing for model={model.name}, which is counted; use model=nn")
+            if not given and model.net is not None:
+                raise ValueError(f"{group} is missing: model={model.name} is trained by gradient descent")
+        if model.net is None and (self.data.batch_size != "all" or not self.data.merge):
+            raise ValueError(
+                f"data.batch_size and data.merge mean nothing for model={model.name}, which counts every pair once"
+            )
+        if self.data.batch_size != "all" and isinstance(self.optim, Lbfgs):
+            raise ValueError("optim=lbfgs needs the full batch; set data.batch_size=all")
+        return self
+
+
+class OtherData(Knobs):
+    """Another text for a finished run; what is null stays as it was in the run."""
+
+    name: Literal["names", "makemore", "shakespeare", "lines", "text"] | None
+    path: FilePath | None = Field(description="the file to read")
+    url: Text | None = Field(description="where makemore and shakespeare come from")
+    sha256: Text | None = Field(description="the digest a downloaded file must have")
+    encoding: Encoding | None = Field(description="how the file's bytes become characters")
+    normalize: Literal["none", "nfc", "nfkc"] | None = Field(description="Unicode normalisation")
+    split: Literal["hash", "lecture", "makemore", "contiguous", "all"] | None = Field(
+        description="how the text is dealt out; of another text the default is all"
+    )
+    val: Positive | None = Field(description="documents taken from the end of train as val (split=makemore)")
+    unk: Literal["error", "skip"] | None = Field(
+        description="characters unseen in train: refuse, or leave out and count"
+    )
+
+
+RunDir = Annotated[FilePath, Field(description="the run folder")]
+Json = Annotated[bool, Field(description="print the result as JSON")]
+
+
+class EvaluateSettings(Knobs):
+    """What `scripts/evaluate.py` is told."""
+
+    run: RunDir
+    data: OtherData
+    json_: Json = Field(alias="json")
+
+
+class SampleSettings(Knobs):
+    """What `scripts/sample.py` is told."""
+
+    run: RunDir
+    n: Positive = Field(description="documents to sample")
+    seed: Seed = Field(description="of the random numbers; the same seed gives the same text")
+    prefix: Text = Field(description="text that every sample begins with")
+    temperature: float = Field(ge=0, description="below 1 safer, above 1 wilder, 0 always the likeliest character")
+    top_k: Positive | None = Field(description="draw among the k likeliest characters only")
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        description="draw among the likeliest characters that together hold this probability"
+    )
+    max_chars: Positive = Field(description="characters after which a document is cut off")
+    batched: bool = Field(description="draw documents side by side, each with a random stream of its own: faster")
+    json_: Json = Field(alias="json")
+
+
+class ExplainSettings(Knobs):
+    """What `scripts/explain.py` is told."""
+
+    run: RunDir
+    text: Text = Field(description="the document to explain")
+    out: FilePath | None = Field(description="the picture's file; null: outputs/explain.png in the project")
+    figures: bool = Field(description="draw the picture")
+    json_: Json = Field(alias="json")

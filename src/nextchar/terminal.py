@@ -1,0 +1,103 @@
+"""What a person sees: tables, notes and progress. Results go to stdout, all else to stderr."""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nextchar.explanation import Step, mean_nll
+from nextchar.vocabulary import printable
+
+PATIENCE = 1.0  # seconds before a progress bar appears
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    print(f"note: {printable(text)}", file=sys.stderr)
+
+
+def losses(metrics: dict[str, float], title: str, caption: str = "") -> None:
+    """The table of losses, a row a part."""
+    table = Table(title=title, title_justify="left", caption=caption or None, caption_justify="left")
+    table.add_column("")
+    for heading in ("loss (nats/char)", "95% interval", "bits/char", "perplexity"):
+        table.add_column(heading, justify="right")
+    for part in [key.removesuffix("/loss") for key in metrics if key.endswith("/loss")]:
+        low, high = metrics.get(f"{part}/loss_low"), metrics.get(f"{part}/loss_high")
+        interval = "-" if low is None or high is None else f"{low:.4f} .. {high:.4f}"
+        bits, perplexity = metrics[f"{part}/bits_per_char"], metrics[f"{part}/perplexity"]
+        table.add_row(part, f"{metrics[f'{part}/loss']:.6f}", interval, f"{bits:.4f}", f"{perplexity:.3f}")
+    Console().print(table)
+
+
+def samples(texts: Sequence[str]) -> None:
+    """Samples, one a line; those of a running text keep their newlines."""
+    for text in texts:
+        print(printable(text))
+
+
+def explanation(word: str, steps: Sequence[Step]) -> None:
+    """The breakdown of a word, a row a prediction."""
+    table = Table(title=Text(printable(word)), title_justify="left")
+    for heading, justify in (("read", "right"), ("came", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for heading in ("probability", "log-prob", "rank"):
+        table.add_column(heading, justify="right")
+    table.add_column("the model's best", no_wrap=True)
+    for step in steps:
+        best = "  ".join(f"{_one(symbol)} {probability:.3f}" for symbol, probability in step.best[:3])
+        numbers = f"{step.probability:.6f}", f"{step.log_prob:.6f}", str(step.rank)
+        table.add_row(Text(_one(step.context)), Text(_one(step.char)), *numbers, Text(best))
+    Console().print(table)
+    nats = mean_nll(list(steps))
+    print(f"mean negative log-likelihood {nats:.6f} nats, {nats / math.log(2):.6f} bits a character")
+
+
+@contextmanager
+def progress(first: int, last: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr over the steps from `first` to `last`, for what takes over a second; gives advance(step)."""
+    if not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn()
+    bar, began = Progress(*columns, console=Console(stderr=True), transient=True), time.monotonic()
+    task = bar.add_task("training", total=last, completed=first)
+
+    def advance(step: int) -> None:
+        bar.update(task, completed=step)
+        if time.monotonic() - began > PATIENCE and not bar.live.is_started:
+            bar.start()
+
+    try:
+        yield advance
+    finally:
+        bar.stop()
+
+
+def short(path: Path) -> str:
+    """A path as it is easiest to type from here."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:
+        return str(path)
+    return relative if not relative.startswith("..") else str(path)
+
+
+def _one(text: str) -> str:
+    """Visible on one line: a space as ␣, a newline as ⏎, a tab as ⇥."""
+    return printable(text).translate({ord(" "): "␣", ord("\n"): "⏎", ord("\t"): "⇥"})

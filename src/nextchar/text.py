@@ -1,0 +1,198 @@
+"""Bytes -> documents. Strict decoding; bad input is refused by line and byte; what was odd is said in the report."""
+
+import codecs
+import gzip
+import hashlib
+import os
+import stat
+import unicodedata
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nextchar.errors import BadInput
+from nextchar.knobs import nearest, shown
+from nextchar.settings import Data
+
+EMBEDDED = Path(__file__).parent / "assets" / "ssa-names-2018.txt"
+GZIP_MAGIC = b"\x1f\x8b"
+NUL_SHARE = 0.05  # of a text's bytes; text in UTF-16 has 0.4 or more
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The documents of a file (one for a running text), and what was seen on the way."""
+
+    documents: list[str]
+    source: str
+    sha256: str  # of the file as it lies on disk
+    size: int  # bytes, likewise
+    lines: int
+    skipped: int  # empty lines
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def characters(self) -> int:
+        return sum(map(len, self.documents))
+
+    @property
+    def duplicates(self) -> int:
+        return len(self.documents) - len(set(self.documents))
+
+
+def read(data: Data) -> Corpus:
+    """Reads the data set that the settings name. Raises BadInput."""
+    path = _locate(data)
+    raw = read_bytes(path, data)
+    digest = hashlib.sha256(raw).hexdigest()
+    content = _unzipped(raw, path)
+    notes: list[str] = []
+    text = _one_kind_of_line_end(_decoded(content, data, path, notes), path, notes)
+    text = _normalized(text, data, notes)
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()  # a newline at the end ends the last line, it does not begin another
+    documents = [text] if data.is_text else [line for line in lines if line]
+    kept = sum(1 for line in lines if line)
+    if not kept:
+        raise BadInput(f"{_named(path, data)}: no text: 0 non-empty lines in {len(lines):,} lines")
+    _notice_odd_characters(text, lines, data, notes)
+    skipped = 0 if data.is_text else len(lines) - kept
+    return Corpus(documents, _source(path, data), digest, len(raw), len(lines), skipped, notes)
+
+
+def read_bytes(path: Path, data: Data) -> bytes:
+    """The file's bytes. Raises BadInput for what is not a readable regular file: a FIFO would hang for ever."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise BadInput(f"{_named(path, data)} is a folder; name a file in it")
+        if not stat.S_ISREG(mode):
+            raise BadInput(f"{_named(path, data)} is not a regular file (a pipe or a device); save the text to a file")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(f"{_named(path, data)}: no such file.{_near(path)}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BadInput(f"{_named(path, data)} cannot be read: {reason}") from None
+
+
+def _locate(data: Data) -> Path:
+    if data.name == "names":
+        return EMBEDDED
+    if data.path is not None:
+        return Path(data.path)
+    return _downloaded(data)
+
+
+def _downloaded(data: Data) -> Path:
+    """The data set's file in the user's cache folder, downloaded on first use and checked against its digest."""
+    import pooch
+
+    if not data.url or not data.sha256:
+        raise BadInput(f"data={data.name} needs data.url and data.sha256")
+    folder = Path(pooch.os_cache("nextchar"))
+    kind = "text" if data.is_text else "lines"
+    try:
+        pooch.get_logger().setLevel("ERROR")
+        return Path(
+            pooch.retrieve(data.url, f"sha256:{data.sha256}", fname=f"{data.name}-{data.sha256[:12]}.txt", path=folder)
+        )
+    except Exception as error:  # requests and urllib3 have dozens of ways to say that there is no network
+        reason = "the file there has another sha256" if "hash" in str(error) else type(error).__name__
+        raise BadInput(
+            f"data={data.name}: {shown(data.url)} could not be downloaded ({reason}); "
+            f"with a copy of the file at hand: data={kind} data.path=FILE"
+        ) from None
+
+
+def _unzipped(raw: bytes, path: Path) -> bytes:
+    if not raw.startswith(GZIP_MAGIC):
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (EOFError, OSError, zlib.error) as error:
+        raise BadInput(f"data.path={shown(path)}: the .gz file is damaged or cut off ({error})") from None
+
+
+def _decoded(content: bytes, data: Data, path: Path, notes: list[str]) -> str:
+    utf8 = codecs.lookup(data.encoding).name == "utf-8"
+    if utf8 and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise BadInput(f"{_named(path, data)} looks like UTF-16; set data.encoding=utf-16")
+    if utf8 and (content[: 1 << 16].count(0)) > 0.4 * len(content[: 1 << 16]):
+        order = "le" if content[1:2] == b"\0" else "be"
+        raise BadInput(f"{_named(path, data)} looks like UTF-16 without a mark; set data.encoding=utf-16-{order}")
+    try:
+        text = content.decode(data.encoding)
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        raise BadInput(
+            f"{_named(path, data)}: line {line:,}, byte {column:,}: not valid {data.encoding} "
+            f"(0x{content[error.start]:02x}). Save the file as UTF-8, or name its encoding, as in data.encoding=latin-1"
+        ) from None
+    except (UnicodeError, ValueError) as error:
+        raise BadInput(f"{_named(path, data)}: not valid {data.encoding}: {error}") from None
+    if text.startswith("\ufeff"):
+        notes.append("dropped the byte order mark at the start of the file")
+        text = text[1:]
+    return text
+
+
+def _one_kind_of_line_end(text: str, path: Path, notes: list[str]) -> str:
+    """CRLF throughout becomes LF; a mixture is kept as it is, and said."""
+    returns, newlines = text.count("\r\n"), text.count("\n")
+    alone = text.count("\r") - returns
+    if newlines == 0 and alone:
+        raise BadInput(f"data.path={shown(path)}: lines end in a lone CR (old Macintosh); convert the line ends to LF")
+    if returns and returns == newlines and not alone:
+        notes.append(f"{returns:,} lines ended in CRLF; the CR was taken off")
+        return text.replace("\r\n", "\n")
+    if returns or alone:
+        notes.append(f"{returns:,} of {newlines:,} lines end in CRLF and {alone:,} CR stand elsewhere; all were kept")
+    return text
+
+
+def _normalized(text: str, data: Data, notes: list[str]) -> str:
+    if text.isascii():
+        return text
+    if data.normalize != "none":
+        return unicodedata.normalize("NFC" if data.normalize == "nfc" else "NFKC", text)
+    if not unicodedata.is_normalized("NFC", text):
+        notes.append("some characters are written in more than one way (not NFC); data.normalize=nfc makes them one")
+    return text
+
+
+def _notice_odd_characters(text: str, lines: list[str], data: Data, notes: list[str]) -> None:
+    if "\ufeff" in text:
+        notes.append(f"{text.count(chr(0xFEFF)):,} byte order marks inside the text were kept as characters")
+    if nuls := text.count("\0"):
+        binary = " (is this a binary file?)" if nuls > NUL_SHARE * len(text) else ""
+        notes.append(f"{nuls:,} NUL characters were kept{binary}")
+    if data.is_text:
+        return
+    ends = Counter("blank" if line.isspace() else "trailing" for line in lines if line and line[-1].isspace())
+    if ends["trailing"]:
+        notes.append(f"{ends['trailing']:,} lines end in a space or tab, which was kept: 'emma ' is not 'emma'")
+    if ends["blank"]:
+        notes.append(f"{ends['blank']:,} lines hold nothing but white space and were kept")
+
+
+def _source(path: Path, data: Data) -> str:
+    """How the report names the file: an own file by its path, others by their name (the path is the machine's)."""
+    return str(path) if data.path is not None else path.name
+
+
+def _named(path: Path, data: Data) -> str:
+    return f"data.path={shown(path)}" if data.path is not None else f"data={data.name}"
+
+
+def _near(path: Path) -> str:
+    """A name beside the missing one that is much like it, or the first folder that is missing."""
+    if not path.parent.is_dir():
+        return f" There is no folder {shown(path.parent)}"
+    try:
+        return nearest(path.name, [entry.name for entry in os.scandir(path.parent)])
+    except OSError:
+        return ""

@@ -1,0 +1,96 @@
+"""Characters <-> ids. Id 0 is the boundary, which begins and ends a document and is not a character."""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from nextchar.errors import BadInput
+
+BOUNDARY = 0
+UNKNOWN = -1
+
+Ids = npt.NDArray[np.int64]
+
+
+class Vocabulary:
+    """The distinct characters (Unicode code points) of a text in code point order; character i has id i + 1.
+
+    Raises BadInput for a character that stands twice.
+    """
+
+    def __init__(self, characters: str) -> None:
+        self.characters = characters
+        if len(set(characters)) != len(characters):
+            raise BadInput("the vocabulary holds a character twice")
+
+    @classmethod
+    def of(cls, documents: Iterable[str]) -> "Vocabulary":
+        """The vocabulary of these documents."""
+        return cls("".join(sorted(set("".join(documents)))))
+
+    def __len__(self) -> int:
+        """V: the characters and the boundary."""
+        return len(self.characters) + 1
+
+    @cached_property
+    def _codes(self) -> npt.NDArray[np.uint32]:
+        return _code_points(self.characters)
+
+    @cached_property
+    def _id_of_code(self) -> Ids:
+        """(largest code point + 2,) ids; the last place stands for all code points beyond."""
+        table = np.full(int(self._codes.max(initial=0)) + 2, UNKNOWN, dtype=np.int64)
+        table[self._codes] = np.arange(1, len(self))
+        return table
+
+    def encode(self, text: str) -> Ids:
+        """Text of N characters -> (N,) int64 ids, UNKNOWN (-1) where a character is not in the vocabulary."""
+        table = self._id_of_code
+        return table[np.minimum(_code_points(text), len(table) - 1)]
+
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        """(N,) ids -> text; the boundary decodes to nothing."""
+        ids = np.asarray(ids, dtype=np.int64)
+        codes: bytes = self._codes[ids[ids != BOUNDARY] - 1].tobytes()
+        return codes.decode("utf-32-le", "surrogatepass")
+
+    def known(self, text: str, what: str) -> Ids:
+        """Like `encode`, but raises BadInput, naming `what` and the characters, where the vocabulary lacks one."""
+        ids = self.encode(text)
+        if (ids == UNKNOWN).any():
+            raise BadInput(f"{what}: {self.lacking(text)} not in the model's vocabulary of {len(self) - 1} characters")
+        return ids
+
+    def lacking(self, text: str) -> str:
+        """The characters of the text that the vocabulary lacks, as a phrase: "'ñ' (U+00F1) is"."""
+        missing = sorted(set(text) - set(self.characters))
+        named = ", ".join(f"'{printable(c)}' (U+{ord(c):04X})" for c in missing[:5])
+        more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+        return f"{named}{more} {'is' if len(missing) == 1 else 'are'}"
+
+    @property
+    def symbols(self) -> list[str]:
+        """(V,) strings for tables and pictures: the boundary is '.', or '∎' where '.' is a character of the text."""
+        return ["∎" if "." in self.characters else ".", *self.characters]
+
+    def stream(self, documents: Sequence[str]) -> Ids:
+        """Documents of N characters in all -> (N + D + 1,) ids: each between two boundaries, neighbours sharing one.
+
+        The first id is context only; each later one is a character, or an end of document, to be predicted.
+        """
+        lengths = np.fromiter(map(len, documents), dtype=np.int64, count=len(documents))
+        ids = self.encode("".join(documents))
+        stream = np.full(len(ids) + len(documents) + 1, BOUNDARY, dtype=np.int64)
+        stream[np.arange(len(ids)) + 1 + np.repeat(np.arange(len(documents)), lengths)] = ids
+        return stream
+
+
+def printable(text: str) -> str:
+    """Text that is safe to show: control and direction-changing characters escaped, newlines and tabs kept."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _code_points(text: str) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")

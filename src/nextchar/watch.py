@@ -1,0 +1,144 @@
+"""What happens between two chunks of steps: curves, the look at val, divergence, checkpoints, progress."""
+
+import io
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import torch
+
+from nextchar.board import COUNTED, Board
+from nextchar.data import Chunk, Pairs
+from nextchar.errors import BadInput, Diverged
+from nextchar.learner import Learner
+from nextchar.run import RunFolder
+
+LAST, BEST = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
+TOO_BAD = 2.0  # nats above a uniform guess
+TOO_LONG = 100  # steps in a row
+GLIMPSES = 10  # looks at samples and parameters in a run
+
+
+class Watch(L.Callback):
+    """Watches a run. `step` is always the number of updates that the weights have seen."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        folder: RunFolder,
+        counted: float,
+        data_sha256: str,
+        glimpse: Callable[[Board, int], None],
+    ) -> None:
+        self.pairs, self.folder = pairs, folder
+        self.counted, self.data_sha256, self.glimpse = counted, data_sha256, glimpse
+        self.board: Board  # opened once the first step is known
+        self.advance: Callable[[int], None] = lambda step: None
+        self.uniform = math.log(pairs.vocab_size)
+        self.best_loss, self.best = self.uniform, None  # type: float, dict[str, Any] | None
+        self.bad_steps, self.last_finite = 0, math.nan
+        self.saved_at = time.monotonic()
+
+    # --- between chunks ---------------------------------------------------------------------------------------------
+
+    def on_train_batch_start(self, trainer: L.Trainer, learner: Learner, chunk: Chunk, batch_idx: int) -> None:  # type: ignore[override]
+        self.look(learner, chunk.step)
+        if time.monotonic() - self.saved_at >= self._seconds(learner) and chunk.step > self.pairs.first_step:
+            self.save(learner, chunk.step)
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, learner: Learner, outputs: Any, chunk: Chunk, batch_idx: int
+    ) -> None:
+        self._refuse_divergence(learner, chunk.step)
+        assert learner.settings.optim is not None
+        values = {"train/loss": learner.losses[0], "train/lr": learner.settings.optim.lr}
+        values["train/grad_norm"] = learner.grad_norm
+        if learner.settings.smoothing.name != "none":
+            values["train/objective"] = learner.objective
+        self.board.scalars(values, chunk.step)
+        self.advance(chunk.step + len(chunk.batches))
+
+    def look(self, learner: Learner, step: int) -> None:
+        """The loss on val, the best weights so far, and now and then samples."""
+        with torch.inference_mode():
+            loss = float(learner.net(*self.pairs.judge)[1])
+        curves = {COUNTED: self.counted} | ({"val/loss": loss} if self.pairs.val else {})
+        if math.isfinite(loss):
+            self.board.scalars(curves, step)
+        if loss < self.best_loss:
+            self.best_loss = loss
+            weights = {name: tensor.clone() for name, tensor in learner.net.state_dict().items()}
+            self.best = {"step": step, "loss": loss, "net": weights}
+        every = max(1, self.pairs.max_steps // GLIMPSES)
+        if step == 0 or step // every != (step - self.pairs.chunk_size) // every or step == self.pairs.max_steps:
+            self.glimpse(self.board, step)
+
+    def _refuse_divergence(self, learner: Learner, first: int) -> None:
+        """Raises Diverged at the first loss that is nan or inf, or after 100 steps far worse than guessing."""
+        for step, loss in enumerate(learner.losses, first):
+            if not math.isfinite(loss):
+                raise Diverged(
+                    self._named(learner, step, f"train/loss is {loss}, the last finite one was {self.last_finite:.4f}")
+                )
+            self.last_finite = loss
+            self.bad_steps = self.bad_steps + 1 if loss > self.uniform + TOO_BAD else 0
+            at_the_end = step + 1 == self.pairs.max_steps and self.bad_steps and self.best is None
+            if self.bad_steps >= TOO_LONG or at_the_end:
+                bad = f"train/loss is {loss:.4g} nats per character, a uniform guess has {self.uniform:.4f}"
+                raise Diverged(self._named(learner, step, f"{bad}, and so for {self.bad_steps} steps"))
+
+    def _named(self, learner: Learner, step: int, what: str) -> str:
+        assert learner.settings.optim is not None
+        lr = learner.settings.optim.lr
+        return f"training diverged at step {step}: {what}. optim.lr={lr:g} is likely too high; try {lr / 10:g} or less"
+
+    # --- checkpoints ------------------------------------------------------------------------------------------------
+
+    def save(self, learner: Learner, step: int) -> None:
+        """Both checkpoints, atomically; plain values and tensors only."""
+        if self.best is not None:
+            self._write(BEST, self.best)
+        self._write(
+            LAST,
+            {
+                "step": step,
+                "net": learner.net.state_dict(),
+                "optimizer": learner.optimizer.state_dict(),
+                "best_loss": self.best_loss,
+                "bad_steps": self.bad_steps,
+                "data_sha256": self.data_sha256,
+            },
+        )
+        self.saved_at = time.monotonic()
+
+    def restore(self, learner: Learner) -> int:
+        """Takes up the last checkpoint. Returns its step, 0 where there is none. Raises BadInput."""
+        path = self.folder.path / LAST
+        if not path.exists():
+            return 0
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if state["data_sha256"] != self.data_sha256:
+                raise BadInput(f"resume={self.folder.path}: the data has changed since the run began")
+            learner.net.load_state_dict(state["net"])
+            learner.optimizer.load_state_dict(state["optimizer"])
+            self.best_loss, self.bad_steps = state["best_loss"], state["bad_steps"]
+            if (best := self.folder.path / BEST).exists():
+                self.best = torch.load(best, map_location="cpu", weights_only=True)
+            return int(state["step"])
+        except BadInput:
+            raise
+        except Exception as error:  # a damaged file can fail anywhere in torch
+            raise BadInput(f"{path}: not a sound checkpoint of this run: {str(error).splitlines()[0]}") from None
+
+    def _write(self, name: str, state: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self.folder.write(name, buffer.getvalue(), vouch=False)
+
+    @staticmethod
+    def _seconds(learner: Learner) -> float:
+        assert learner.settings.trainer is not None
+        return learner.settings.trainer.checkpoint_seconds
