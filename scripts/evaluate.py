@@ -7,7 +7,7 @@ from nextchar.settings import EvaluateSettings
 
 
 def main() -> None:
-    settings = command_line.parse("evaluate", EvaluateSettings, sys.argv[1:]).settings()
+    settings = command_line.parse("evaluate", EvaluateSettings, sys.argv[1:], __doc__).settings()
     metrics, notes = experiment.evaluate(settings)
     for text in notes:
         terminal.note(text)

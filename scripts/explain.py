@@ -4,24 +4,36 @@ import sys
 from pathlib import Path
 
 from nextchar import command_line, experiment, terminal
+from nextchar.errors import BadInput
 from nextchar.explanation import explain, mean_nll
 from nextchar.run import PROJECT, write_atomically
 from nextchar.settings import ExplainSettings
+from nextchar.text import normalized
 
 
 def main() -> None:
-    settings = command_line.parse("explain", ExplainSettings, sys.argv[1:]).settings()
+    settings = command_line.parse("explain", ExplainSettings, sys.argv[1:], __doc__).settings()
+    picture = Path(settings.out) if settings.out else PROJECT / "outputs" / "explain.png"
+    if settings.figures and settings.out and (picture.is_dir() or not picture.parent.is_dir()):
+        raise BadInput(f"out={picture}: must be a file in a folder that exists")
     record, model = experiment.open_model(Path(settings.run))
-    steps = explain(model, settings.text, "text", ends=not record.settings.data.is_text)
+    data = record.settings.data
+    text = normalized(settings.text, data.normalize)
+    if not text and data.is_text:
+        raise BadInput("text=: there is nothing to explain; this model reads a running text, which has no ends")
+    steps = explain(model, text, f"text={text}", ends=not data.is_text)
     if settings.json_:
         terminal.print_json({"steps": [step._asdict() for step in steps], "mean_nll": mean_nll(steps)})
     else:
-        terminal.explanation(settings.text, steps)
+        terminal.explanation(text, steps)
     if settings.figures:
         from nextchar.figures import breakdown, png
 
-        picture = Path(settings.out) if settings.out else PROJECT / "outputs" / "explain.png"
-        write_atomically(picture, png(breakdown(settings.text, steps)))
+        try:
+            picture.parent.mkdir(exist_ok=True)
+            write_atomically(picture, png(breakdown(text, steps)))
+        except OSError as error:
+            raise BadInput(f"out={picture} cannot be written: {error.strerror}") from None
         print(f"picture      {terminal.short(picture)}", file=sys.stderr)
 
 

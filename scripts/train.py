@@ -1,5 +1,6 @@
 """Trains a model: python scripts/train.py model=nn optim.lr=15; a sweep of four: -m smoothing.k=0.01,0.1,1,10"""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -17,45 +18,62 @@ failures: list[str] = []
 
 
 def main() -> None:
-    command = command_line.parse("train", TrainSettings, sys.argv[1:])
+    command = command_line.parse("train", TrainSettings, sys.argv[1:], __doc__, job=True)
     if command.for_hydra:
+        command.composes()
+        sys.argv[1:] = [*command.for_hydra, *command.overrides]
         job()
     elif command.multirun:
         sweep(command)
+    elif command.value("hydra.sweep.dir") is not None:
+        raise BadInput("hydra.sweep.dir is the folder of a sweep (-m); the folder of one run is hydra.run.dir")
     else:
-        settings = resumed(command) if "resume" in command.typed() else command.settings()
-        at = command.value("hydra.run.dir")
-        experiment.train(
-            settings, printer(settings), terminal.progress, Path(at).expanduser().absolute() if at else None
-        )
+        settings = command.settings() if command.value("resume") is None else resumed(command)
+        experiment.train(settings, printer(settings), terminal.progress, folder(command, "hydra.run.dir"))
 
 
 def resumed(command: command_line.Command[TrainSettings]) -> TrainSettings:
     """The settings that an interrupted run began with; only its budget may be another."""
-    may_change = ("resume", "json", "trainer.max_steps")
-    if strange := [key for key in command.typed() if key not in may_change]:
+    typed = command.typed()
+    if strange := [key for key in typed if key not in ("resume", "json", "trainer.max_steps")]:
         raise BadInput(
             f"{strange[0]}: a resumed run keeps its settings; beside resume=DIR only trainer.max_steps may change"
         )
-    path = str(Path(command.value("resume")).expanduser().absolute())
-    values = unfinished_settings(Path(path)) | {"resume": path}
-    if steps := command.value("trainer.max_steps"):
-        values["trainer"] = dict(values.get("trainer") or {}, max_steps=int(steps) if steps.isdigit() else steps)
-    if typed := command.value("json"):
-        values["json"] = typed == "True"
+    path = folder(command, "resume")
+    if path is None:
+        raise BadInput("resume=: must be a path")
+    values = unfinished_settings(path) | {"resume": str(path)}
+    if "trainer.max_steps" in typed:
+        trainer = values.get("trainer")
+        values["trainer"] = dict(trainer if isinstance(trainer, dict) else {}, max_steps=typed["trainer.max_steps"])
+    if "json" in typed:
+        values["json"] = typed["json"]
     return read(TrainSettings, values)
+
+
+def folder(command: command_line.Command[TrainSettings], key: str) -> Path | None:
+    """The folder that was typed for a key, None where none was."""
+    typed = command.value(key)
+    return Path(typed).expanduser().absolute() if typed else None
 
 
 def sweep(command: command_line.Command[TrainSettings]) -> None:
     """Hands the jobs to Hydra, once the settings of every one are known to be sound."""
+    if command.value("resume") is not None:
+        raise BadInput("resume=DIR goes on with one run; leave out -m")
+    if command.value("hydra.run.dir") is not None:
+        raise BadInput("hydra.run.dir is the folder of one run; the folder of a sweep is hydra.sweep.dir")
     command.jobs()
-    folder = command.value("hydra.sweep.dir") or str(claim(PROJECT / "outputs", "sweep"))
-    folder = str(Path(folder).expanduser().absolute())
+    at = folder(command, "hydra.sweep.dir") or claim(PROJECT / "outputs", "sweep")
+    try:
+        at.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"hydra.sweep.dir={at} cannot be made: {error.strerror}") from None
     others = [override for override in command.overrides if not override.startswith("hydra.sweep.dir=")]
-    sys.argv[1:] = ["-m", *others, *command_line.quote(TrainSettings, [f"hydra.sweep.dir={folder}"], multirun=False)]
+    sys.argv[1:] = ["-m", *others, *command_line.quote(TrainSettings, [f"hydra.sweep.dir={at}"], multirun=False)]
     job()
-    print(f"\nsweep folder {terminal.short(Path(folder))}")
-    print(f"curves       tensorboard --logdir {terminal.short(Path(folder))}")
+    print(f"\nsweep folder {terminal.short(at)}")
+    print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(at))}")
     if failures:
         raise SystemExit(f"error: {len(failures)} jobs failed: {'; '.join(failures)}")
 
@@ -100,7 +118,7 @@ def printer(settings: TrainSettings):  # type: ignore[no-untyped-def]
         )
         terminal.samples(result.samples)
         print(f"\nrun folder   {terminal.short(result.folder)}")
-        print(f"curves       tensorboard --logdir {terminal.short(result.folder.parent)}", flush=True)
+        print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(result.folder.parent))}", flush=True)
 
     return show
 

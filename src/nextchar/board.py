@@ -1,6 +1,10 @@
 """What goes on TensorBoard: curves, pictures, text, histograms, the table of settings and metrics."""
 
+import math
+import re
+import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,68 +12,169 @@ from typing import Any
 
 import numpy as np
 
-from nextchar.knobs import knobs
+from nextchar import knobs
 from nextchar.settings import TrainSettings
 from nextchar.vocabulary import printable
 
-# What stands beside a run in the table of HParams, whichever the model: what a run lacks is shown as '-'.
-ABSENT = "-"
-NOT_A_SETTING = ("figures", "json", "resume", "data.url", "data.sha256")
-METRICS = ("train/loss", "val/loss", "test/loss", "test/bits_per_char", "test/perplexity")
+# The table of HParams. Of settings and of metrics it shows five at first, those in front; the others by a tick.
+IN_FRONT = ("model.name", "smoothing.name", "smoothing.k", "optim.name", "optim.lr")
+METRICS = ("test/loss", "val/loss", "train/loss", "test/bits_per_char", "test/perplexity")
+NOT_COMPARED = {"figures", "json", "resume", "data.url", "data.sha256", "data.encoding", "data.merge"}
+NOT_COMPARED |= {f"trainer.{name}" for name in ("name", "threads", "log_every", "checkpoint_seconds")}
 
-COUNTED = "counted/loss"  # the loss on train that a counted bigram has: where a net of the same kind ends
-CURVES = {"loss": ["train/loss", "val/loss", COUNTED], "objective": ["train/objective", "train/loss"]}
+LARGEST_BIN = 1e20  # where tensorboardX's histograms end
+
+COUNTED = "train/loss_counted"  # the loss on train that a counted bigram has: where a net of the same kind ends
 
 
 class Board:
-    """The event file of one run. `purge_step` (a resumed run) hides what an earlier attempt wrote from that step on."""
+    """The event file of one run. TensorBoard sorts by tag: the curves (test, train, val) come before all else.
 
-    def __init__(self, folder: Path, purge_step: int | None = None) -> None:
+    What an earlier attempt wrote from `first_step` on is hidden. (Of a run's first beginning TensorBoard wants to know
+    too, else it takes the second for the first and hides nothing.)
+    """
+
+    def __init__(self, folder: Path, first_step: int = 0) -> None:
         with _torch_unseen():
-            from tensorboardX import SummaryWriter
+            from tensorboardX import writer
 
-        self.writer = SummaryWriter(str(folder), purge_step=purge_step, write_to_disk=True)
+        usual = writer.EventFileWriter
+        writer.EventFileWriter = EventFile
+        try:
+            self.writer = writer.SummaryWriter(str(folder), purge_step=first_step)
+        finally:
+            writer.EventFileWriter = usual
+        self._first_step = first_step
+        self._last_step: dict[str, int] = {}
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        for tag, value in values.items():
-            self.writer.add_scalar(tag, value, step)
+        """A point on each curve; a second one at the same step is left out, and so is what no curve can show."""
+        from tensorboardX.proto.summary_pb2 import Summary
 
-    def image(self, tag: str, picture: np.ndarray) -> None:
+        new = {tag: v for tag, v in values.items() if self._last_step.get(tag) != step and math.isfinite(v)}
+        self._last_step |= dict.fromkeys(new, step)
+        points = [Summary.Value(tag=tag, simple_value=value) for tag, value in new.items()]
+        self.writer.file_writer.add_summary(Summary(value=points), step)  # one event: a quarter of add_scalar's price
+
+    def image(self, name: str, picture: np.ndarray, step: int) -> None:
         """picture: (H, W, 3) uint8."""
-        self.writer.add_image(tag, picture, 0, dataformats="HWC")
+        self.writer.add_image(f"visuals/{name}", picture, step, dataformats="HWC")
 
     def samples(self, texts: Sequence[str], step: int) -> None:
-        self.writer.add_text("samples", "\n".join(_code(text) for text in texts), step)
+        """As they are: one a line, or, where they have lines of their own, a rule between two."""
+        rule = f"\n{'─' * 40}\n" if any("\n" in text for text in texts) else "\n"
+        self.writer.add_text("samples", _code(rule.join(texts)), step)
 
     def describe(self, settings: TrainSettings, report: Mapping[str, Any]) -> None:
-        """What stands beside the curves from the start: the row in HParams, the page of curves, the two tables.
+        """What stands beside the curves: settings and, from the start, data, the row in HParams, the custom page.
 
         The metrics of HParams are the scalars of those names, so there is no `hp_metric`.
         """
-        with _torch_unseen():
-            from tensorboardX.summary import hparams
+        own = {key: knobs.shown(value) for key, value in flat(settings.plain()).items()}
+        self.writer.add_text("settings", _table("setting", own), self._first_step)
+        if self._first_step > 0:  # the rest was said by the attempt that is resumed
+            return
+        from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
 
-        for summary in hparams(columns(settings), dict.fromkeys(METRICS, 0)):
-            self.writer.file_writer.add_summary(summary)
-        self.writer.add_custom_scalars({"nextchar": {title: ["Multiline", tags] for title, tags in CURVES.items()}})
-        self.writer.add_text("data", _table(flat(report)), 0)
-        self.writer.add_text("settings", _table(flat(settings.plain())), 0)
+        for kind, content in _hparams(settings).items():
+            data = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
+            value = Summary.Value(tag=f"_hparams_/{kind}", metadata=SummaryMetadata(plugin_data=data))
+            self.writer.file_writer.add_summary(Summary(value=[value]))
+        self.writer.add_custom_scalars({"nextchar": _curves(settings)})
+        self.writer.add_text("data", _table("data", {key: _counted(value) for key, value in flat(report).items()}), 0)
 
     def histograms(self, tensors: Mapping[str, np.ndarray], step: int) -> None:
         for name, tensor in tensors.items():
-            self.writer.add_histogram(f"parameters/{name}", tensor, step)
+            if np.abs(tensor).max(initial=0) < LARGEST_BIN:
+                self.writer.add_histogram(f"weights/{name}", tensor, step)
+
+    def flush(self) -> None:
+        """Puts on disk what was written so far."""
+        self.writer.flush()
 
     def close(self) -> None:
         self.writer.close()
 
 
-def columns(settings: TrainSettings) -> dict[str, str | float | bool]:
-    """Every knob that any model has -> this run's value, ABSENT where its model has none: all runs in one table."""
-    own = flat(settings.plain())
-    keys = [knob.key for knob in knobs(TrainSettings)]
-    groups = [f"{group}.name" for group in ("model", "smoothing", "optim", "trainer")]
-    wanted = [key for key in dict.fromkeys([*groups, *keys]) if key not in NOT_A_SETTING]
-    return {key: ABSENT if own.get(key) is None else own[key] for key in wanted}
+class EventFile:
+    """Writes events where it is called, with the methods that SummaryWriter asks of tensorboardX's own EventFileWriter.
+
+    That one hands events to a thread: what is still on the way is lost with the process, and on a full disk the thread
+    dies and the run waits for it for ever. It also names files by the second, and empties the one of the same second.
+    """
+
+    def __init__(self, folder: str, *options: object) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.record_writer import RecordWriter
+
+        # TensorBoard reads the files of a run in the order of their names
+        taken = [int(path.name.split(".")[3]) for path in Path(folder).glob("events.out.tfevents.[0-9]*.*")]
+        seconds = max([int(time.time()), *(second + 1 for second in taken)])
+        self._folder = folder
+        self._records: RecordWriter | None = RecordWriter(
+            f"{folder}/events.out.tfevents.{seconds}.{socket.gethostname()}"
+        )
+        self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def get_logdir(self) -> str:
+        return self._folder
+
+    def add_event(self, event: Any) -> None:
+        assert self._records is not None
+        self._records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        if self._records is not None:
+            self._records.flush()
+
+    def close(self) -> None:
+        if self._records is not None:
+            records, self._records = self._records, None
+            records.close()
+
+
+def columns() -> dict[str, type]:
+    """Every setting of any model by which runs are compared -> bool, float or str: runs of all models in one table."""
+    kinds: dict[str, type] = dict.fromkeys(("model.name", "smoothing.name", "optim.name"), str)
+    for knob in knobs.knobs(TrainSettings):
+        members = set(knob.members) - {type(None)}
+        kinds[knob.key] = bool if members == {bool} else float if members <= {int, float} else str
+    return {key: kind for key, kind in kinds.items() if key not in NOT_COMPARED}
+
+
+def _hparams(settings: TrainSettings) -> dict[str, bytes]:
+    """What the page of HParams reads: its columns and metrics, and this run's values.
+
+    What the run's model does not have is '-' among texts and empty among numbers: a text there would break the sorting.
+    It is not in front either, because the parallel coordinates leave out a run where a column is empty.
+    """
+    from tensorboard.plugins.hparams import api_pb2
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
+
+    types = {bool: api_pb2.DATA_TYPE_BOOL, float: api_pb2.DATA_TYPE_FLOAT64, str: api_pb2.DATA_TYPE_STRING}
+    table, row = api_pb2.Experiment(), SessionStartInfo()
+    own = {"smoothing.k": 0.0} | flat(settings.plain())  # no smoothing is k = 0
+    for tag in METRICS:
+        table.metric_infos.add(name=api_pb2.MetricName(tag=tag))
+    for key, kind in columns().items():
+        value = "-" if kind is str and own.get(key) is None else own.get(key)
+        table.hparam_infos.add(name=key, type=types[kind], differs=key in IN_FRONT and value is not None)
+        if value is not None:
+            field = {bool: "bool_value", float: "number_value", str: "string_value"}[kind]
+            setattr(row.hparams[key], field, kind(value))
+    content = {
+        "experiment": HParamsPluginData(experiment=table),
+        "session_start_info": HParamsPluginData(session_start_info=row),
+    }
+    return {kind: data.SerializeToString() for kind, data in content.items()}
+
+
+def _curves(settings: TrainSettings) -> dict[str, list[Any]]:
+    """The charts of the custom page, by title. Their tags are regular expressions."""
+    charts = {"loss, nats per character": ["train/loss", "val/loss", COUNTED]}
+    if settings.model.net is not None and settings.smoothing.name != "none":
+        charts["what is minimised: loss and penalty"] = ["train/objective", "train/loss"]
+    return {title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -83,12 +188,21 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _table(rows: Mapping[str, Any]) -> str:
-    return "\n".join(["| | |", "|:--|:--|", *(f"| {_cell(key)} | {_cell(value)} |" for key, value in rows.items())])
+def _table(head: str, rows: Mapping[str, str]) -> str:
+    lines = [f"| {head} | |", "|:--|:--|", *(f"| {_plain(key)} | {_plain(value)} |" for key, value in rows.items())]
+    return "\n".join(lines)
 
 
-def _cell(value: object) -> str:
-    return printable(str(value)).replace("\n", " ").replace("|", "\\|")
+def _counted(value: object) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _plain(text: str) -> str:
+    """Text on one line in which Markdown finds nothing to interpret."""
+    text = re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", printable(text).replace("\n", " "))
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _code(text: str) -> str:

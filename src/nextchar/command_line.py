@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from types import FrameType
 from typing import Any, Generic, NoReturn
 
@@ -21,14 +21,22 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from nextchar.errors import BadInput, Diverged, Interrupted
-from nextchar.knobs import Tree, knobs, nearest, one_of, read, shown, unknown_key
+from nextchar.knobs import Tree, knobs, nearest, one_line, one_of, read, shown, unknown_key
+from nextchar.manual import CONF, groups_of, help_text, options_of
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+LABEL_BYTES = 150  # of a file name, which may have 255
 
-# A sweep's folders are named by what differs; what a file name cannot hold is left out.
-OmegaConf.register_new_resolver("label", lambda text: re.sub(r"[^\w.=,+-]+", "-", text)[:100], replace=True)
+
+def _label(text: str) -> str:
+    """What differs in a job, as a part of its folder's name; what a file name cannot hold is left out."""
+    name = re.sub(r"[^\w.=,+-]+", "-", text).encode("utf-8", "ignore")
+    return name[:LABEL_BYTES].decode("utf-8", "ignore")
+
+
+OmegaConf.register_new_resolver("label", _label, replace=True)
 
 # Hydra's own keys that hold a path
 HYDRA_PATHS = ("hydra.run.dir", "hydra.sweep.dir")
@@ -42,11 +50,18 @@ class Command(Generic[Tree]):
     tree: type[Tree]
     overrides: list[str]
     multirun: bool
-    for_hydra: bool  # --cfg, --info, completion: Hydra answers
+    for_hydra: list[str]  # --cfg, --info, completion: flags that Hydra answers
 
     def settings(self) -> Tree:
         """The checked settings of a single run. Raises BadInput."""
         return self._settings(self.overrides)
+
+    def composes(self) -> None:
+        """Raises BadInput where the words fit no configuration; whether its values make sense is not asked."""
+        try:
+            _compose(self.name, self.overrides)
+        except Exception as error:
+            raise self._refusal(error, self.overrides, {}) from None
 
     def jobs(self) -> list[Tree]:
         """The checked settings of every job of a multirun. Raises BadInput for the first that is wrong."""
@@ -56,65 +71,93 @@ class Command(Generic[Tree]):
             raise BadInput(_first_line(error)) from None
         return [self._settings(list(job)) for job in batch]
 
-    def value(self, key: str) -> str:
-        """The last text typed for a key, '' where none was."""
-        given = [override.value() for override in _parse(self.overrides) if override.key_or_group == key]
-        return str(given[-1]) if given else ""
+    def value(self, key: str) -> Any:
+        """The last value typed for a key, None where none was."""
+        return self.typed().get(key)
 
-    def typed(self) -> list[str]:
-        """The keys and groups that were typed."""
-        return [override.key_or_group for override in _parse(self.overrides)]
+    def typed(self) -> dict[str, Any]:
+        """The keys and groups that were typed, with their last values."""
+        return {override.key_or_group: _resolved(override.value()) for override in _parse(self.overrides)}
 
     def _settings(self, overrides: list[str]) -> Tree:
+        composed: dict[str, Any] = {}
         try:
-            return read(self.tree, plain_values(_compose(self.name, overrides)))
+            composed = plain_values(_compose(self.name, overrides))
+            return read(self.tree, composed)
         except Exception as error:  # Hydra lets bare errors through too, as for `optim=null`
-            why = next((line for override in _parse(overrides) if (line := self._wrong(override, overrides))), "")
-            raise BadInput(why or _first_line(error)) from None
+            raise self._refusal(error, overrides, composed) from None
 
-    def _wrong(self, override: Override, overrides: list[str]) -> str:
-        """What is wrong with an override's key or option, where that is why the whole could not be composed."""
+    def _refusal(self, error: Exception, overrides: list[str], composed: dict[str, Any]) -> BadInput:
+        """The line that says what is wrong; `composed` is empty where nothing could be."""
+        groups = cache(lambda: composed or self._composed_of_groups(overrides))  # a tenth of a second
+        why = next((line for override in _parse(overrides) if (line := self._wrong(override, groups))), "")
+        return BadInput(why or _first_line(error))
+
+    def _wrong(self, override: Override, composed_groups: Callable[[], dict[str, Any]]) -> str:
+        """What is wrong with an override's key or option, or ''."""
         key, value = override.key_or_group, override.value()
-        group = key.partition(".")[0]
-        if key.startswith("hydra") or override.is_delete():
+        group, _, leaf = key.partition(".")
+        if key.startswith("hydra."):
+            return "" if key in HYDRA_PATHS else f"{key}: of Hydra's settings only {one_of(HYDRA_PATHS)} can be set"
+        if key.startswith("hydra"):
             return ""
+        if override.is_delete():
+            return f"{override.input_line}: nothing can be left out; choose another option, as in smoothing=none"
         if override.is_sweep_override():
-            return f"{override.input_line}: several values make a sweep; say -m first, or quote the value"
-        if key in _groups() and value not in _options(key):
-            return f"{key}={shown(value)}: must be {one_of(_options(key))}.{nearest(str(value), _options(key))}"
+            return f"{override.input_line}: several values make a sweep; say -m before them"
+        groups = groups_of(self.tree)
+        if key in groups and value not in options_of(key):
+            return f"{key}={shown(value)}: must be {one_of(options_of(key))}.{nearest(str(value), options_of(key))}"
+        if group in groups and leaf == "name":
+            return f"{key}={shown(value)}: choose with {group}={shown(value)}, which brings the settings that it has"
         variants = [knob for knob in knobs(self.tree) if knob.key == key]
-        if not variants and key not in _groups():
+        if not variants and key not in groups:
             return unknown_key(self.tree, key, value)
-        composed = self._composed_of_groups(overrides)
-        if group not in composed and group in _groups():
-            return f"{key}={shown(value)}: model={composed['model']['name']} does not take {group}"
         options = [knob.option for knob in variants if knob.option]
-        if options and composed[group]["name"] not in options:
+        if group not in groups or not (options or group in ("smoothing", "optim", "trainer")):
+            return ""
+        composed = composed_groups()
+        chosen = (composed.get(group) or {}).get("name")
+        if chosen is None:
+            return f"{key}={shown(value)}: model={composed['model']['name']} takes no {group}"
+        if options and chosen not in options:
             owners = one_of(f"{group}={option}" for option in options)
-            return f"{key}={shown(value)}: {group}={composed[group]['name']} has no {key}, {owners} has"
+            return f"{key}={shown(value)}: {group}={chosen} has no {leaf}; {owners} has"
         return ""
 
     def _composed_of_groups(self, overrides: list[str]) -> dict[str, Any]:
         """The values of the groups that were chosen, no matter what else was typed."""
-        chosen = [override for override in _parse(overrides) if override.key_or_group in _groups()]
-        try:
-            return plain_values(_compose(self.name, [str(override.input_line) for override in chosen]))
-        except Exception:  # a group that the model does not bring
-            brought = [override for override in chosen if override.key_or_group in ("model", "data", "experiment")]
-            return plain_values(_compose(self.name, [str(override.input_line) for override in brought]))
+        chosen = [override for override in _parse(overrides) if override.key_or_group in groups_of(self.tree)]
+        brought = [override for override in chosen if override.key_or_group in ("model", "data", "experiment")]
+        for some in (chosen, brought):  # a model does not bring every group
+            try:
+                return plain_values(_compose(self.name, [str(override.input_line) for override in some]))
+            except Exception:
+                continue
+        return plain_values(_compose(self.name, []))
 
 
-def parse(name: str, tree: type[Tree], argv: Sequence[str]) -> Command[Tree]:
-    """Takes argv apart; answers --help itself. Raises BadInput where argv is not flags and key=value."""
+def parse(
+    name: str, tree: type[Tree], argv: Sequence[str], about: str | None = None, job: bool = False
+) -> Command[Tree]:
+    """Takes argv apart; answers --help itself, with `about` on top. Raises BadInput where argv makes no sense.
+
+    `job`: the script is a Hydra job, which can be swept (-m) and asked for its configuration (--cfg).
+    """
     parser = get_args_parser()
     parser.error = _argparse_error  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(argv)
     if args.help:
-        print(help_text(name, tree))
+        print(help_text(name, tree, about or tree.__doc__ or "", job))
         raise SystemExit(0)
+    flags = [word for word in argv if word not in args.overrides]
+    for_hydra = flags if args.cfg or args.info or args.shell_completion or args.hydra_help else []
+    if flags and not (job and (for_hydra or args.multirun)):
+        raise BadInput(f"{flags[0]}: scripts/{name}.py does not take this flag; see --help")
+    if args.experimental_rerun or args.config_path or args.config_dir or args.config_name:
+        raise BadInput("the configuration is read from conf/ and from nowhere else; experiments go to conf/experiment/")
     overrides = quote(tree, args.overrides, args.multirun)
     _parse(overrides)
-    for_hydra = bool(args.cfg or args.info or args.shell_completion or args.hydra_help)
     return Command(name, tree, overrides, args.multirun, for_hydra)
 
 
@@ -130,20 +173,23 @@ def quote(tree: type[Tree], overrides: Sequence[str], multirun: bool) -> list[st
 
     In a multirun a comma separates values, as everywhere in Hydra. What is in quotes already is left as it is.
     """
-    free = {knob.key: type(None) in knob.members for knob in knobs(tree) if knob.is_free_text}
-    free |= dict.fromkeys(HYDRA_PATHS, False)
+    free = {knob.key: knob for knob in knobs(tree) if knob.is_free_text}
     quoted = []
     for override in overrides:
         key, equals, value = override.partition("=")
         if override.startswith("~"):  # Hydra's deletion
             quoted.append(override)
             continue
-        if not equals:
+        if not (key and equals):
             raise BadInput(f"'{shown(override)}' is not key=value (no spaces around the '=').{_meant_help(override)}")
         name = key.lstrip("+")
-        if name in free and not (value == "null" and free[name]):
-            values = value.split(",") if multirun else [value]
-            value = ",".join(_quoted(name, part) for part in values)
+        knob = free.get(name)
+        if any("\ud800" <= c <= "\udfff" for c in override):  # how Python takes in bytes that are not UTF-8
+            remedy = "; rename the file or the folder" if name in HYDRA_PATHS or (knob and knob.is_path) else ""
+            raise BadInput(f"{shown(name)}={shown(value)}: not valid UTF-8{remedy}")
+        if name in HYDRA_PATHS or (knob and not (value == "null" and type(None) in knob.members)):
+            values = _swept(value) if multirun else [value]
+            value = ",".join(_quoted(part) for part in values)
         quoted.append(f"{key}={value}")
     return quoted
 
@@ -157,32 +203,12 @@ def run_script(main: Callable[[], None]) -> NoReturn:
     try:
         main()
         sys.stdout.flush()
-    except (BadInput, Diverged) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except Interrupted as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (BadInput, Diverged, Interrupted) as error:
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
-
-
-def help_text(name: str, tree: type[Tree]) -> str:
-    """Usage, groups with their options, and every knob with what it takes."""
-    groups = [group for group in _groups() if any(knob.key.startswith(f"{group}.") for knob in knobs(tree))]
-    lines = [f"usage: python scripts/{name}.py [-m] [group=option] [key=value]", "", tree.__doc__ or "", ""]
-    lines += ["groups:"] + [f"  {group}={'|'.join(_options(group))}" for group in groups] + [""] if groups else []
-    rows: dict[str, tuple[str, list[str]]] = {}
-    for knob in knobs(tree):
-        text = f"{knob.help}  [{knob.allowed}]" if knob.help else f"[{knob.allowed}]"
-        rows.setdefault(knob.key, (text, []))[1].append(knob.option)
-    lines += ["settings:"]
-    for key, (text, options) in rows.items():
-        only = f"({one_of(options)}) " if any(options) else ""
-        lines.append(f"  {key:28} {only}{text}")
-    lines += ["", "Hydra's own flags (sweeps with -m, --cfg job, tab completion): --hydra-help"]
-    return "\n".join(lines)
 
 
 # --- Hydra ----------------------------------------------------------------------------------------------------------
@@ -191,6 +217,14 @@ def help_text(name: str, tree: type[Tree]) -> str:
 def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         return compose(name, overrides=list(overrides))
+
+
+def _resolved(value: object) -> object:
+    """A typed value as it would stand in the composed configuration: `\\${` is `${` again."""
+    try:
+        return OmegaConf.create({"value": value})["value"] if isinstance(value, str) else value
+    except OmegaConfBaseException as error:
+        raise BadInput(f"{shown(value)}: {_first_line(error)}") from None
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
@@ -202,14 +236,6 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         except HydraException:
             raise BadInput(f"{shown(override)}: Hydra's grammar cannot read this value; put it in quotes") from None
     return parsed
-
-
-def _groups() -> list[str]:
-    return ["model", "data", "smoothing", "optim", "trainer", "experiment"]
-
-
-def _options(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def _without_missing(values: dict[Any, Any]) -> dict[Any, Any]:
@@ -224,10 +250,19 @@ def _without_missing(values: dict[Any, Any]) -> dict[Any, Any]:
 # --- small change ---------------------------------------------------------------------------------------------------
 
 
-def _quoted(key: str, text: str) -> str:
-    if any("\ud800" <= c <= "\udfff" for c in text) and not key.endswith(("path", "dir", "run", "resume", "out")):
-        raise BadInput(f"{key}: the text is not valid UTF-8")
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
+_IN_QUOTES = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\""""
+
+
+def _swept(text: str) -> list[str]:
+    """What stands between the commas, those in quotes not counted."""
+    part = re.match(rf"(?:{_IN_QUOTES})(?=,|$)|[^,]*", text)
+    assert part is not None
+    rest = text[part.end() :]
+    return [part[0], *_swept(rest[1:])] if rest else [part[0]]
+
+
+def _quoted(text: str) -> str:
+    if re.fullmatch(_IN_QUOTES, text):
         return text
     # Inside quotes Hydra takes \' for ' and a backslash before it for itself when doubled; OmegaConf does so for ${
     text = re.sub(r"(\\*)'", r"\1\1\\'", text)

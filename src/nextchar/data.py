@@ -1,4 +1,4 @@
-"""Pairs for gradient descent: what a net reads (xs) and what comes next (ys), in chunks of mini-batches."""
+"""Pairs for gradient descent: the id that a net reads (xs) and the one that comes next (ys), in chunks of batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextchar.counts import refuse_too_large
-from nextchar.language_model import windows
+from nextchar.counts import PairCounts
 from nextchar.settings import Data
 from nextchar.vocabulary import Ids
 
@@ -37,7 +36,6 @@ class Pairs(L.LightningDataModule):
         self,
         streams: dict[str, Ids],
         vocab_size: int,
-        block_size: int,
         settings: Data,
         dtype: torch.dtype,
         seed: int,
@@ -46,19 +44,21 @@ class Pairs(L.LightningDataModule):
         self.settings, self.vocab_size, self.dtype, self.seed = settings, vocab_size, dtype, seed
         self.size = len(streams["train"]) - 1  # pairs of train
         merged = settings.batch_size == "all" and settings.merge
-        self.train = self._pairs(streams["train"], block_size, merged)
-        self.val = self._pairs(streams["val"], block_size, merged=True) if "val" in streams else None
+        self.train = self._pairs(streams["train"], merged)
+        self.val = self._pairs(streams["val"], merged=True) if "val" in streams else None
         # what decides which weights were best: val, or all of train where there is no val
-        self.judge = self.val or (self.train if merged else self._pairs(streams["train"], block_size, merged=True))
+        self.judge = self.val or (self.train if merged else self._pairs(streams["train"], merged=True))
         self.first_step, self.max_steps, self.chunk_size = 0, 0, 1
 
-    def steps(self, first: int, last: int, chunk_size: int) -> "Pairs":
-        """Deal out the steps from `first` up to `last`; a chunk ends where its last step is a multiple of its size."""
+    def deal(self, first: int, last: int, chunk_size: int) -> None:
+        """Deal out the steps from `first` up to `last`; every chunk but the first begins at a multiple of its size."""
         self.first_step, self.max_steps, self.chunk_size = first, last, chunk_size
-        return self
 
     def train_dataloader(self) -> "Chunks":
         return Chunks(self)
+
+    def transfer_batch_to_device(self, batch: Chunk, device: torch.device, dataloader_idx: int) -> Chunk:
+        return batch  # the pairs are where the net is; Lightning would walk through every batch of the chunk
 
     def batch(self, step: int) -> Batch:
         """The mini-batch of a step: a slice of a permutation of all pairs, a new one every epoch."""
@@ -80,15 +80,14 @@ class Pairs(L.LightningDataModule):
             self._epoch = epoch
         return self._permutation
 
-    def _pairs(self, stream: Ids, block_size: int, merged: bool) -> Batch:
-        xs, ys = windows(stream, block_size), stream[1:]
+    def _pairs(self, stream: Ids, merged: bool) -> Batch:
+        """All pairs of a stream, or, merged, each id that has a successor with the shares of its successors."""
         if not merged:
-            return Batch(torch.from_numpy(xs), torch.from_numpy(ys)[:, None])
-        distinct, which = np.unique(xs, axis=0, return_inverse=True)
-        refuse_too_large("the table of merged pairs", self.vocab_size, 8)
-        counts = np.bincount(which.ravel() * self.vocab_size + ys, minlength=len(distinct) * self.vocab_size)
-        shares = torch.from_numpy(counts / len(ys)).to(self.dtype).view(len(distinct), 1, self.vocab_size)
-        return Batch(torch.from_numpy(distinct)[:, -1:], shares)
+            return Batch(torch.from_numpy(stream[:-1, None]), torch.from_numpy(stream[1:, None]))
+        counts = PairCounts.of(stream, self.vocab_size)
+        shares = torch.from_numpy(counts.matrix() / counts.total).to(self.dtype)
+        followed = torch.from_numpy(np.flatnonzero(counts.row_totals))
+        return Batch(followed[:, None], shares[followed, None])
 
 
 class Chunks:

@@ -16,7 +16,7 @@ from nextchar.models.net import NetModel, build
 from nextchar.run import RunFolder
 from nextchar.settings import Lbfgs, TrainSettings
 from nextchar.vocabulary import Ids, Vocabulary
-from nextchar.watch import Watch
+from nextchar.watch import Watch, checkpoint
 
 # (first step, last step) -> a context in which advance(step) shows how far it is
 Progress = Callable[[int, int], AbstractContextManager[Callable[[int], None]]]
@@ -32,11 +32,11 @@ def descend(
     open_board: Callable[[int], Board],
     glimpse: Callable[[NetModel, Board, int], None],
     progress: Progress,
-) -> tuple[NetModel, Board, int]:
+) -> tuple[NetModel, int]:
     """Trains the net that the settings name, on from the folder's last checkpoint where there is one.
 
     `counted` is the loss of the counted model on train, drawn beside the curves; `open_board` takes the first step.
-    Returns the net of the last step, its board and that step. Raises BadInput, Diverged.
+    Returns the net of the last step, and that step. Raises BadInput, Diverged.
     """
     assert settings.trainer is not None
     _quiet()
@@ -45,18 +45,19 @@ def descend(
     model = NetModel(vocabulary, net)
     # L-BFGS compares losses that differ in the tenth digit, which float32 does not have
     dtype = torch.float64 if isinstance(settings.optim, Lbfgs) else next(net.parameters()).dtype
-    pairs = Pairs(streams, len(vocabulary), model.context, settings.data, dtype, settings.seed)
+    pairs = Pairs(streams, len(vocabulary), settings.data, dtype, settings.seed)
     learner = Learner(net, settings, pairs)
     watch = Watch(pairs, folder, counted, data_sha256, lambda board, step: glimpse(model, board, step))
-    first, last = watch.restore(learner), settings.trainer.max_steps
+    last = settings.trainer.max_steps
+    first = watch.restore(learner, checkpoint(folder.path, data_sha256, last))
+    pairs.deal(first, last, settings.trainer.log_every)
     watch.board = open_board(first)
     if first < last:
         with progress(first, last) as watch.advance:
-            trainer = _trainer(watch)
-            trainer.fit(learner, datamodule=pairs.steps(first, last, settings.trainer.log_every))
-    watch.look(learner, max(first, last))
-    watch.save(learner, max(first, last))
-    return model, watch.board, max(first, last)
+            _trainer(watch).fit(learner, datamodule=pairs)
+    watch.look(learner, last)
+    watch.save(learner, last)
+    return model, last
 
 
 def _trainer(watch: Watch) -> L.Trainer:

@@ -114,7 +114,7 @@ def breakdown(word: str, steps: Sequence[Step]) -> Picture:
     bests = ["    ".join(f"{visible(c)} {100 * p:.1f} %" for c, p in step.best[:6]) for step in steps[:MOST_STEPS]]
     bar = 2 * MARGIN + max(150, _widest(labels, 22))
     mean, rest = _mean_line(steps), len(steps) - len(labels)
-    width = max(bar + 780 + _widest(bests, 18), MARGIN + _widest([mean], 20)) + MARGIN
+    width = max(bar + 780 + _widest([*bests, _HEADS[-1]], 18), MARGIN + _widest([mean], 20)) + MARGIN
     page = Image.new("RGB", (width, 150 + 40 * len(labels) + 40 * (rest > 0) + MARGIN // 2), WHITE)
     draw = ImageDraw.Draw(page)
     _write(draw, MARGIN, 40, _cut(visible(word), 100), 34, INK, "lm", width - 2 * MARGIN, bold=True)
@@ -253,11 +253,12 @@ def _pair(draw: Pen, left: int, top: int, cell: int, texts: tuple[str, str, str]
     """Write "em" and its count into a cell; characters too wide to stand side by side go below one another."""
     before, after, count = texts
     size, small, x = max(10, cell * 34 // 100), max(9, min(28, cell // 4)), left + cell // 2
-    lines = [(before + after, 36, size), (count, 72, small)]
+    high, low = (36, 72) if cell >= 48 else (31, 75)
+    lines = [(before + after, high, size), (count, low, small)]
     if _font(size).getlength(before + after) > cell - 4:
         lines = [(before, 22, small), (after, 50, small), (count, 80, small)]
-    for text, percent, high in lines:
-        _write(draw, x, top + cell * percent // 100, text, high, colour, width=cell - (8 if cell >= 48 else 2))
+    for text, percent, points in lines:
+        _write(draw, x, top + cell * percent // 100, text, points, colour, width=cell - (8 if cell >= 48 else 2))
 
 
 def _colour_bar(page: Image.Image, left: int, top: int, height: int, highest: float) -> None:

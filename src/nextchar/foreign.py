@@ -14,7 +14,7 @@ import numpy as np
 from nextchar.errors import BadInput
 from nextchar.knobs import shown
 
-LARGEST_JSON = 64 << 20  # bytes; a vocabulary of all of Unicode takes 7 MB
+LARGEST_JSON = 16 << 20  # bytes; a vocabulary of all of Unicode takes 13 MB
 LARGEST_HEADER = 64 << 10  # bytes of a weights file; ours take 200
 
 TensorSpec = tuple[str, tuple[int | None, ...]]  # dtype and shape; None: any length
@@ -36,7 +36,7 @@ def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        value = json.loads(content, object_pairs_hook=unique, parse_constant=refuse)
+        value = json.loads(content.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
     except RecursionError:
         raise BadInput(f"{path}: nested too deeply") from None
     except ValueError as error:
@@ -56,6 +56,11 @@ def load_tensors(
     room = sum(np.dtype(kind).itemsize * math.prod(n or most for n in shape) for kind, shape in expected.values())
     if not 0 < size <= room + LARGEST_HEADER:
         raise BadInput(f"{path}: {size:,} bytes do not fit this model, which has at most {room:,}")
+    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > have / 2:  # a file of nothing but holes is easily made
+        raise BadInput(
+            f"{path}: {size / 2**30:,.0f} GiB of weights are too many for this machine's {have / 2**30:,.0f}"
+        )
     content = _read_regular(path, size)
     if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
         raise BadInput(f"{path} is not the file that run.json vouches for (size or sha256 differ)")
@@ -72,40 +77,63 @@ def _tensors(path: Path, content: bytes, expected: Mapping[str, TensorSpec]) -> 
     header = _parse_json(content[8 : 8 + header_size], path)  # the format allows a key to stand twice, we do not
     if set(header) - {"__metadata__"} != set(expected):
         raise BadInput(f"{path}: holds {shown(sorted(header))}, this model has {shown(sorted(expected))}")
+    for name, (kind, shape) in expected.items():
+        said = header[name] if isinstance(header[name], dict) else {}
+        if said.get("dtype") != _DTYPES[kind] or not _fits(said.get("shape"), shape):
+            wanted = f"{_DTYPES[kind]} [{', '.join('any' if n is None else str(n) for n in shape)}]"
+            raise BadInput(
+                f"{path}: {name} is {shown(said.get('dtype'))} {shown(said.get('shape'))}; this model has {wanted}"
+            )
     try:
         tensors = safetensors.numpy.load(content)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise BadInput(f"{path}: not a sound safetensors file: {shown(error)}") from None
-    for name, (kind, shape) in expected.items():
-        tensor = tensors[name]
-        fits = len(shape) == tensor.ndim and all(n in (None, m) for n, m in zip(shape, tensor.shape, strict=True))
-        if tensor.dtype != np.dtype(kind) or not fits:
-            raise BadInput(
-                f"{path}: {name} is {tensor.dtype} {tensor.shape}; this model has {np.dtype(kind)} "
-                f"({', '.join('any' if n is None else str(n) for n in shape)})"
-            )
+    for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
             raise BadInput(f"{path}: {name} holds nan or inf")
     return tensors
 
 
-def check_folder(path: Path) -> None:
-    if not path.is_dir():
-        missing = "is not a folder; name the run folder, not a file in it" if path.exists() else "does not exist"
-        raise BadInput(f"the run folder {path} {missing}")
+_DTYPES = {"int64": "I64", "float32": "F32", "float64": "F64"}
+
+
+def _fits(shape: object, expected: tuple[int | None, ...]) -> bool:
+    if not isinstance(shape, list) or len(shape) != len(expected):
+        return False
+    return all(type(n) is int and (m is None or m == n) for n, m in zip(shape, expected, strict=True))
+
+
+def check_folder(path: Path, key: str) -> None:
+    """Raises BadInput, naming the key that it was typed for, where the path is no folder."""
+    try:
+        is_folder, exists = stat.S_ISDIR(os.stat(path).st_mode), True
+    except FileNotFoundError:
+        is_folder = exists = False
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BadInput(f"{key}={path} cannot be read: {reason}") from None
+    if not exists:
+        raise BadInput(f"{key}={path} does not exist; name a run folder, such as one under outputs/")
+    if not is_folder:
+        raise BadInput(f"{key}={path} is not a folder; name the run folder, not a file in it")
 
 
 def _read_regular(path: Path, most: int) -> bytes:
     """The bytes of a regular file that is no link. Raises BadInput."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # neither a link nor a pipe to wait for
     except OSError as error:
         reason = "a symbolic link is not followed" if path.is_symlink() else error.strerror
         raise BadInput(f"{path}: {reason}") from None
-    with os.fdopen(handle, "rb") as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise BadInput(f"{path}: not a regular file")
         if status.st_size > most:
             raise BadInput(f"{path}: {status.st_size:,} bytes, more than the {most:,} that it may have")
-        return file.read()
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(status.st_size)  # not what may have been added since
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+    finally:
+        os.close(handle)

@@ -13,6 +13,17 @@ from nextchar.errors import BadInput
 # Marks text that is taken as typed: the command line quotes it before Hydra's grammar can trip over it or convert it.
 FREE_TEXT = "free text"
 
+NO_LIMIT = 2**31 - 1  # an upper bound from here on is named only to who goes beyond it
+
+
+class Called(str):
+    """What a kind of text is called where its knob says what it takes: 'a path'."""
+
+    __slots__ = ()
+
+
+PATH = Called("a path")
+
 
 class Knobs(BaseModel):
     """Base of all settings: frozen, no unknown key, no conversion between types, no nan or inf."""
@@ -54,14 +65,19 @@ class Knob:
         return FREE_TEXT in self.metadata
 
     @property
+    def is_path(self) -> bool:
+        return PATH in self.metadata
+
+    @property
     def allowed(self) -> str:
         """What it takes, in words: 'a number above 0', 'none, nfc or nfkc', 'all or a whole number of at least 1'."""
         bounds = _bounds(self.metadata)
-        names = {bool: "true or false", int: f"a whole number{bounds}", float: f"a number{bounds}", str: "text"}
-        parts = [one_of(self.choices)] if self.choices else []
-        parts += [names[kind] for kind in self.members if kind in names]
-        parts += ["null"] if type(None) in self.members else []
-        return one_of(parts)
+        text = next((said for said in self.metadata if isinstance(said, Called)), "text")
+        names = {bool: "true or false", int: f"a whole number{bounds}", float: f"a number{bounds}", str: text}
+        names |= {dict: "a mapping", list: "a list"}
+        kinds = [get_origin(kind) or kind for kind in self.members]
+        parts = [*self.choices, *(names[kind] for kind in kinds if kind in names)]
+        return one_of([*parts, "null"] if type(None) in self.members else parts)
 
 
 def knobs(tree: type[Knobs]) -> Iterator[Knob]:
@@ -101,13 +117,17 @@ def one_of(words: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def shown(value: object) -> str:
-    """A value as a user would type it, on one line and not too long."""
+def shown(value: object, most: int = 80) -> str:
+    """A value as a user would type it, on one line and of at most so many characters."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = "{...}" if isinstance(value, Mapping) else str(value)
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return text if len(text) <= 80 else text[:77] + "..."
+    text = one_line("{...}" if isinstance(value, Mapping) else str(value))
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def one_line(text: str) -> str:
+    """Newlines and all else that would not print, escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 # --- what is wrong --------------------------------------------------------------------------------------------------
@@ -127,11 +147,18 @@ def _refusal(tree: type[Knobs], error: ValidationError) -> str:
     if knob is None:
         return f"{key} is missing" if kind == "missing" else f"{key}={shown(value)}: {first['msg']}"
     if kind == "missing":
-        return f"{key} is missing; it takes {knob.allowed}"
+        return f"{key} is missing; set {key}=... ({knob.help or knob.allowed})"
     if kind == "value_error":
         return f"{key}={shown(value)}: {first['ctx']['error']}"
+    too_large = [e["ctx"]["le"] for e in error.errors() if e["type"] == "less_than_equal" and e["input"] is value]
+    if too_large and too_large[0] >= NO_LIMIT:
+        return f"{key}={shown(value)}: must be at most {_digits(too_large[0])}"
     hint = nearest(value, knob.choices) if isinstance(value, str) else ""
     return f"{key}={shown(value)}: must be {knob.allowed}.{hint}"
+
+
+def _digits(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)
 
 
 def _key(tree: type[Knobs], location: tuple[int | str, ...]) -> str:
@@ -185,12 +212,13 @@ def _flat(said: Iterable[Any]) -> list[Any]:
 
 
 def _bounds(metadata: list[Any]) -> str:
-    words = {annotated_types.Ge: "of at least", annotated_types.Gt: "above", annotated_types.Le: "at most"}
-    words[annotated_types.Lt] = "below"
-    limits = [
-        f"{word} {getattr(item, kind.__name__.lower())}"
-        for kind, word in words.items()
-        for item in metadata
-        if isinstance(item, kind)
-    ]
-    return f" {' and '.join(limits)}" if limits else ""
+    """' above 0', ' from 1 to 256', '' where there are none."""
+    kinds = {"ge": annotated_types.Ge, "gt": annotated_types.Gt, "le": annotated_types.Le, "lt": annotated_types.Lt}
+    limits = {name: getattr(said, name) for name, kind in kinds.items() for said in metadata if isinstance(said, kind)}
+    if limits.get("le", 0) >= NO_LIMIT:
+        del limits["le"]
+    if "ge" in limits and "le" in limits:
+        return f" from {limits['ge']} to {limits['le']}"
+    words = {"ge": "of at least", "gt": "above", "le": "at most", "lt": "below"}
+    said = [f"{words[name]} {limit}" for name, limit in limits.items()]
+    return f" {' and '.join(said)}" if said else ""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import lightning as L
 import torch
@@ -20,6 +21,7 @@ class Learner(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.net, self.settings = net, settings
+        self.weights = list(net.parameters())
         self.penalty = penalty(settings, net, pairs)
         self.losses: list[float] = []  # of each step in the chunk, before its update
         self.objective, self.grad_norm = math.nan, math.nan  # of the chunk's first step, likewise
@@ -28,46 +30,43 @@ class Learner(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.optimizer
 
-    def transfer_batch_to_device(self, batch: Chunk, device: torch.device, dataloader_idx: int) -> Chunk:
-        return batch  # tensors of the DataModule are where the net is
-
     def training_step(self, chunk: Chunk, index: int) -> None:
-        losses = [self._step(batch, first=i == 0) for i, batch in enumerate(chunk.batches)]
+        losses: list[Tensor] = []
+        for batch in chunk.batches:
+            loss, objective = self._gradient(batch)
+            if not losses:
+                self.objective, self.grad_norm = float(objective.detach()), _grad_norm(self.net)
+            losses.append(loss.detach())
+            if isinstance(self.optimizer, torch.optim.LBFGS):
+                self.optimizer.step(partial(self._objective, batch))  # which it asks for at many points within a step
+            else:
+                self.optimizer.step()
         self.losses = torch.stack(losses).tolist()
 
-    def _step(self, batch: Batch, first: bool) -> Tensor:
-        loss: Tensor | None = None
+    def _gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss and objective on a batch; the objective's gradient is left on the parameters."""
+        for parameter in self.weights:
+            parameter.grad = None  # zero_grad() without its profiler hooks, an eighth of a bigram's step
+        _, loss = self.net(*batch)
+        objective = self.penalty(loss)
+        objective.backward()
+        return loss, objective
 
-        def closure() -> Tensor:
-            nonlocal loss
-            self.optimizer.zero_grad()
-            _, now = self.net(*batch)
-            objective = self.penalty(now)
-            objective.backward()
-            if loss is None:  # L-BFGS asks again within a step
-                loss = now.detach()
-                if first:
-                    self.objective, self.grad_norm = float(objective), _grad_norm(self.net)
-            return objective
-
-        if isinstance(self.optimizer, torch.optim.LBFGS):
-            self.optimizer.step(closure)
-        else:
-            closure()
-            self.optimizer.step()
-        assert loss is not None
-        return loss
+    def _objective(self, batch: Batch) -> Tensor:
+        return self._gradient(batch)[1]
 
 
 def optimizer(settings: TrainSettings, net: Net) -> torch.optim.Optimizer:
     """The optimizer that the settings name, on the net's parameters."""
+    # foreach=False is what torch decides for the CPU anyhow, anew at every step
     match settings.optim:
         case Sgd(lr=lr, momentum=momentum):
-            return torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum)
+            return torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum, foreach=False)
         case Adam(lr=lr, beta1=beta1, beta2=beta2):
-            return torch.optim.Adam(net.parameters(), lr=lr, betas=(beta1, beta2))
+            return torch.optim.Adam(net.parameters(), lr=lr, betas=(beta1, beta2), foreach=False)
         case AdamW(lr=lr, beta1=beta1, beta2=beta2, weight_decay=decay):
-            return torch.optim.AdamW(net.parameters(), lr=lr, betas=(beta1, beta2), weight_decay=decay)
+            betas = (beta1, beta2)
+            return torch.optim.AdamW(net.parameters(), lr=lr, betas=betas, weight_decay=decay, foreach=False)
         case Lbfgs(lr=lr, history_size=history):
             return torch.optim.LBFGS(
                 net.parameters(),

@@ -1,5 +1,6 @@
 """The loss, as sums divided once, with an interval."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,13 +52,16 @@ def loss(model: LanguageModel, stream: Ids, is_text: bool) -> Loss:
     return Loss(nll, np.bincount(unit))
 
 
+def in_all_units(part: str, loss: float) -> dict[str, float]:
+    """A loss in nats per character, in bits per character, and as perplexity: among how many it is like guessing."""
+    with np.errstate(over="ignore"):  # what diverges has an infinite perplexity
+        perplexity = float(np.exp(loss))
+    return {f"{part}/loss": loss, f"{part}/bits_per_char": loss / math.log(2), f"{part}/perplexity": perplexity}
+
+
 def named(part: str, measured: Loss) -> dict[str, float]:
     """The metrics of one part, as run.json and TensorBoard name them."""
-    values = {
-        f"{part}/loss": measured.value,
-        f"{part}/bits_per_char": measured.value / float(np.log(2)),
-        f"{part}/perplexity": float(np.exp(measured.value)),
-    }
+    values = in_all_units(part, measured.value)
     if interval := measured.interval():
         values |= {f"{part}/loss_low": interval[0], f"{part}/loss_high": interval[1]}
     return values

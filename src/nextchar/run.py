@@ -1,6 +1,7 @@
 """The run folder: claimed by one run alone, written atomically, and opened without running any code from it."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +26,7 @@ SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
 PROJECT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("nextchar", "numpy", "torch", "lightning", "hydra-core", "omegaconf", "tensorboardX", "safetensors")
 
+Status = Literal["finished", "diverged", "interrupted", "failed"]
 Metric = float | Literal["inf"]  # JSON has no infinity
 
 
@@ -56,7 +59,7 @@ class Record(Knobs):
     """run.json."""
 
     schema_version: Literal[1]
-    status: Literal["finished", "diverged", "interrupted", "failed"]
+    status: Status
     reason: str
     settings: TrainSettings
     vocabulary: str
@@ -71,36 +74,56 @@ class Record(Knobs):
 
 
 class RunFolder:
-    """A folder that belongs to one run; all its files appear whole or not at all."""
+    """A folder that belongs to one run; all its files appear whole or not at all.
+
+    As long as the run lives it holds a lock on the folder, which the system takes off however the run ends.
+    """
 
     def __init__(self, path: Path, reopened: bool = False) -> None:
         self.path, self.reopened = path, reopened
         self.files: dict[str, FileRecord] = {}
+        self._lock = _locked(path)
 
     @classmethod
     def create(cls, parent: Path, label: str, settings: TrainSettings, at: Path | None = None) -> "RunFolder":
         """A new folder under `parent`, or exactly `at`, holding settings.json. Raises BadInput where `at` is taken."""
-        folder = cls(at or claim(parent, label))
-        content = _json_bytes(settings.plain())
+        path = at or claim(parent, label)
         try:
-            folder.path.mkdir(parents=True, exist_ok=True)
-            if (folder.path / RECORD).exists():
-                raise FileExistsError
-            with _temporary(folder.path, content) as temporary:
-                os.link(temporary, folder.path / SETTINGS)  # unlike a rename, fails where another run was faster
-        except FileExistsError:
-            raise BadInput(f"{folder.path} already holds a run; name another folder, or none") from None
+            path.mkdir(parents=True, exist_ok=True)
+            if (path / RECORD).exists():
+                raise BlockingIOError
+            folder = cls(path)
+            with _temporary(path, _json_bytes(settings.plain())) as temporary:
+                os.link(temporary, path / SETTINGS)  # unlike a rename, fails where another run was faster
         except OSError as error:
-            raise BadInput(f"the run folder {folder.path} cannot be made: {error.strerror}") from None
+            taken = isinstance(error, BlockingIOError) or (path / SETTINGS).exists()
+            why = "already holds a run; name another folder, or none" if taken else f"cannot be made: {error.strerror}"
+            raise BadInput(f"the run folder {path} {why}") from None
         return folder
 
     @classmethod
     def reopen(cls, path: Path) -> "RunFolder":
-        """An unfinished run's folder, to go on with: what was half written is swept up."""
-        for orphan in [*path.glob(".*.tmp"), *path.glob("*/.*.tmp")]:
+        """An unfinished run's folder, left as it is until `go_on`. Raises BadInput where the run still runs."""
+        try:
+            return cls(path, reopened=True)
+        except BlockingIOError:
+            raise BadInput(f"resume={path}: this run is still running") from None
+
+    def go_on(self, settings: TrainSettings) -> None:
+        """Takes the folder up again, maybe with another budget; what was half written is swept up. Raises BadInput."""
+        unfinished_settings(self.path)  # once more: it may have finished before the lock was free
+        for orphan in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
             orphan.unlink(missing_ok=True)
-        (path / RECORD).unlink(missing_ok=True)
-        return cls(path, reopened=True)
+        (self.path / RECORD).unlink(missing_ok=True)
+        self.write(SETTINGS, _json_bytes(settings.plain()), vouch=False)
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        os.close(self._lock)
 
     def write(self, name: str, content: bytes, vouch: bool = True) -> None:
         """Writes a file atomically; with `vouch` its size and digest go into run.json."""
@@ -131,14 +154,20 @@ def claim(parent: Path, label: str) -> Path:
 
 
 def write_atomically(target: Path, content: bytes) -> None:
-    """The file at `target` is the old one or the new one, whatever happens in between, a power cut included."""
-    with _temporary(target.parent, content) as temporary:
-        os.replace(temporary, target)
-    folder = os.open(target.parent, os.O_RDONLY)
+    """The file at `target` is the old one or the new one, whatever happens in between, a power cut included.
+
+    Raises OSError, naming the target, where it could not be written.
+    """
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        with _temporary(target.parent, content) as temporary:
+            os.replace(temporary, target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def infinite_as_text(metrics: Mapping[str, float]) -> dict[str, Metric]:
@@ -147,13 +176,13 @@ def infinite_as_text(metrics: Mapping[str, float]) -> dict[str, Metric]:
 
 def open_record(path: Path) -> Record:
     """run.json of a run folder, checked. Raises BadInput."""
-    check_folder(path)
-    if not (path / RECORD).exists():
-        started = (path / SETTINGS).exists()
-        why = (
-            "has no run.json: the run has not finished (resume=DIR goes on with it)" if started else "is no run folder"
+    check_folder(path, "run")
+    if not os.path.lexists(path / RECORD):
+        if not os.path.lexists(path / SETTINGS):
+            raise BadInput(f"run={path} is no run folder: it holds no {RECORD}")
+        raise BadInput(
+            f"run={path} holds no {RECORD}: the run has not ended, or was killed; resume={path} goes on with it"
         )
-        raise BadInput(f"run={path} {why}")
     return read(Record, load_json(path / RECORD))
 
 
@@ -168,7 +197,7 @@ def open_weights(path: Path, record: Record, expected: Mapping[str, TensorSpec])
 
 def unfinished_settings(path: Path) -> dict[str, Any]:
     """The plain settings of a run that can be resumed. Raises BadInput."""
-    check_folder(path)
+    check_folder(path, "resume")
     if not (path / SETTINGS).exists():
         raise BadInput(f"resume={path} holds no {SETTINGS}; it is not a run folder")
     if (path / RECORD).exists() and load_json(path / RECORD).get("status") == "finished":
@@ -215,6 +244,19 @@ def _temporary(folder: Path, content: bytes) -> Iterator[str]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _locked(folder: Path) -> int:
+    """A handle of the folder that locks it until it is closed. Raises BlockingIOError where another one does."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise
+    except OSError:  # some network file systems lock no folders
+        pass
+    return handle
 
 
 def _umask() -> int:

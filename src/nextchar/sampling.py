@@ -95,6 +95,8 @@ def stream_of_documents(
         while len(ids) < model.context + max(max_chars, len(start)):
             context = tuple(ids[-model.context :])
             if context not in memory:
+                if len(memory) * cumulative.size > TABLE_CELLS:
+                    memory.clear()
                 memory[context] = cumulative.of(np.array([context]))[0]
             ids.append(int(np.searchsorted(memory[context], next(uniforms), side="right")))
             if ids[-1] == BOUNDARY:

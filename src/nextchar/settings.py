@@ -6,14 +6,19 @@ sets) is listed here and nowhere else.
 
 import codecs
 import os
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from nextchar.knobs import FREE_TEXT, Knobs, one_of
+from nextchar.knobs import FREE_TEXT, PATH, Called, Knobs, one_of
+
+LARGEST = 2**31 - 1  # of things that are counted: beyond, the libraries overflow
 
 
 def _absolute(path: str) -> str:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+        raise ValueError("a URL is not opened; download it, and give the path of your copy")
     return os.path.abspath(os.path.expanduser(path))
 
 
@@ -22,15 +27,18 @@ def _known_encoding(name: str) -> str:
         if not codecs.lookup(name)._is_text_encoding:
             raise ValueError(f"{name} does not turn bytes into text")
     except LookupError:
-        raise ValueError("Python knows no such encoding") from None
+        raise ValueError("Python knows no such encoding; utf-8, latin-1, cp1252 and utf-16 are usual") from None
     return name
 
 
 Text = Annotated[str, FREE_TEXT]
-FilePath = Annotated[str, FREE_TEXT, Field(min_length=1), AfterValidator(_absolute)]
-Encoding = Annotated[str, AfterValidator(_known_encoding)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Positive = Annotated[int, Field(ge=1)]
+FilePath = Annotated[str, FREE_TEXT, PATH, Field(min_length=1), AfterValidator(_absolute)]
+Digest = Annotated[str, FREE_TEXT, Called("64 hexadecimal digits"), Field(pattern="^[0-9a-f]{64}$")]
+Encoding = Annotated[
+    str, FREE_TEXT, Called("an encoding that Python knows (utf-8, latin-1, utf-16)"), AfterValidator(_known_encoding)
+]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 Rate = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -48,7 +56,7 @@ class Data(Knobs):
     )
     path: FilePath | None = Field(description="the file to read (data=lines, data=text), plain or .gz")
     url: Text | None = Field(description="where makemore and shakespeare come from")
-    sha256: Text | None = Field(description="the digest a downloaded file must have")
+    sha256: Digest | None = Field(description="the digest a downloaded file must have")
     encoding: Encoding = Field(description="how the file's bytes become characters; decoded strictly")
     normalize: Literal["none", "nfc", "nfkc"] = Field(description="Unicode normalisation; none keeps the text as it is")
     split: Literal["hash", "lecture", "makemore", "contiguous", "all"] = Field(
@@ -102,12 +110,12 @@ class NoSmoothing(Knobs):
 
 class AddK(Knobs):
     name: Literal["add_k"]
-    k: float = Field(ge=0, description="pseudo-counts added to every pair (Laplace: 1)")
+    k: float = Field(ge=0, le=1e12, description="pseudo-counts added to every pair (Laplace: 1)")
 
 
 class L2(Knobs):
     name: Literal["l2"]
-    strength: float = Field(ge=0, description="weight of the mean squared logit in the objective")
+    strength: float = Field(ge=0, le=1e12, description="weight of the mean squared logit in the objective")
 
 
 Smoothing = Annotated[NoSmoothing | AddK | L2, Field(discriminator="name")]
@@ -151,10 +159,12 @@ Optimizer = Annotated[Sgd | Adam | AdamW | Lbfgs, Field(discriminator="name")]
 
 class Trainer(Knobs):
     name: Literal["cpu"]
-    max_steps: Annotated[int, Field(ge=0)] = Field(description="optimizer steps")
+    max_steps: Annotated[int, Field(ge=0, le=LARGEST)] = Field(description="optimizer steps")
     log_every: Positive = Field(description="steps between two points of a curve")
     precision: Literal[32, 64] = Field(description="bits of a floating-point number")
-    threads: Positive = Field(description="CPU threads of torch; more than 1 may change the last bits of a sum")
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        description="CPU threads of torch; more than 1 may change the last bits of a sum"
+    )
     checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
         description="seconds between two checkpoints, at most one per log_every steps"
     )
@@ -227,7 +237,7 @@ class OtherData(Knobs):
     name: Literal["names", "makemore", "shakespeare", "lines", "text"] | None
     path: FilePath | None = Field(description="the file to read")
     url: Text | None = Field(description="where makemore and shakespeare come from")
-    sha256: Text | None = Field(description="the digest a downloaded file must have")
+    sha256: Digest | None = Field(description="the digest a downloaded file must have")
     encoding: Encoding | None = Field(description="how the file's bytes become characters")
     normalize: Literal["none", "nfc", "nfkc"] | None = Field(description="Unicode normalisation")
     split: Literal["hash", "lecture", "makemore", "contiguous", "all"] | None = Field(

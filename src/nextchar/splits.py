@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nextchar.errors import BadInput
+from nextchar.knobs import shown
 from nextchar.random_numbers import randperm
 from nextchar.settings import Data
-from nextchar.vocabulary import Ids, Vocabulary
+from nextchar.vocabulary import Ids, Vocabulary, named
 
 NAMES = ("train", "val", "test")
 
@@ -32,24 +33,25 @@ def deal(documents: list[str], data: Data) -> dict[str, list[str]]:
     parts = _PARTS[data.split](documents, data)
     sizes = {name: sum(map(len, parts.get(name, []))) for name in NAMES}
     if any(not sizes[name] for name in NAMES if name in parts):
-        unit = "characters" if data.is_text else "lines"
+        unit = "character" if data.is_text else "line"
         dealt = "/".join(str(sizes[name] if data.is_text else len(parts.get(name, []))) for name in NAMES)
         total = len(documents[0]) if data.is_text else len(documents)
         raise BadInput(
-            f"data.split={data.split}: {total:,} {unit} give {dealt} train/val/test; "
+            f"data.split={data.split}: {total:,} {unit}{'s give' if total > 1 else ' gives'} {dealt} train/val/test; "
             "set data.split=all to train and test on everything, or bring more text"
         )
     return parts
 
 
 def encode(
-    parts: dict[str, list[str]], data: Data, vocabulary: Vocabulary | None = None
+    parts: dict[str, list[str]], data: Data, given: Vocabulary | None = None
 ) -> tuple[Vocabulary, dict[str, Part]]:
-    """The documents of each part -> the vocabulary (that of train, where none is given), and the parts in ids.
+    """The documents of each part -> the vocabulary (that of train, or the given one of a model), the parts in ids.
 
     Raises BadInput where a part holds a character that the vocabulary lacks, unless data.unk=skip leaves it out.
     """
-    vocabulary = vocabulary or Vocabulary.of(parts["train"])
+    vocabulary = given or Vocabulary.of(parts["train"])
+    whose = "train" if given is None else "the model"
     known = set(vocabulary.characters)
     encoded: dict[str, Part] = {}
     for name, documents in parts.items():
@@ -59,12 +61,16 @@ def encode(
         strangers = set("".join(documents)) - known
         skipped = 0
         if strangers and data.unk == "error":
-            raise BadInput(_unseen(name, documents, strangers, vocabulary))
+            raise BadInput(_unseen(name, documents, strangers, whose))
         if strangers:
             dropped = str.maketrans(dict.fromkeys(strangers))
             before = sum(map(len, documents))
             documents = [document.translate(dropped) for document in documents]
             skipped = before - sum(map(len, documents))
+            if skipped == before:
+                raise BadInput(
+                    f"{name}: {whose} has seen none of its {before:,} characters; nothing is left to measure"
+                )
         encoded[name] = Part(documents, vocabulary.stream(documents), skipped)
     return vocabulary, _without_boundaries_at_cuts(encoded) if data.is_text and data.split != "all" else encoded
 
@@ -144,10 +150,15 @@ def _without_boundaries_at_cuts(parts: dict[str, Part]) -> dict[str, Part]:
     }
 
 
-def _unseen(name: str, documents: list[str], strangers: set[str], vocabulary: Vocabulary) -> str:
+def _unseen(name: str, documents: list[str], strangers: set[str], whose: str) -> str:
     holders = [document for document in documents if not strangers.isdisjoint(document)]
-    where = f"{len(holders):,} of {len(documents):,} documents hold characters" if len(documents) > 1 else "characters"
+    where = (
+        f"{len(holders):,} of its {len(documents):,} documents hold characters"
+        if len(documents) > 1
+        else "it holds characters"
+    )
+    first = f" (as in '{shown(holders[0])}')" if len(documents) > 1 else ""
     return (
-        f"{name}: {where} that train never shows: {vocabulary.lacking(''.join(sorted(strangers)))} new. "
+        f"{name}: {where} that {whose} has never seen: {named(strangers)}{first}. "
         "data.unk=skip leaves them out and counts them"
     )

@@ -18,11 +18,14 @@ from nextchar.explanation import Step, mean_nll
 from nextchar.vocabulary import printable
 
 PATIENCE = 1.0  # seconds before a progress bar appears
+NARROWEST = 80  # columns of a table: a narrower terminal breaks lines, but no number is cut short
+CONTEXT_SHOWN = 12  # characters
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """One JSON value on stdout, with infinities as the text they are in run.json; safe to look at."""
+    text = json.dumps(_without_infinities(value), indent=2, ensure_ascii=False, allow_nan=False)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def note(text: str) -> None:
@@ -31,16 +34,16 @@ def note(text: str) -> None:
 
 def losses(metrics: dict[str, float], title: str, caption: str = "") -> None:
     """The table of losses, a row a part."""
-    table = Table(title=title, title_justify="left", caption=caption or None, caption_justify="left")
+    table = Table(title=Text(printable(title)), title_justify="left", caption=caption or None, caption_justify="left")
     table.add_column("")
     for heading in ("loss (nats/char)", "95% interval", "bits/char", "perplexity"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for part in [key.removesuffix("/loss") for key in metrics if key.endswith("/loss")]:
         low, high = metrics.get(f"{part}/loss_low"), metrics.get(f"{part}/loss_high")
         interval = "-" if low is None or high is None else f"{low:.4f} .. {high:.4f}"
         bits, perplexity = metrics[f"{part}/bits_per_char"], metrics[f"{part}/perplexity"]
         table.add_row(part, f"{metrics[f'{part}/loss']:.6f}", interval, f"{bits:.4f}", f"{perplexity:.3f}")
-    Console().print(table)
+    _print(table)
 
 
 def samples(texts: Sequence[str]) -> None:
@@ -53,15 +56,16 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
     """The breakdown of a word, a row a prediction."""
     table = Table(title=Text(printable(word)), title_justify="left")
     for heading, justify in (("read", "right"), ("came", "left")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for heading in ("probability", "log-prob", "rank"):
-        table.add_column(heading, justify="right")
-    table.add_column("the model's best", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("the model's best")
     for step in steps:
         best = "  ".join(f"{_one(symbol)} {probability:.3f}" for symbol, probability in step.best[:3])
         numbers = f"{step.probability:.6f}", f"{step.log_prob:.6f}", str(step.rank)
-        table.add_row(Text(_one(step.context)), Text(_one(step.char)), *numbers, Text(best))
-    Console().print(table)
+        context = ("…" if len(step.context) > CONTEXT_SHOWN else "") + step.context[-CONTEXT_SHOWN:]
+        table.add_row(Text(_one(context)), Text(_one(step.char)), *numbers, Text(best))
+    _print(table)
     nats = mean_nll(list(steps))
     print(f"mean negative log-likelihood {nats:.6f} nats, {nats / math.log(2):.6f} bits a character")
 
@@ -96,6 +100,20 @@ def short(path: Path) -> str:
     except ValueError:
         return str(path)
     return relative if not relative.startswith("..") else str(path)
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    console.width = max(console.width, NARROWEST)
+    console.print(table)
+
+
+def _without_infinities(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_infinities(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinities(each) for each in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def _one(text: str) -> str:

@@ -4,12 +4,14 @@ import codecs
 import gzip
 import hashlib
 import os
+import re
 import stat
 import unicodedata
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from nextchar.errors import BadInput
 from nextchar.knobs import nearest, shown
@@ -17,6 +19,7 @@ from nextchar.settings import Data
 
 EMBEDDED = Path(__file__).parent / "assets" / "ssa-names-2018.txt"
 GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_PATH = 4096
 NUL_SHARE = 0.05  # of a text's bytes; text in UTF-16 has 0.4 or more
 
 
@@ -46,17 +49,19 @@ def read(data: Data) -> Corpus:
     path = _locate(data)
     raw = read_bytes(path, data)
     digest = hashlib.sha256(raw).hexdigest()
-    content = _unzipped(raw, path)
+    name = _named(path, data)
     notes: list[str] = []
-    text = _one_kind_of_line_end(_decoded(content, data, path, notes), path, notes)
-    text = _normalized(text, data, notes)
+    text = _one_kind_of_line_end(_decoded(_unzipped(raw, name), data.encoding, name, notes), name, notes)
+    if data.normalize == "none" and not unicodedata.is_normalized("NFC", text):
+        notes.append("some characters are written in more than one way (not NFC); data.normalize=nfc makes them one")
+    text = normalized(text, data.normalize)
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()  # a newline at the end ends the last line, it does not begin another
     documents = [text] if data.is_text else [line for line in lines if line]
     kept = sum(1 for line in lines if line)
     if not kept:
-        raise BadInput(f"{_named(path, data)}: no text: 0 non-empty lines in {len(lines):,} lines")
+        raise BadInput(f"{name}: no text: 0 non-empty lines in {len(lines):,} lines")
     _notice_odd_characters(text, lines, data, notes)
     skipped = 0 if data.is_text else len(lines) - kept
     return Corpus(documents, _source(path, data), digest, len(raw), len(lines), skipped, notes)
@@ -71,11 +76,21 @@ def read_bytes(path: Path, data: Data) -> bytes:
         if not stat.S_ISREG(mode):
             raise BadInput(f"{_named(path, data)} is not a regular file (a pipe or a device); save the text to a file")
         return path.read_bytes()
+    except BadInput:
+        raise
     except FileNotFoundError:
         raise BadInput(f"{_named(path, data)}: no such file.{_near(path)}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise BadInput(f"{_named(path, data)} cannot be read: {reason}") from None
+
+
+def normalized(text: str, how: str) -> str:
+    """The text in the Unicode form that data.normalize names; a prompt must be put in the form of the model's text."""
+    return text if how == "none" or text.isascii() else unicodedata.normalize(_FORMS[how], text)
+
+
+_FORMS: dict[str, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
 
 
 def _locate(data: Data) -> Path:
@@ -107,45 +122,57 @@ def _downloaded(data: Data) -> Path:
         ) from None
 
 
-def _unzipped(raw: bytes, path: Path) -> bytes:
+def _unzipped(raw: bytes, name: str) -> bytes:
     if not raw.startswith(GZIP_MAGIC):
         return raw
     try:
         return gzip.decompress(raw)
     except (EOFError, OSError, zlib.error) as error:
-        raise BadInput(f"data.path={shown(path)}: the .gz file is damaged or cut off ({error})") from None
+        raise BadInput(f"{name}: the .gz file is damaged or cut off ({error}); unpack it by hand to see") from None
 
 
-def _decoded(content: bytes, data: Data, path: Path, notes: list[str]) -> str:
-    utf8 = codecs.lookup(data.encoding).name == "utf-8"
-    if utf8 and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise BadInput(f"{_named(path, data)} looks like UTF-16; set data.encoding=utf-16")
-    if utf8 and (content[: 1 << 16].count(0)) > 0.4 * len(content[: 1 << 16]):
-        order = "le" if content[1:2] == b"\0" else "be"
-        raise BadInput(f"{_named(path, data)} looks like UTF-16 without a mark; set data.encoding=utf-16-{order}")
+def _decoded(content: bytes, encoding: str, name: str, notes: list[str]) -> str:
+    if codecs.lookup(encoding).name == "utf-8" and (better := _wide_encoding(content)):
+        raise BadInput(f"{name} looks like {better.upper()}; set data.encoding={better}")
     try:
-        text = content.decode(data.encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         before = content[: error.start]
         line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
         raise BadInput(
-            f"{_named(path, data)}: line {line:,}, byte {column:,}: not valid {data.encoding} "
-            f"(0x{content[error.start]:02x}). Save the file as UTF-8, or name its encoding, as in data.encoding=latin-1"
+            f"{name}: line {line:,}, byte {column:,}: not valid {encoding} (0x{content[error.start]:02x}). "
+            "Save the file as UTF-8, or name its encoding, as in data.encoding=latin-1"
         ) from None
     except (UnicodeError, ValueError) as error:
-        raise BadInput(f"{_named(path, data)}: not valid {data.encoding}: {error}") from None
+        raise BadInput(f"{name}: not valid {encoding}: {error}") from None
+    if half := re.search("[\ud800-\udfff]", text):
+        raise BadInput(f"{name}: holds half a character (a lone surrogate, U+{ord(half[0]):04X}), which is no text")
     if text.startswith("\ufeff"):
         notes.append("dropped the byte order mark at the start of the file")
         text = text[1:]
     return text
 
 
-def _one_kind_of_line_end(text: str, path: Path, notes: list[str]) -> str:
+def _wide_encoding(content: bytes) -> str:
+    """The encoding of two or four bytes a character that the bytes show, by a mark or by where the zeros are; or ''."""
+    marks = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
+    marks |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+    for mark, encoding in marks.items():
+        if content.startswith(mark):
+            return encoding
+    start = content[: 1 << 16]
+    even, odd = start[0::2].count(0), start[1::2].count(0)
+    if max(even, odd) > 0.4 * len(start) and min(even, odd) < 0.1 * max(even, odd):
+        return "utf-16-le" if odd > even else "utf-16-be"
+    return ""
+
+
+def _one_kind_of_line_end(text: str, name: str, notes: list[str]) -> str:
     """CRLF throughout becomes LF; a mixture is kept as it is, and said."""
     returns, newlines = text.count("\r\n"), text.count("\n")
     alone = text.count("\r") - returns
     if newlines == 0 and alone:
-        raise BadInput(f"data.path={shown(path)}: lines end in a lone CR (old Macintosh); convert the line ends to LF")
+        raise BadInput(f"{name}: the lines end in a lone CR (old Macintosh); convert them to LF: tr '\\r' '\\n'")
     if returns and returns == newlines and not alone:
         notes.append(f"{returns:,} lines ended in CRLF; the CR was taken off")
         return text.replace("\r\n", "\n")
@@ -154,21 +181,11 @@ def _one_kind_of_line_end(text: str, path: Path, notes: list[str]) -> str:
     return text
 
 
-def _normalized(text: str, data: Data, notes: list[str]) -> str:
-    if text.isascii():
-        return text
-    if data.normalize != "none":
-        return unicodedata.normalize("NFC" if data.normalize == "nfc" else "NFKC", text)
-    if not unicodedata.is_normalized("NFC", text):
-        notes.append("some characters are written in more than one way (not NFC); data.normalize=nfc makes them one")
-    return text
-
-
 def _notice_odd_characters(text: str, lines: list[str], data: Data, notes: list[str]) -> None:
     if "\ufeff" in text:
         notes.append(f"{text.count(chr(0xFEFF)):,} byte order marks inside the text were kept as characters")
     if nuls := text.count("\0"):
-        binary = " (is this a binary file?)" if nuls > NUL_SHARE * len(text) else ""
+        binary = " (is this a binary file, or UTF-16?)" if nuls > NUL_SHARE * len(text) else ""
         notes.append(f"{nuls:,} NUL characters were kept{binary}")
     if data.is_text:
         return
@@ -185,13 +202,13 @@ def _source(path: Path, data: Data) -> str:
 
 
 def _named(path: Path, data: Data) -> str:
-    return f"data.path={shown(path)}" if data.path is not None else f"data={data.name}"
+    return f"data.path={shown(path, LONGEST_PATH)}" if data.path is not None else f"data={data.name}"
 
 
 def _near(path: Path) -> str:
     """A name beside the missing one that is much like it, or the first folder that is missing."""
     if not path.parent.is_dir():
-        return f" There is no folder {shown(path.parent)}"
+        return f" There is no folder {shown(path.parent, LONGEST_PATH)}"
     try:
         return nearest(path.name, [entry.name for entry in os.scandir(path.parent)])
     except OSError:

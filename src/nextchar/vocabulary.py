@@ -60,15 +60,12 @@ class Vocabulary:
         """Like `encode`, but raises BadInput, naming `what` and the characters, where the vocabulary lacks one."""
         ids = self.encode(text)
         if (ids == UNKNOWN).any():
-            raise BadInput(f"{what}: {self.lacking(text)} not in the model's vocabulary of {len(self) - 1} characters")
+            missing = set(text) - set(self.characters)
+            verb = "is" if len(missing) == 1 else "are"
+            raise BadInput(
+                f"{what}: {named(missing)} {verb} not in the model's vocabulary of {len(self) - 1:,} characters"
+            )
         return ids
-
-    def lacking(self, text: str) -> str:
-        """The characters of the text that the vocabulary lacks, as a phrase: "'ñ' (U+00F1) is"."""
-        missing = sorted(set(text) - set(self.characters))
-        named = ", ".join(f"'{printable(c)}' (U+{ord(c):04X})" for c in missing[:5])
-        more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
-        return f"{named}{more} {'is' if len(missing) == 1 else 'are'}"
 
     @property
     def symbols(self) -> list[str]:
@@ -85,6 +82,13 @@ class Vocabulary:
         stream = np.full(len(ids) + len(documents) + 1, BOUNDARY, dtype=np.int64)
         stream[np.arange(len(ids)) + 1 + np.repeat(np.arange(len(documents)), lengths)] = ids
         return stream
+
+
+def named(characters: Iterable[str]) -> str:
+    """Characters as an error names them: "'ñ' (U+00F1), 'ö' (U+00F6)"; of many the first five."""
+    ordered = sorted(characters)
+    shown = ", ".join(f"'{printable(c)}' (U+{ord(c):04X})" for c in ordered[:5])
+    return f"{shown} and {len(ordered) - 5:,} more" if len(ordered) > 5 else shown
 
 
 def printable(text: str) -> str:

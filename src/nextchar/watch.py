@@ -4,6 +4,7 @@ import io
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -13,12 +14,14 @@ from nextchar.board import COUNTED, Board
 from nextchar.data import Chunk, Pairs
 from nextchar.errors import BadInput, Diverged
 from nextchar.learner import Learner
+from nextchar.metrics import in_all_units
 from nextchar.run import RunFolder
+from nextchar.settings import TrainSettings
 
 LAST, BEST = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
 TOO_BAD = 2.0  # nats above a uniform guess
 TOO_LONG = 100  # steps in a row
-GLIMPSES = 10  # looks at samples and parameters in a run
+GLIMPSES = 9  # of samples and parameters in a run, and one at its start: TensorBoard shows ten texts
 
 
 class Watch(L.Callback):
@@ -53,25 +56,26 @@ class Watch(L.Callback):
     ) -> None:
         self._refuse_divergence(learner, chunk.step)
         assert learner.settings.optim is not None
-        values = {"train/loss": learner.losses[0], "train/lr": learner.settings.optim.lr}
-        values["train/grad_norm"] = learner.grad_norm
+        values = in_all_units("train", learner.losses[0])
+        values |= {"train/lr": learner.settings.optim.lr, "train/grad_norm": learner.grad_norm}
         if learner.settings.smoothing.name != "none":
             values["train/objective"] = learner.objective
         self.board.scalars(values, chunk.step)
         self.advance(chunk.step + len(chunk.batches))
 
     def look(self, learner: Learner, step: int) -> None:
-        """The loss on val, the best weights so far, and now and then samples."""
+        """The loss on val, the best weights so far, and now and then samples. Raises Diverged."""
         with torch.inference_mode():
             loss = float(learner.net(*self.pairs.judge)[1])
-        curves = {COUNTED: self.counted} | ({"val/loss": loss} if self.pairs.val else {})
-        if math.isfinite(loss):
-            self.board.scalars(curves, step)
+        part = "val" if self.pairs.val else "train"
+        if not math.isfinite(loss):
+            raise diverged(learner.settings, step, f"{part}/loss is {loss}{self._before()}")
+        self.board.scalars({COUNTED: self.counted} | (in_all_units("val", loss) if self.pairs.val else {}), step)
         if loss < self.best_loss:
             self.best_loss = loss
             weights = {name: tensor.clone() for name, tensor in learner.net.state_dict().items()}
             self.best = {"step": step, "loss": loss, "net": weights}
-        every = max(1, self.pairs.max_steps // GLIMPSES)
+        every = max(1, -(-self.pairs.max_steps // GLIMPSES))
         if step == 0 or step // every != (step - self.pairs.chunk_size) // every or step == self.pairs.max_steps:
             self.glimpse(self.board, step)
 
@@ -79,25 +83,21 @@ class Watch(L.Callback):
         """Raises Diverged at the first loss that is nan or inf, or after 100 steps far worse than guessing."""
         for step, loss in enumerate(learner.losses, first):
             if not math.isfinite(loss):
-                raise Diverged(
-                    self._named(learner, step, f"train/loss is {loss}, the last finite one was {self.last_finite:.4f}")
-                )
+                raise diverged(learner.settings, step, f"train/loss is {loss}{self._before()}")
             self.last_finite = loss
             self.bad_steps = self.bad_steps + 1 if loss > self.uniform + TOO_BAD else 0
-            at_the_end = step + 1 == self.pairs.max_steps and self.bad_steps and self.best is None
-            if self.bad_steps >= TOO_LONG or at_the_end:
+            if self.bad_steps >= TOO_LONG:
                 bad = f"train/loss is {loss:.4g} nats per character, a uniform guess has {self.uniform:.4f}"
-                raise Diverged(self._named(learner, step, f"{bad}, and so for {self.bad_steps} steps"))
+                raise diverged(learner.settings, step, f"{bad}, and so for {self.bad_steps} steps")
 
-    def _named(self, learner: Learner, step: int, what: str) -> str:
-        assert learner.settings.optim is not None
-        lr = learner.settings.optim.lr
-        return f"training diverged at step {step}: {what}. optim.lr={lr:g} is likely too high; try {lr / 10:g} or less"
+    def _before(self) -> str:
+        return f", the last finite train/loss was {self.last_finite:.4g}" if math.isfinite(self.last_finite) else ""
 
     # --- checkpoints ------------------------------------------------------------------------------------------------
 
     def save(self, learner: Learner, step: int) -> None:
         """Both checkpoints, atomically; plain values and tensors only."""
+        self.board.flush()  # the curves up to this step are on disk before it
         if self.best is not None:
             self._write(BEST, self.best)
         self._write(
@@ -113,25 +113,18 @@ class Watch(L.Callback):
         )
         self.saved_at = time.monotonic()
 
-    def restore(self, learner: Learner) -> int:
-        """Takes up the last checkpoint. Returns its step, 0 where there is none. Raises BadInput."""
-        path = self.folder.path / LAST
-        if not path.exists():
+    def restore(self, learner: Learner, state: dict[str, Any] | None) -> int:
+        """Takes up a checkpoint. Returns its step, 0 where there is none. Raises BadInput."""
+        if state is None:
             return 0
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            if state["data_sha256"] != self.data_sha256:
-                raise BadInput(f"resume={self.folder.path}: the data has changed since the run began")
             learner.net.load_state_dict(state["net"])
             learner.optimizer.load_state_dict(state["optimizer"])
             self.best_loss, self.bad_steps = state["best_loss"], state["bad_steps"]
-            if (best := self.folder.path / BEST).exists():
-                self.best = torch.load(best, map_location="cpu", weights_only=True)
-            return int(state["step"])
-        except BadInput:
-            raise
-        except Exception as error:  # a damaged file can fail anywhere in torch
-            raise BadInput(f"{path}: not a sound checkpoint of this run: {str(error).splitlines()[0]}") from None
+        except Exception as error:  # a damaged state can fail anywhere in torch
+            raise _unsound(self.folder.path / LAST, error) from None
+        self.best = _load(self.folder.path / BEST)
+        return int(state["step"])
 
     def _write(self, name: str, state: dict[str, Any]) -> None:
         buffer = io.BytesIO()
@@ -142,3 +135,37 @@ class Watch(L.Callback):
     def _seconds(learner: Learner) -> float:
         assert learner.settings.trainer is not None
         return learner.settings.trainer.checkpoint_seconds
+
+
+def checkpoint(folder: Path, data_sha256: str, max_steps: int) -> dict[str, Any] | None:
+    """The last checkpoint of a run, None where there is none yet. Raises BadInput where it cannot be gone on from."""
+    state = _load(folder / LAST)
+    if state is None:
+        return None
+    if state.get("data_sha256") != data_sha256:
+        raise BadInput(f"resume={folder}: the data has changed since the run began")
+    if state["step"] > max_steps:
+        raise BadInput(f"trainer.max_steps={max_steps}: resume={folder} is already at step {state['step']}")
+    return state
+
+
+def diverged(settings: TrainSettings, step: int, what: str) -> Diverged:
+    """`step`: how many updates the weights had seen."""
+    assert settings.optim is not None
+    lr = settings.optim.lr
+    advice = f"optim.lr={lr:g} is likely too high; try {lr / 10:g} or less"
+    return Diverged(f"training diverged at step {step}: {what}. {advice}")
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+    except Exception as error:  # a damaged file can fail anywhere in torch
+        raise _unsound(path, error) from None
+
+
+def _unsound(path: Path, error: Exception) -> BadInput:
+    return BadInput(f"{path}: not a sound checkpoint of this run: {(str(error) or repr(error)).splitlines()[0]}")

@@ -43,7 +43,8 @@ class Net(nn.Module, ABC):
         if targets is None:
             return logits, None
         if targets.is_floating_point():
-            return logits, -(targets * F.log_softmax(logits, dim=-1, dtype=targets.dtype)).sum()
+            log_probs = F.log_softmax(logits, dim=-1, dtype=targets.dtype)
+            return logits, -torch.dot(targets.flatten(), log_probs.flatten())
         flat, wanted = logits.flatten(0, 1), targets.flatten()
         if weights is None:
             return logits, F.cross_entropy(flat, wanted, ignore_index=-1)

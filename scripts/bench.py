@@ -1,0 +1,231 @@
+"""The benchmark: each figure as a ratio to a peer, measured in turn on this machine; medians over the pairs.
+
+python scripts/bench.py [--data FILE] [--pairs 5]        about ten minutes, nearly all of it the notes' net
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from nextchar.run import PROJECT
+from nextchar.text import EMBEDDED
+
+SCRIPTS = PROJECT / "scripts"
+STEPS = 1024  # of the notes' net
+TIMED_STEPS = 20_000  # of a step's price under the Trainer
+SAMPLED = 100_000  # names side by side
+LOOPED = 1000  # names in the notes' loop
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=EMBEDDED, help="a file of names, one a line")
+    parser.add_argument("--pairs", type=int, default=5, help="how often each is run")
+    options = parser.parse_args()
+    table = Table(title=f"medians of {options.pairs} pairs on {options.data.name}", title_justify="left")
+    for heading in ("what", "ours", "peer", "ratio", "goal", ""):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    for row in [*processes(options), *steps(options), *sampling(options), *answers(options)]:
+        table.add_row(*row)
+    Console().print(table)
+
+
+Row = tuple[str, str, str, str, str, str]
+
+
+def row(what: str, ours: list[float], peers: list[float], goal: float, unit: str = "s", least: bool = False) -> Row:
+    """A line of the table; the ratio is ours / peer, or with `least` peer / ours, pair by pair."""
+    pairs = [(b / a) if least else (a / b) for a, b in zip(ours, peers, strict=True)]
+    ratio = statistics.median(pairs)
+    met = ratio >= goal if least else ratio <= goal
+    a, b = (f"{statistics.median(values):.3g} {unit}" for values in (ours, peers))
+    return what, a, b, f"{ratio:.3g}", f"{'>=' if least else '<='} {goal:g}", "yes" if met else "NO"
+
+
+# --- whole processes ------------------------------------------------------------------------------------------------
+
+
+def processes(options: argparse.Namespace) -> list[Row]:
+    data = ["data=lines", f"data.path={options.data}", "data.split=all"]
+    net = ["model=nn", "optim.lr=15", f"trainer.max_steps={STEPS}", *data]
+    counted, net_plain, net_pictured = [], [], []
+    for _ in range(options.pairs):
+        counted.append((train(data), peer("count_loop", options.data)))
+        loop = peer("one_hot_loop", options.data, STEPS)
+        net_plain.append((train([*net, "figures=false"]), loop))
+        net_pictured.append((train(net), loop))
+    loops = [b for _, b in counted]
+    nets = [b for _, b in net_plain]
+    return [
+        row("model=count: table on the screen / counting loop", [a[0] for a, _ in counted], loops, 0.15),
+        row("model=count: all files and pictures / counting loop", [a[1] for a, _ in counted], loops, 0.6),
+        row(f"model=nn, {STEPS:,} steps, figures=false / one-hot loop", [a[1] for a, _ in net_plain], nets, 0.10),
+        row(f"model=nn, {STEPS:,} steps, pictures / one-hot loop", [a[1] for a, _ in net_pictured], nets, 0.14),
+    ]
+
+
+def train(overrides: list[str]) -> tuple[float, float]:
+    """Seconds until the table and the samples are on the screen, and until the process has ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        command = [sys.executable, SCRIPTS / "train.py", *overrides, f"hydra.run.dir={folder}/run"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert process.stdout is not None
+        shown = [time.perf_counter() - began for line in process.stdout if line.startswith("run folder")]
+        if process.wait():
+            sys.exit(f"error: {' '.join(map(str, command))} failed")
+        return shown[0], time.perf_counter() - began
+
+
+def peer(name: str, *arguments: object) -> float:
+    """Seconds of a plain script that does what the notes do."""
+    return seconds([sys.executable, SCRIPTS / "peers" / f"{name}.py", *map(str, arguments)])
+
+
+def seconds(command: list[object], exit_code: int = 0) -> float:
+    began = time.perf_counter()
+    done = subprocess.run(list(map(str, command)), capture_output=True, check=False)
+    if done.returncode != exit_code:
+        sys.exit(f"error: {' '.join(map(str, command))} exited with {done.returncode}: {done.stderr.decode()}")
+    return time.perf_counter() - began
+
+
+def answers(options: argparse.Namespace) -> list[Row]:
+    """--help and a refusal, beside a Python that does nothing but import torch."""
+    train_py = [sys.executable, SCRIPTS / "train.py"]
+    torch = [seconds([sys.executable, "-c", "import torch"]) for _ in range(options.pairs)]
+    rows = []
+    for what, words, code in [("--help", ["--help"], 0), ("a refusal (optim.lrr=1)", ["optim.lrr=1"], 2)]:
+        ours = [seconds([*train_py, *words], code) for _ in range(options.pairs)]
+        middle = statistics.median(ours)
+        met = "yes" if middle <= 0.7 else "NO"
+        ratio = statistics.median(a / b for a, b in zip(ours, torch, strict=True))
+        rows.append(
+            (
+                f"{what} / import torch",
+                f"{middle:.3g} s",
+                f"{statistics.median(torch):.3g} s",
+                f"{ratio:.3g}",
+                "0.7 s",
+                met,
+            )
+        )
+    return rows
+
+
+# --- within a process -----------------------------------------------------------------------------------------------
+
+
+def steps(options: argparse.Namespace) -> list[Row]:
+    """One full-batch step under the Trainer with all that is written beside it, and a plain PyTorch step."""
+    import torch
+
+    torch.set_num_threads(1)
+    words = options.data.read_text().split("\n")
+    ours, ours_ten_times, plain = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        tenfold = Path(folder) / "tenfold.txt"
+        tenfold.write_text("\n".join(words * 10))
+        for number in range(options.pairs):
+            ours.append(trainer_step(options.data, Path(folder) / f"a{number}"))
+            plain.append(plain_step(words))
+            ours_ten_times.append(trainer_step(tenfold, Path(folder) / f"b{number}"))
+    return [
+        row("a step under the Trainer, logging every 50 / plain PyTorch step", ours, plain, 1.5, "us"),
+        row("the same on ten times the pairs / on the pairs", ours_ten_times, ours, 1.2, "us"),
+    ]
+
+
+def trainer_step(data: Path, folder: Path) -> float:
+    """Microseconds: the difference between a long run and a run of no steps, by the number of steps."""
+    from nextchar import command_line, experiment, terminal
+    from nextchar.settings import TrainSettings
+
+    def learning(steps: int) -> float:
+        words = ["model=nn", "figures=false", "data=lines", f"data.path={data}", f"trainer.max_steps={steps}"]
+        settings = command_line.parse("train", TrainSettings, words).settings()
+        took: list[float] = []
+        show: Callable[[experiment.Result], None] = lambda result: took.append(result.seconds["learn"])  # noqa: E731
+        experiment.train(settings, show, terminal.progress, at=folder.with_name(f"{folder.name}-{steps}"))
+        return took[0]
+
+    none = learning(0)
+    return (learning(TIMED_STEPS) - none) / TIMED_STEPS * 1e6
+
+
+def plain_step(words: list[str]) -> float:
+    """Microseconds of the same step in bare PyTorch: shares of pairs, log-softmax, backward, SGD."""
+    import torch
+    import torch.nn.functional as F
+
+    from nextchar.counts import PairCounts
+    from nextchar.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary.of(words)
+    counts = torch.tensor(PairCounts.of(vocabulary.stream([w for w in words if w]), len(vocabulary)).matrix())
+    shares = (counts / counts.sum()).float()
+    W = torch.nn.Parameter(torch.randn(counts.shape))
+    optimizer = torch.optim.SGD([W], lr=15)
+    began = time.perf_counter()
+    for _ in range(TIMED_STEPS):
+        optimizer.zero_grad()
+        loss = -(shares * F.log_softmax(W, dim=1)).sum()
+        loss.backward()
+        optimizer.step()
+    return (time.perf_counter() - began) / TIMED_STEPS * 1e6
+
+
+def sampling(options: argparse.Namespace) -> list[Row]:
+    """Microseconds a name: drawn side by side, and one character at a time with torch.multinomial as in the notes."""
+    from nextchar import sampling
+    from nextchar.counts import PairCounts
+    from nextchar.smoothing import Additive, CountModel
+    from nextchar.vocabulary import Vocabulary
+
+    words = [word for word in options.data.read_text().split("\n") if word]
+    vocabulary = Vocabulary.of(words)
+    model = CountModel(vocabulary, PairCounts.of(vocabulary.stream(words), len(vocabulary)), Additive(1))
+    ours, loops = [], []
+    for number in range(options.pairs):
+        began = time.perf_counter()
+        sampling.batched(model, SAMPLED, seed=number)
+        ours.append((time.perf_counter() - began) / SAMPLED * 1e6)
+        loops.append(notes_sampling(model, number))
+    middle = statistics.median(ours)
+    side_by_side = row(f"{SAMPLED:,} names side by side / the notes' loop", ours, loops, 50, "us", least=True)
+    return [
+        side_by_side,
+        ("... in microseconds a name", f"{middle:.2g} us", "", "", "<= 2", "yes" if middle <= 2 else "NO"),
+    ]
+
+
+def notes_sampling(model: object, seed: int) -> float:
+    """Microseconds a name of the notes' loop."""
+    import torch
+
+    P = (torch.tensor(model.counts.matrix()) + 1).float()  # type: ignore[attr-defined]
+    P /= P.sum(1, keepdim=True)
+    itos = dict(enumerate(model.vocabulary.symbols))  # type: ignore[attr-defined]
+    generator = torch.Generator().manual_seed(seed)
+    began = time.perf_counter()
+    for _ in range(LOOPED):
+        out, ix = [], 0
+        while True:
+            ix = torch.multinomial(P[ix], num_samples=1, replacement=True, generator=generator).item()
+            out.append(itos[ix])
+            if ix == 0:
+                break
+        "".join(out)
+    return (time.perf_counter() - began) / LOOPED * 1e6
+
+
+if __name__ == "__main__":
+    main()
