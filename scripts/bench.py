@@ -146,15 +146,15 @@ def steps(options: argparse.Namespace) -> list[Row]:
 
 def trainer_step(data: Path, folder: Path) -> float:
     """Microseconds: the difference between a long run and a run of no steps, by the number of steps."""
-    from nextchar import command_line, experiment, terminal
+    from nextchar import command_line, training
     from nextchar.settings import TrainSettings
 
     def learning(steps: int) -> float:
         words = ["model=nn", "figures=false", "data=lines", f"data.path={data}", f"trainer.max_steps={steps}"]
         settings = command_line.parse("train", TrainSettings, words).settings()
         took: list[float] = []
-        show: Callable[[experiment.Result], None] = lambda result: took.append(result.seconds["learn"])  # noqa: E731
-        experiment.train(settings, show, terminal.progress, at=folder.with_name(f"{folder.name}-{steps}"))
+        show: Callable[[training.Result], None] = lambda result: took.append(result.seconds["learn"])  # noqa: E731
+        training.train(settings, show, at=folder.with_name(f"{folder.name}-{steps}"))
         return took[0]
 
     none = learning(0)

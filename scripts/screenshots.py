@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 
-from nextchar import command_line, experiment
+from nextchar import command_line, training
 from nextchar.errors import BadInput
 from nextchar.run import PROJECT, write_atomically
 from nextchar.settings import TrainSettings
@@ -77,9 +77,7 @@ def main() -> None:
 def train(folder: Path, *words: str) -> None:
     """A run of its own in a folder."""
     settings = command_line.parse("train", TrainSettings, words).settings()
-    experiment.train(
-        settings, lambda result: None, lambda first, last: contextlib.nullcontext(lambda step: None), folder
-    )
+    training.train(settings, lambda result: None, folder)
 
 
 def keep(name: str, png: bytes) -> None:

@@ -2,14 +2,15 @@
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nextchar import command_line, experiment, terminal
-from nextchar.errors import BadInput, Diverged
+from nextchar import command_line, terminal, training
+from nextchar.errors import BadInput
 from nextchar.knobs import read
 from nextchar.run import PROJECT, claim, unfinished_settings
 from nextchar.settings import TrainSettings
@@ -29,7 +30,7 @@ def main() -> None:
         raise BadInput("hydra.sweep.dir is the folder of a sweep (-m); the folder of one run is hydra.run.dir")
     else:
         settings = command.settings() if command.value("resume") is None else resumed(command)
-        experiment.train(settings, printer(settings), terminal.progress, folder(command, "hydra.run.dir"))
+        training.train(settings, printer(settings), folder(command, "hydra.run.dir"))
 
 
 def resumed(command: command_line.Command[TrainSettings]) -> TrainSettings:
@@ -44,8 +45,9 @@ def resumed(command: command_line.Command[TrainSettings]) -> TrainSettings:
         raise BadInput("resume=: must be a path")
     values = unfinished_settings(path) | {"resume": str(path)}
     if "trainer.max_steps" in typed:
-        trainer = values.get("trainer")
-        values["trainer"] = dict(trainer if isinstance(trainer, dict) else {}, max_steps=typed["trainer.max_steps"])
+        if not isinstance(values.get("trainer"), dict):
+            raise BadInput("trainer.max_steps: a counted run has no steps")
+        values["trainer"] |= {"max_steps": typed["trainer.max_steps"]}
     if "json" in typed:
         values["json"] = typed["json"]
     return read(TrainSettings, values)
@@ -84,18 +86,19 @@ def job(config: DictConfig) -> float:
     settings, to_hydra = read(TrainSettings, command_line.plain_values(config)), HydraConfig.get()
     print(f"\njob {to_hydra.job.num}: {' '.join(to_hydra.overrides.task)}")
     try:
-        metrics = experiment.train(settings, printer(settings), terminal.progress, Path(to_hydra.runtime.output_dir))
-    except (BadInput, Diverged) as error:
-        print(f"error: {error}", file=sys.stderr)
-        failures.append(f"job {to_hydra.job.num} ({error})")
+        metrics = training.train(settings, printer(settings), Path(to_hydra.runtime.output_dir))
+    except Exception as error:  # the other jobs go on; the traceback stands in this one's train.log
+        reason = str(error) or type(error).__name__
+        print(f"error: {reason}", file=sys.stderr)
+        failures.append(f"job {to_hydra.job.num} ({reason})")
         return float("nan")
     return metrics.get("val/loss", metrics["train/loss"])
 
 
-def printer(settings: TrainSettings):  # type: ignore[no-untyped-def]
+def printer(settings: TrainSettings) -> Callable[[training.Result], None]:
     """Shows a result on the terminal, as a table or as JSON."""
 
-    def show(result: experiment.Result) -> None:
+    def show(result: training.Result) -> None:
         for text in result.notes:
             terminal.note(text)
         if settings.json_:
@@ -108,14 +111,9 @@ def printer(settings: TrainSettings):  # type: ignore[no-untyped-def]
                 }
             )
             return
-        report, learned = result.report, settings.model.name
-        texts = f"{report.kept:,} documents" if not settings.data.is_text else f"{report.characters:,} characters"
         took = sum(result.seconds.values())
-        terminal.losses(
-            result.metrics,
-            f"{learned} on {report.source}",
-            f"{texts}, {report.vocabulary} distinct characters; {took:.2f} s",
-        )
+        terminal.losses(result.metrics, f"{settings.model.name} on {result.report.source}, {took:.2f} s")
+        terminal.report(result.report, settings.data.is_text)
         terminal.samples(result.samples)
         print(f"\nrun folder   {terminal.short(result.folder)}")
         print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(result.folder.parent))}", flush=True)

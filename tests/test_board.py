@@ -20,7 +20,7 @@ import safetensors.numpy
 from conftest import PROJECT, run_script
 from PIL import Image
 
-from nextchar import board, command_line, experiment
+from nextchar import board, command_line, training
 from nextchar.errors import Interrupted
 from nextchar.settings import TrainSettings
 from nextchar.watch import Watch
@@ -46,7 +46,7 @@ def train(at: Path, *words: str, stop_at: int | None = None, figures: bool = Fal
     """A run in this process, which a signal stops once it has come to a step."""
 
     @contextmanager
-    def progress(first: int, last: int) -> Iterator[Any]:
+    def steps(first: int, last: int) -> Iterator[Any]:
         def advance(step: int) -> None:
             if stop_at is not None and step >= stop_at:
                 raise Interrupted(15)
@@ -54,7 +54,9 @@ def train(at: Path, *words: str, stop_at: int | None = None, figures: bool = Fal
         yield advance
 
     settings = command_line.parse("train", TrainSettings, [*words, f"figures={figures}"]).settings()
-    experiment.train(settings, lambda result: None, progress, at)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nextchar.terminal.steps", steps)
+        training.train(settings, lambda result: None, at)
 
 
 @pytest.fixture(scope="module")

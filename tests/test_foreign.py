@@ -20,11 +20,10 @@ from conftest import run_script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nextchar import command_line, experiment
+from nextchar import command_line, experiment, training
 from nextchar.errors import BadInput
 from nextchar.language_model import LanguageModel
 from nextchar.settings import TrainSettings
-from nextchar.terminal import progress
 
 WEIGHTS, RECORD = "weights.safetensors", "run.json"
 ALPHABET = 3  # distinct characters; V is one more
@@ -71,7 +70,7 @@ def count_run(folder: Path) -> None:
     text.write_text("abc\ncab\nbb\n" * 7)
     argv = ["data=lines", f"data.path={text}", "data.split=all", "figures=false"]
     trained = command_line.parse("train", TrainSettings, argv).settings()
-    experiment.train(trained, lambda result: None, progress, folder)
+    training.train(trained, lambda result: None, folder)
 
 
 def nn_run(folder: Path, count: Path) -> None:

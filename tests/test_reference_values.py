@@ -5,7 +5,7 @@ import pytest
 import torch
 from makemore import COUNTS, SYMBOLS, documents
 
-from nextchar import command_line, experiment, metrics, sampling, terminal
+from nextchar import command_line, experiment, metrics, sampling, training
 from nextchar.counts import PairCounts
 from nextchar.explanation import explain, mean_nll
 from nextchar.models.net import NetModel, build
@@ -29,7 +29,7 @@ def settings(*overrides):
 
 def train(folder, *overrides):
     """(metrics, model) of a run in `folder`."""
-    values = experiment.train(settings(*overrides), lambda result: None, terminal.progress, at=folder)
+    values = training.train(settings(*overrides), lambda result: None, at=folder)
     return values, experiment.open_model(folder)[1]
 
 

@@ -129,7 +129,7 @@ def test_more_steps_than_planned(tmp_path: Path) -> None:
     argv = [*QUICK, runs.names(tmp_path), "trainer.log_every=20", "optim=adam"]
     longer, whole = tmp_path / "longer", tmp_path / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nextchar.experiment._Run.write", _fail)  # trained to the end, but not finished
+        patch.setattr("nextchar.training._Run.write", _fail)  # trained to the end, but not finished
         with pytest.raises(RuntimeError):
             runs.train(*argv, "trainer.max_steps=50", f"hydra.run.dir={longer}")
     runs.train(f"resume={longer}", "trainer.max_steps=130")
@@ -178,8 +178,8 @@ def test_a_counted_run_is_counted_again(tmp_path: Path) -> None:
 def interrupted(folder: Path, *argv: object) -> None:
     """A run that was interrupted after some checkpoints."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nextchar.experiment._Run.samples", lambda *_: signal.raise_signal(signal.SIGINT))
-        patch.setattr("nextchar.experiment._Run._glimpse", lambda *_: None)
+        patch.setattr("nextchar.training._Run.samples", lambda *_: signal.raise_signal(signal.SIGINT))
+        patch.setattr("nextchar.training._Run._glimpse", lambda *_: None)
         with pytest.raises(Interrupted):
             runs.train(*argv, f"hydra.run.dir={folder}")
 

@@ -68,7 +68,7 @@ def test_names_tell_time_and_model(tmp_path: Path) -> None:
 
 
 def test_two_whole_runs_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nextchar.experiment.PROJECT", tmp_path)
+    monkeypatch.setattr("nextchar.training.PROJECT", tmp_path)
     monkeypatch.chdir("/")
     text = runs.names(tmp_path)
     for _ in range(2):

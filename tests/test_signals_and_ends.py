@@ -41,10 +41,10 @@ def before(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], object]) 
         "nextchar.learner.Learner._gradient",
         "nextchar.watch.Watch.save",
         "nextchar.run.os.replace",
-        "nextchar.experiment.measure",
+        "nextchar.training.measure",
         "nextchar.sampling.documents",
         "nextchar.figures.count_matrix",
-        "nextchar.experiment._Run.close",
+        "nextchar.training._Run.close",
     ],
 )
 def test_interrupted(
@@ -92,7 +92,7 @@ def test_twice_does_not_lose_run_json(tmp_path: Path, monkeypatch: pytest.Monkey
     """Once more while the first request is being carried out, and on every file that is written from then on."""
     before(monkeypatch, "nextchar.learner.Learner._gradient", lambda: signal.raise_signal(signal.SIGINT))
     before(monkeypatch, "lightning.Trainer._teardown", lambda: signal.raise_signal(signal.SIGTERM))
-    before(monkeypatch, "nextchar.experiment.circumstances", lambda: signal.raise_signal(signal.SIGINT))
+    before(monkeypatch, "nextchar.training.circumstances", lambda: signal.raise_signal(signal.SIGINT))
     before(monkeypatch, "nextchar.run.os.replace", lambda: signal.raise_signal(signal.SIGTERM))
     folder = tmp_path / "run"
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == 130
@@ -100,7 +100,7 @@ def test_twice_does_not_lose_run_json(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_signal_at_the_very_end_waits_for_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before(monkeypatch, "nextchar.experiment.circumstances", lambda: signal.raise_signal(signal.SIGTERM))
+    before(monkeypatch, "nextchar.training.circumstances", lambda: signal.raise_signal(signal.SIGTERM))
     folder = tmp_path / "run"
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == 143
     assert runs.record(folder)["status"] == "finished"
@@ -212,7 +212,7 @@ def test_a_failure_in_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("argv", "patched", "code"), [(["optim.lr=1e6"], "", 3), ([], "nextchar.experiment.measure", 130)]
+    ("argv", "patched", "code"), [(["optim.lr=1e6"], "", 3), ([], "nextchar.training.measure", 130)]
 )
 def test_an_unwritten_run_json_does_not_hide_why(
     argv: list[str], patched: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,12 +3,12 @@
 import logging
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import lightning as L
 import torch
 from lightning.fabric.utilities.warnings import disable_possible_user_warnings
 
+from nextchar import terminal
 from nextchar.board import Board
 from nextchar.data import Pairs
 from nextchar.learner import Learner
@@ -17,9 +17,6 @@ from nextchar.run import RunFolder
 from nextchar.settings import Lbfgs, TrainSettings
 from nextchar.vocabulary import Ids, Vocabulary
 from nextchar.watch import Watch, checkpoint
-
-# (first step, last step) -> a context in which advance(step) shows how far it is
-Progress = Callable[[int, int], AbstractContextManager[Callable[[int], None]]]
 
 
 def descend(
@@ -31,7 +28,6 @@ def descend(
     counted: float,
     open_board: Callable[[int], Board],
     glimpse: Callable[[NetModel, Board, int], None],
-    progress: Progress,
 ) -> tuple[NetModel, int]:
     """Trains the net that the settings name, on from the folder's last checkpoint where there is one.
 
@@ -53,7 +49,7 @@ def descend(
     pairs.deal(first, last, settings.trainer.log_every)
     watch.board = open_board(first)
     if first < last:
-        with progress(first, last) as watch.advance:
+        with terminal.steps(first, last) as watch.advance:
             _trainer(watch).fit(learner, datamodule=pairs)
     watch.look(learner, last)
     watch.save(learner, last)

@@ -88,7 +88,8 @@ def stream_of_documents(
 ) -> Iterator[str]:
     """Documents without end; see `documents`."""
     start = model.vocabulary.known(prefix, f"prefix={prefix}").tolist()
-    cumulative, memory = _Cumulative(model, shape), {}
+    cumulative = _Cumulative(model, shape)
+    memory: dict[tuple[int, ...], Floats] = {}
     uniforms = _one_by_one(TorchStream(seed))
     while True:
         ids = [BOUNDARY] * model.context + start

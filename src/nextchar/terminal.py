@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nextchar.explanation import Step, mean_nll
+from nextchar.run import DataReport
 from nextchar.vocabulary import printable
 
 PATIENCE = 1.0  # seconds before a progress bar appears
@@ -46,6 +48,17 @@ def losses(metrics: dict[str, float], title: str, caption: str = "") -> None:
     _print(table)
 
 
+def report(data: DataReport, is_text: bool) -> None:
+    """The data report, on two lines."""
+    parts = data.documents if not is_text else data.predicted
+    unit = "characters" if is_text else "documents"
+    dealt = ", ".join(f"{name} {count:,}" for name, count in parts.items())
+    again = ", ".join(f"{name} {count:,}" for name, count in data.in_train.items())
+    lines = f"{data.lines:,} lines ({data.skipped:,} empty ones skipped, {data.duplicates:,} duplicates)"
+    print(f"{lines}, {data.characters:,} characters, {data.vocabulary:,} distinct")
+    print(f"{unit}: {dealt}" + ("" if is_text else f"; of these also in train: {again}") + "\n")
+
+
 def samples(texts: Sequence[str]) -> None:
     """Samples, one a line; those of a running text keep their newlines."""
     for text in texts:
@@ -71,7 +84,24 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
 
 
 @contextmanager
-def progress(first: int, last: int) -> Iterator[Callable[[int], None]]:
+def busy(what: str) -> Iterator[None]:
+    """Says on stderr what is being done, where it takes over a second."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    status = Console(stderr=True).status(what)
+    timer = threading.Timer(PATIENCE, status.start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
+
+
+@contextmanager
+def steps(first: int, last: int) -> Iterator[Callable[[int], None]]:
     """A bar on stderr over the steps from `first` to `last`, for what takes over a second; gives advance(step)."""
     if not sys.stderr.isatty():
         yield lambda step: None

@@ -44,9 +44,9 @@ class Corpus:
         return len(self.documents) - len(set(self.documents))
 
 
-def read(data: Data) -> Corpus:
-    """Reads the data set that the settings name. Raises BadInput."""
-    path = _locate(data)
+def read(data: Data, download: bool = True) -> Corpus:
+    """Reads the data set that the settings name; without `download`, only what is on this machine. Raises BadInput."""
+    path = _locate(data, download)
     raw = read_bytes(path, data)
     digest = hashlib.sha256(raw).hexdigest()
     name = _named(path, data)
@@ -93,27 +93,27 @@ def normalized(text: str, how: str) -> str:
 _FORMS: dict[str, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
 
 
-def _locate(data: Data) -> Path:
+def _locate(data: Data, download: bool) -> Path:
     if data.name == "names":
         return EMBEDDED
     if data.path is not None:
         return Path(data.path)
-    return _downloaded(data)
+    return _downloaded(data, download)
 
 
-def _downloaded(data: Data) -> Path:
+def _downloaded(data: Data, download: bool) -> Path:
     """The data set's file in the user's cache folder, downloaded on first use and checked against its digest."""
     import pooch
 
     if not data.url or not data.sha256:
         raise BadInput(f"data={data.name} needs data.url and data.sha256")
-    folder = Path(pooch.os_cache("nextchar"))
+    folder, name = Path(pooch.os_cache("nextchar")), f"{data.name}-{data.sha256[:12]}.txt"
     kind = "text" if data.is_text else "lines"
+    if not download and not (folder / name).exists():  # somebody else's record must not choose what is fetched
+        raise BadInput(f"the run's text is not in the cache; say data={data.name} to download it, or data.path=FILE")
     try:
         pooch.get_logger().setLevel("ERROR")
-        return Path(
-            pooch.retrieve(data.url, f"sha256:{data.sha256}", fname=f"{data.name}-{data.sha256[:12]}.txt", path=folder)
-        )
+        return Path(pooch.retrieve(data.url, f"sha256:{data.sha256}", fname=name, path=folder))
     except Exception as error:  # requests and urllib3 have dozens of ways to say that there is no network
         reason = "the file there has another sha256" if "hash" in str(error) else type(error).__name__
         raise BadInput(

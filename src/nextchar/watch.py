@@ -3,6 +3,7 @@
 import io
 import math
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ def diverged(settings: TrainSettings, step: int, what: str) -> Diverged:
     """`step`: how many updates the weights had seen."""
     assert settings.optim is not None
     lr = settings.optim.lr
-    advice = f"optim.lr={lr:g} is likely too high; try {lr / 10:g} or less"
+    advice = f"optim.lr={lr:g} is likely too high; try a tenth of it, or the default of optim={settings.optim.name}"
     return Diverged(f"training diverged at step {step}: {what}. {advice}")
 
 
@@ -161,11 +162,12 @@ def _load(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of an odd file; it is refused below
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
     except Exception as error:  # a damaged file can fail anywhere in torch
         raise _unsound(path, error) from None
 
 
 def _unsound(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"{path}: not a sound checkpoint of this run: {(str(error) or repr(error)).splitlines()[0]}")
+    return BadInput(f"{path}: not a sound checkpoint of this run ({type(error).__name__}); start a new run")

@@ -1,0 +1,330 @@
+"""Training: counting or descent in a run folder of its own, from the text to run.json, however it ends."""
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextchar import metrics, sampling, terminal
+from nextchar.counts import PairCounts
+from nextchar.errors import BadInput, Diverged, Interrupted, Stop
+from nextchar.experiment import Text, load, measure
+from nextchar.explanation import explain
+from nextchar.language_model import LanguageModel
+from nextchar.run import (
+    PROJECT,
+    RECORD,
+    WEIGHTS,
+    DataReport,
+    Record,
+    RunFolder,
+    Status,
+    circumstances,
+    infinite_as_text,
+)
+from nextchar.settings import TrainSettings
+from nextchar.smoothing import CountModel, smoother
+from nextchar.vocabulary import printable
+
+if TYPE_CHECKING:  # what costs time to import is imported where it is needed
+    from nextchar.board import Board
+    from nextchar.models.net import NetModel
+
+SAMPLES = 10
+SAMPLE_CHARS = {False: 1000, True: 100}  # of a document, of a running text
+WORD_CHARS = 40  # of the document whose breakdown is drawn
+COPIES = 8  # of a net's weights while it learns: gradients, running means, and what a step computes
+FEW_SYMBOLS = 1024  # the most frequent ones, of which the pictures are handed the matrix
+CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
+
+log = logging.getLogger("nextchar")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training run has to show, before its pictures are drawn."""
+
+    folder: Path
+    metrics: dict[str, float]
+    samples: list[str]
+    report: DataReport
+    notes: list[str]
+    seconds: dict[str, float]
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._since, 4)
+        self._since = now
+
+
+def train(settings: TrainSettings, show: Callable[[Result], None], at: Path | None = None) -> dict[str, float]:
+    """Trains in a folder of its own (`at`, or a new one under outputs/), shows the result, then writes the rest.
+
+    Returns the metrics. Raises BadInput, as a rule before there is a folder; Diverged; Interrupted.
+    """
+    started, watch = datetime.now(UTC), Stopwatch()
+    with Stop() as stop:
+        with terminal.busy("reading the text"):
+            source = load(settings.data)
+        watch.lap("read")
+        _refuse_too_large(settings, len(source.vocabulary))
+        with _folder(settings, at) as folder:
+            settings = settings.model_copy(update={"resume": None})
+            if folder.reopened:
+                _take_up(folder, settings, source)
+            with _logging_to(folder.path / "train.log"):
+                error: BaseException | None = None
+                values: dict[str, float] = {}
+                try:
+                    values = _learn_and_show(settings, source, folder, watch, show)
+                    stop.hold()  # from here on run.json gets written, however often one asks to stop
+                    error = stop.asked
+                except BaseException as raised:
+                    stop.hold()
+                    error = stop.asked or raised
+                    log.error("%s: %s", *_ending(error), exc_info=raised)
+                try:
+                    folder.finish(_record(settings, source, folder, started, watch, values, *_ending(error)))
+                except Exception as unwritten:  # must not hide why the run ended
+                    log.exception("%s could not be written", RECORD)
+                    error = error or unwritten
+                if error is not None:
+                    raise error
+    return values
+
+
+def _folder(settings: TrainSettings, at: Path | None) -> RunFolder:
+    if settings.resume is not None:
+        return RunFolder.reopen(Path(settings.resume))
+    return RunFolder.create(PROJECT / "outputs", settings.model.name, settings, at)
+
+
+def _take_up(folder: RunFolder, settings: TrainSettings, source: Text) -> None:
+    """Goes on with a run. Raises BadInput, the folder left as it was, where its checkpoint does not allow it."""
+    if settings.trainer is not None:
+        from nextchar.watch import checkpoint
+
+        checkpoint(folder.path, source.report.sha256, settings.trainer.max_steps)
+    folder.go_on(settings)
+
+
+def _ending(error: BaseException | None) -> tuple[Status, str]:
+    """Status and reason of a run that ended with this error, or with none."""
+    if error is None:
+        return "finished", ""
+    reason = str(error) or type(error).__name__
+    if isinstance(error, Diverged):
+        return "diverged", reason
+    return ("interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"), reason
+
+
+def _refuse_too_large(settings: TrainSettings, vocab_size: int) -> None:
+    """Raises BadInput, before there is a folder, where a net would take more than half of this machine's memory."""
+    if settings.model.net is None:
+        return
+    from nextchar.models import net
+
+    assert settings.trainer is not None
+    tensors = net.spec(settings.model, vocab_size, settings.trainer.precision).values()
+    need = COPIES * sum(np.dtype(kind).itemsize * math.prod(n or 1 for n in shape) for kind, shape in tensors)
+    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if need > have / 2:
+        raise BadInput(
+            f"model={settings.model.name} for {vocab_size - 1:,} distinct characters needs about "
+            f"{need / 2**30:,.0f} GiB, this machine has {have / 2**30:,.0f}; "
+            "model=count stores only the pairs that occur"
+        )
+
+
+def _learn_and_show(
+    settings: TrainSettings, source: Text, folder: RunFolder, watch: Stopwatch, show: Callable[[Result], None]
+) -> dict[str, float]:
+    log.info("settings %s", settings.plain())
+    with terminal.busy("counting"):
+        run = _Run(settings, source, folder)
+    try:
+        model = run.learn()
+        watch.lap("learn")
+        with terminal.busy("measuring the loss"):
+            values, notes = measure(model, source.parts, settings.data.is_text)
+        notes = [*source.report.notes, *notes, *run.judge(values["train/loss"])]
+        watch.lap("evaluate")
+        with terminal.busy("sampling"):
+            samples = run.samples(model)
+        watch.lap("sample")
+        for note in notes:
+            log.warning("note: %s", note)
+        log.info("metrics %s", values)
+        show(Result(folder.path, values, samples, source.report, notes, dict(watch.seconds)))
+        with terminal.busy("writing the run folder"):
+            run.write(model, values, samples)
+        watch.lap("write")
+    finally:
+        run.close()
+    return values
+
+
+class _Run:
+    """One training run between its data and its record."""
+
+    def __init__(self, settings: TrainSettings, source: Text, folder: RunFolder) -> None:
+        self.settings, self.source, self.folder = settings, source, folder
+        self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
+        self.counts = PairCounts.of(self.stream, len(self.vocabulary))
+        self.counted = CountModel(self.vocabulary, self.counts, smoother(settings.smoothing))
+        self.step = 0
+        self.board: Board | None = None
+
+    def learn(self) -> LanguageModel:
+        """Counts, or descends."""
+        if self.settings.model.net is None:
+            return self.counted
+        with terminal.busy("importing torch and lightning"):
+            from nextchar.descent import descend
+
+        model, self.step = descend(
+            self.settings,
+            {name: part.stream for name, part in self.source.parts.items()},
+            self.vocabulary,
+            self.folder,
+            self.source.report.sha256,
+            metrics.loss(self.counted, self.stream, self.settings.data.is_text).value,
+            self._open_board,
+            self._glimpse,
+        )
+        return model
+
+    def judge(self, loss: float) -> list[str]:
+        """What must be said of the final loss on train. Raises Diverged where it is far worse than guessing."""
+        if self.settings.model.net is None:
+            return []
+        from nextchar.watch import TOO_BAD, diverged
+
+        uniform = math.log(len(self.vocabulary))
+        what = f"train/loss is {loss:.4g} nats per character, worse than a uniform guess ({uniform:.4f})"
+        if not loss <= uniform + TOO_BAD:
+            raise diverged(self.settings, self.step, what)
+        return [what] if loss > uniform else []
+
+    def samples(self, model: LanguageModel) -> list[str]:
+        """What the model says. The random numbers begin anew at every look, so that only the model has changed."""
+        chars = SAMPLE_CHARS[self.settings.data.is_text]
+        return sampling.documents(model, SAMPLES, self.settings.seed, max_chars=chars)
+
+    def write(self, model: LanguageModel, values: dict[str, float], samples: list[str]) -> None:
+        """Weights, samples, TensorBoard and pictures."""
+        import safetensors.numpy
+
+        self.folder.write(WEIGHTS, safetensors.numpy.save(model.tensors()))
+        self.folder.write("samples.txt", ("\n".join(map(printable, samples)) + "\n").encode())
+        board = self.board or self._open_board(0)
+        board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
+        if self.settings.model.net is None:
+            board.samples(samples, 0)
+            board.histograms({"counts": self.counts.counts}, 0)
+        if self.settings.figures:
+            from nextchar.figures import png
+
+            for name, picture in self._pictures(model):
+                self.folder.write(f"figures/{name}.png", png(picture))
+                board.image(name, picture, self.step)
+        board.close()
+
+    def close(self) -> None:
+        """Closes the board of a run that ended badly too."""
+        if self.board is not None:
+            with suppress(OSError):  # of a full disk; it was raised before
+                self.board.close()
+
+    def _open_board(self, step: int) -> "Board":
+        from nextchar.board import Board
+
+        self.board = Board(self.folder.path, step)
+        self.board.describe(self.settings, self.source.report.plain())
+        return self.board
+
+    def _glimpse(self, model: "NetModel", board: "Board", step: int) -> None:
+        board.samples(self.samples(model), step)
+        board.histograms(model.tensors(), step)
+
+    def _pictures(self, model: LanguageModel) -> Iterator[tuple[str, np.ndarray]]:
+        """The counts and the probabilities of pairs, and how the model reads a document of test."""
+        from nextchar import figures
+
+        frequency = np.bincount(self.stream, minlength=len(self.vocabulary))
+        shown = np.sort(np.argsort(-frequency, kind="stable")[:FEW_SYMBOLS])
+        symbols = [self.vocabulary.symbols[i] for i in shown]
+        xs, ys = np.repeat(shown, len(shown)), np.tile(shown, len(shown))
+        yield "counts", figures.count_matrix(self.counts.look_up(xs, ys).reshape(len(shown), -1), symbols)
+        contexts = np.zeros((len(shown), model.context), dtype=np.int64)
+        contexts[:, -1] = shown
+        blocks = np.array_split(contexts, -(-len(shown) * len(self.vocabulary) // CELLS_AT_ONCE))
+        probs = np.concatenate([np.exp(model.log_probs(block))[:, shown] for block in blocks])
+        yield "probabilities", figures.probability_matrix(probs, symbols, frequency=frequency[shown])
+        document = self.source.parts["test"].documents[0]
+        steps = explain(model, document[:WORD_CHARS], "test", ends=len(document) <= WORD_CHARS)
+        yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
+
+
+def _record(
+    settings: TrainSettings,
+    source: Text,
+    folder: RunFolder,
+    started: datetime,
+    watch: Stopwatch,
+    values: dict[str, float],
+    status: Status,
+    reason: str,
+) -> Record:
+    return Record(
+        schema_version=1,
+        status=status,
+        reason=reason,
+        settings=settings,
+        vocabulary=source.vocabulary.characters,
+        metrics=infinite_as_text(values),
+        data=source.report,
+        seeds={"weights": settings.seed, "batches": settings.seed, "samples": settings.seed},
+        started=started.isoformat(timespec="seconds"),
+        seconds=watch.seconds,
+        files=folder.files,
+        **circumstances(),
+    )
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """All that is said goes to train.log, Lightning's and Python's warnings too."""
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("nextchar", "lightning.pytorch", "lightning.fabric", "py.warnings")]
+    propagated = [logger.propagate for logger in loggers]
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, before in zip(loggers, propagated, strict=True):
+            logger.removeHandler(handler)
+            logger.propagate = before
+        logging.captureWarnings(False)
+        handler.close()
