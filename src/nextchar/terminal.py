@@ -123,6 +123,16 @@ def steps(first: int, last: int) -> Iterator[Callable[[int], None]]:
         bar.stop()
 
 
+@contextmanager
+def even_if_nobody_reads() -> Iterator[None]:
+    """What goes to a pipe that was closed (head, less) is dropped, and the program goes on."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def short(path: Path) -> str:
     """A path as it is easiest to type from here."""
     try:

@@ -171,7 +171,8 @@ def _learn_and_show(
         for note in notes:
             log.warning("note: %s", note)
         log.info("metrics %s", values)
-        show(Result(folder.path, values, samples, source.report, notes, dict(watch.seconds)))
+        with terminal.even_if_nobody_reads():
+            show(Result(folder.path, values, samples, source.report, notes, dict(watch.seconds)))
         with terminal.busy("writing the run folder"):
             run.write(model, values, samples)
         watch.lap("write")
