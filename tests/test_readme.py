@@ -1,0 +1,78 @@
+"""What the README says, held against what runs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT
+
+from nextchar.manual import options_of
+
+README = (PROJECT / "README.md").read_text()
+
+
+def test_it_can_be_read_in_one_go() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("group", ["model", "data", "smoothing", "optim", "experiment"])
+def test_it_names_every_option(group: str) -> None:
+    (row,) = re.findall(rf"^\| `{group}` \| (.*) \|$", README, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row)) == set(options_of(group))
+
+
+def test_its_pictures_and_scripts_exist() -> None:
+    for path in re.findall(r"\((outputs/[^)]*)\)", README) + re.findall(r"python (scripts/\w+\.py)", README):
+        assert (PROJECT / path).is_file(), path
+
+
+def test_its_numbers_for_counts_are_those_of_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The table that it prints, to the letter but for the seconds."""
+    import runs
+
+    runs.train("figures=false", f"hydra.run.dir={tmp_path / 'run'}")
+    printed = capsys.readouterr().out.split("└")[0].splitlines()[1:]
+    shown = README.split("$ python scripts/train.py\n")[1].split("└")[0].splitlines()[1:]
+    assert [line.rstrip() for line in printed] == shown
+
+
+@pytest.mark.parametrize(
+    ("words", "row"),
+    [
+        (["smoothing=none"], "`model=count smoothing=none`"),
+        (["model=nn", "optim.lr=15"], "`model=nn optim.lr=15`"),
+        (["model=nn", "optim=adam"], "`model=nn optim=adam`"),
+        (["experiment=counted_by_descent"], "`experiment=counted_by_descent`"),
+    ],
+)
+def test_its_table_of_losses(words: list[str], row: str, tmp_path: Path) -> None:
+    import runs
+
+    runs.train(*words, "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
+    metrics = runs.record(tmp_path / "run")["metrics"]
+    losses = [float(metrics[f"{part}/loss"]) for part in ("train", "val", "test")]
+    (cells,) = (line for line in README.splitlines() if line.startswith(f"| {row}"))
+    assert cells.split("|")[2:5] == [f" {loss:.4f} " for loss in losses]
+
+
+def test_the_model_that_it_adds_works(tmp_path: Path) -> None:
+    """The diff applies to the project as it is, and what it adds is trained, opened and sampled."""
+    clone = tmp_path / "clone"
+    for part in ("src", "conf", "scripts"):
+        shutil.copytree(PROJECT / part, clone / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    (diff,) = re.findall(r"^```diff\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    subprocess.run(["git", "apply", "-"], input=diff, text=True, check=True, cwd=clone)
+    environment = {**os.environ, "PYTHONPATH": str(clone / "src")}
+
+    def run(script: str, *words: str) -> str:
+        command = [sys.executable, clone / "scripts" / script, *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        return done.stdout
+
+    assert "narrow on ssa-names-2018.txt" in run("train.py", "model=narrow", f"hydra.run.dir={tmp_path / 'run'}")
+    assert len(run("sample.py", f"run={tmp_path / 'run'}", "n=3").splitlines()) == 3
+    assert "narrow" in run("train.py", "--help")
