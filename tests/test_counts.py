@@ -61,5 +61,5 @@ def test_counts_past_2_to_the_24_one_by_one():
 
 
 def test_a_matrix_that_would_not_fit_is_refused_with_its_size():
-    with pytest.raises(BadInput, match=r"1,000,000 x 1,000,000 cells needs 7,450\.6 GiB"):
+    with pytest.raises(BadInput, match=r"1,000,000 x 1,000,000 counts needs about 7,451 GiB"):
         PairCounts(10**6, np.array([0]), np.array([1])).matrix()

@@ -208,6 +208,9 @@ def run_script(main: Callable[[], None]) -> NoReturn:
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a full disk, a folder that went away: nothing that a traceback would explain
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(1)
     sys.exit(0)
 
 

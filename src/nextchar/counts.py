@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nextchar.errors import BadInput
+from nextchar.errors import refuse_beyond_memory
 from nextchar.vocabulary import Ids
 
 DENSE_CELLS = 1 << 22  # up to here a V x V table is cheaper than sorting
@@ -63,17 +63,6 @@ class PairCounts:
 
     def matrix(self) -> Ids:
         """(V, V) int64. Raises BadInput, before memory is taken, where that would not fit."""
-        refuse_too_large("the matrix of counts", self.vocab_size, 8)
+        what = f"a matrix of {self.vocab_size:,} x {self.vocab_size:,} counts"
+        refuse_beyond_memory(what, self.vocab_size**2 * 8, "model=count stores only the pairs that occur")
         return self.rows(np.arange(self.vocab_size))
-
-
-def refuse_too_large(what: str, vocab_size: int, bytes_per_cell: int) -> None:
-    """Raises BadInput where a V x V table would take more than half of this machine's memory."""
-    import os
-
-    need, have = vocab_size**2 * bytes_per_cell, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if need > have / 2:
-        raise BadInput(
-            f"{what} of {vocab_size:,} x {vocab_size:,} cells needs {need / 2**30:,.1f} GiB, this machine has "
-            f"{have / 2**30:,.1f}; model=count stores only the pairs that occur"
-        )

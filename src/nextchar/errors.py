@@ -1,5 +1,6 @@
 """How a run ends badly: each end has one exception and one exit code."""
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -10,6 +11,13 @@ class BadInput(ValueError):
     """Something the user typed or gave cannot be used. One line: what, where, what to do. Exit code 2."""
 
     exit_code = 2
+
+
+def refuse_beyond_memory(what: str, need: int, remedy: str) -> None:
+    """Raises BadInput, before memory is taken, where `need` bytes are more than half of what this machine has."""
+    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if need > have / 2:
+        raise BadInput(f"{what} needs about {need / 2**30:,.0f} GiB, this machine has {have / 2**30:,.0f}; {remedy}")
 
 
 class Diverged(RuntimeError):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nextchar.errors import BadInput
+from nextchar.errors import BadInput, refuse_beyond_memory
 from nextchar.knobs import shown
 
 LARGEST_JSON = 16 << 20  # bytes; a vocabulary of all of Unicode takes 13 MB
@@ -56,11 +56,7 @@ def load_tensors(
     room = sum(np.dtype(kind).itemsize * math.prod(n or most for n in shape) for kind, shape in expected.values())
     if not 0 < size <= room + LARGEST_HEADER:
         raise BadInput(f"{path}: {size:,} bytes do not fit this model, which has at most {room:,}")
-    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > have / 2:  # a file of nothing but holes is easily made
-        raise BadInput(
-            f"{path}: {size / 2**30:,.0f} GiB of weights are too many for this machine's {have / 2**30:,.0f}"
-        )
+    refuse_beyond_memory(str(path), size, "it may be a file of nothing but holes")
     content = _read_regular(path, size)
     if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
         raise BadInput(f"{path} is not the file that run.json vouches for (size or sha256 differ)")

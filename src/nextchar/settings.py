@@ -39,7 +39,7 @@ Encoding = Annotated[
 ]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, le=1e38)]  # float32 ends at 3.4e38
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 

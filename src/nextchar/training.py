@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ import numpy as np
 
 from nextchar import metrics, sampling, terminal
 from nextchar.counts import PairCounts
-from nextchar.errors import BadInput, Diverged, Interrupted, Stop
+from nextchar.errors import Diverged, Interrupted, Stop, refuse_beyond_memory
 from nextchar.experiment import Text, load, measure
 from nextchar.explanation import explain
 from nextchar.language_model import LanguageModel
@@ -143,19 +142,15 @@ def _refuse_too_large(settings: TrainSettings, vocab_size: int) -> None:
     assert settings.trainer is not None
     tensors = net.spec(settings.model, vocab_size, settings.trainer.precision).values()
     need = COPIES * sum(np.dtype(kind).itemsize * math.prod(n or 1 for n in shape) for kind, shape in tensors)
-    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if need > have / 2:
-        raise BadInput(
-            f"model={settings.model.name} for {vocab_size - 1:,} distinct characters needs about "
-            f"{need / 2**30:,.0f} GiB, this machine has {have / 2**30:,.0f}; "
-            "model=count stores only the pairs that occur"
-        )
+    what = f"model={settings.model.name} for {vocab_size - 1:,} distinct characters"
+    refuse_beyond_memory(what, need, "model=count stores only the pairs that occur")
 
 
 def _learn_and_show(
     settings: TrainSettings, source: Text, folder: RunFolder, watch: Stopwatch, show: Callable[[Result], None]
 ) -> dict[str, float]:
     log.info("settings %s", settings.plain())
+    log.info("data %s", source.report.plain())
     with terminal.busy("counting"):
         run = _Run(settings, source, folder)
     try:
@@ -171,6 +166,7 @@ def _learn_and_show(
         for note in notes:
             log.warning("note: %s", note)
         log.info("metrics %s", values)
+        log.info("samples %s", samples)
         with terminal.even_if_nobody_reads():
             show(Result(folder.path, values, samples, source.report, notes, dict(watch.seconds)))
         with terminal.busy("writing the run folder"):
