@@ -29,8 +29,8 @@ def test_names_and_derived_values():
 
 
 def test_no_interval_from_too_little_or_infinite():
-    assert Loss(np.ones(9), np.ones(9, dtype=int)).interval() is None
-    assert Loss(np.append(np.ones(20), np.inf), np.ones(21, dtype=int)).interval() is None
+    assert Loss(np.ones(9), np.ones(9, dtype=int)).interval is None
+    assert Loss(np.append(np.ones(20), np.inf), np.ones(21, dtype=int)).interval is None
 
 
 @pytest.mark.parametrize("documents", [200, 3000])
@@ -41,7 +41,7 @@ def test_the_interval_covers_the_truth(documents):
         random = np.random.default_rng(trial)
         chars = random.integers(1, 15, documents)
         nll = chars * 2 + random.normal(0, 1, documents) * np.sqrt(chars)
-        low, high = Loss(nll, chars).interval()
+        low, high = Loss(nll, chars).interval
         covered += low <= 2 <= high
     assert 0.925 <= covered / trials <= 0.975
 

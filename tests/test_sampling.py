@@ -124,5 +124,5 @@ def test_both_ways_draw_from_the_same_distribution():
 def test_a_samples_loss_is_near_the_entropy_rate():
     texts = sampling.batched(MODEL, 5_000, seed=1)
     loss = metrics.loss(MODEL, MODEL.vocabulary.stream(texts), is_text=False)
-    low, high = loss.interval()
+    low, high = loss.interval
     assert low < loss.value < high
