@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from nextchar import metrics
-from nextchar.language_model import windows
+from nextchar import language_model, metrics
+from nextchar.language_model import LanguageModel, windows
 from nextchar.metrics import Loss
+from nextchar.vocabulary import Vocabulary
 
 
 def test_value_is_the_sum_over_the_sum():
@@ -50,3 +51,40 @@ def test_windows_stop_at_the_start_of_a_document():
     stream = np.array([0, 1, 2, 3, 0, 4, 0])
     assert windows(stream, 2).tolist() == [[0, 0], [0, 1], [1, 2], [2, 3], [0, 0], [0, 4]]
     assert windows(np.array([5, 6, 7]), 3).tolist() == [[0, 0, 5], [0, 5, 6]]  # a text that was cut
+
+
+class Counting(LanguageModel):
+    """Sees two ids; the probabilities are a function of them."""
+
+    def __init__(self, vocab_size):
+        self.vocabulary, self.context = Vocabulary("abcdefgh"[: vocab_size - 1]), 2
+
+    def log_probs(self, contexts):
+        weights = 1 + (7 * contexts[:, :1] + 3 * contexts[:, 1:] + np.arange(len(self.vocabulary))) % 5
+        return np.log(weights / weights.sum(1, keepdims=True))
+
+    def tensors(self):
+        return {}
+
+
+@pytest.mark.parametrize("table_cells", [language_model.TABLE_CELLS, 0])
+@pytest.mark.parametrize("at_once", [1, 2, 7, 1 << 20])
+@pytest.mark.parametrize("is_text", [False, True])
+def test_the_loss_does_not_depend_on_where_the_stream_is_cut(monkeypatch, table_cells, at_once, is_text):
+    """Against a loop over the characters of each document."""
+    monkeypatch.setattr(language_model, "TABLE_CELLS", table_cells)
+    monkeypatch.setattr(language_model, "SCORED_AT_ONCE", 5)
+    monkeypatch.setattr(metrics, "SCORED_AT_ONCE", at_once)
+    monkeypatch.setattr(metrics, "BLOCK", 4)
+    model, documents = Counting(5), ["abcd", "d", "ccab", "ba"]
+    stream = model.vocabulary.stream(documents)
+    by_hand = []
+    for document in documents:
+        ids = [0, 0, *model.vocabulary.encode(document).tolist(), 0]
+        by_hand.append([-model.log_probs(np.array([ids[i - 2 : i]]))[0, ids[i]] for i in range(2, len(ids))])
+    if is_text:
+        flat = [nll for part in by_hand for nll in part]
+        by_hand = [flat[i : i + 4] for i in range(0, len(flat), 4)]
+    measured = metrics.loss(model, stream, is_text)
+    assert measured.nll == pytest.approx([sum(part) for part in by_hand])
+    assert measured.chars.tolist() == [len(part) for part in by_hand]

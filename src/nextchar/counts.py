@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from nextchar.errors import refuse_beyond_memory
-from nextchar.vocabulary import Ids
+from nextchar.vocabulary import Ids, Stream
 
 DENSE_CELLS = 1 << 22  # up to here a V x V table is cheaper than sorting
 COUNTED_AT_ONCE = 1 << 20  # pairs; bounds the memory that counting takes beside the stream
@@ -24,16 +24,16 @@ class PairCounts:
     counts: Ids
 
     @classmethod
-    def of(cls, stream: Ids, vocab_size: int) -> "PairCounts":
+    def of(cls, stream: Stream, vocab_size: int) -> "PairCounts":
         """The counts of a stream of N + 1 ids, N pairs."""
         if vocab_size**2 <= DENSE_CELLS:
             table = np.zeros(vocab_size**2, dtype=np.int64)
             for start in range(0, len(stream) - 1, COUNTED_AT_ONCE):
-                part = stream[start : start + COUNTED_AT_ONCE + 1]
+                part = stream[start : start + COUNTED_AT_ONCE + 1].astype(np.int64)
                 table += np.bincount(part[:-1] * vocab_size + part[1:], minlength=vocab_size**2)
             pairs = np.flatnonzero(table)
             return cls(vocab_size, pairs, table[pairs])
-        pairs, counts = np.unique(stream[:-1] * vocab_size + stream[1:], return_counts=True)
+        pairs, counts = np.unique(stream[:-1].astype(np.int64) * vocab_size + stream[1:], return_counts=True)
         return cls(vocab_size, pairs, counts)
 
     @property

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nextchar.counts import PairCounts
 from nextchar.settings import Data
-from nextchar.vocabulary import Ids
+from nextchar.vocabulary import Stream
 
 
 class Batch(NamedTuple):
@@ -34,7 +34,7 @@ class Pairs(L.LightningDataModule):
 
     def __init__(
         self,
-        streams: dict[str, Ids],
+        streams: dict[str, Stream],
         vocab_size: int,
         settings: Data,
         dtype: torch.dtype,
@@ -80,10 +80,11 @@ class Pairs(L.LightningDataModule):
             self._epoch = epoch
         return self._permutation
 
-    def _pairs(self, stream: Ids, merged: bool) -> Batch:
+    def _pairs(self, stream: Stream, merged: bool) -> Batch:
         """All pairs of a stream, or, merged, each id that has a successor with the shares of its successors."""
         if not merged:
-            return Batch(torch.from_numpy(stream[:-1, None]), torch.from_numpy(stream[1:, None]))
+            ids = torch.from_numpy(stream.astype(np.int64))
+            return Batch(ids[:-1, None], ids[1:, None])
         counts = PairCounts.of(stream, self.vocab_size)
         shares = torch.from_numpy(counts.matrix() / counts.total).to(self.dtype)
         followed = torch.from_numpy(np.flatnonzero(counts.row_totals))

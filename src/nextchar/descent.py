@@ -15,13 +15,13 @@ from nextchar.learner import Learner
 from nextchar.models.net import NetModel, build
 from nextchar.run import RunFolder
 from nextchar.settings import Lbfgs, TrainSettings
-from nextchar.vocabulary import Ids, Vocabulary
+from nextchar.vocabulary import Stream, Vocabulary
 from nextchar.watch import Watch, checkpoint
 
 
 def descend(
     settings: TrainSettings,
-    streams: dict[str, Ids],
+    streams: dict[str, Stream],
     vocabulary: Vocabulary,
     folder: RunFolder,
     data_sha256: str,

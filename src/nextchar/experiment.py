@@ -63,10 +63,10 @@ def measure(model: LanguageModel, parts: dict[str, Part], is_text: bool) -> tupl
             measured[id(part)] = metrics.loss(model, part.stream, is_text)
         values |= metrics.named(name, measured[id(part)])
         if not np.isfinite(values[f"{name}/loss"]):
-            impossible = int(np.isneginf(model.score(part.stream)).sum())
+            impossible = measured[id(part)].impossible
             notes.append(
                 f"{name}/loss is infinite: {impossible:,} of {len(part.stream) - 1:,} characters have probability 0; "
-                "smoothing=add_k gives every pair a chance"
+                "smoothing=add_k with k above 0 gives every pair a chance"
             )
         if part.skipped:
             notes.append(f"{name}: {part.skipped:,} characters that train never shows were left out of the metric")
@@ -100,9 +100,12 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str]]:
     """The metrics of a finished run, on its own splits or on another text. Raises BadInput."""
     record, model = open_model(Path(settings.run))
     data = _other_data(record.settings.data, settings)
-    corpus = text.read(data, download=data is not record.settings.data)
+    if data is record.settings.data:
+        corpus = text.read(data, download=False, expected=record.data.sha256 if record.data else "")
+    else:
+        corpus = text.read(data)
     notes = list(corpus.notes)
-    if data == record.settings.data and record.data and corpus.sha256 != record.data.sha256:
+    if record.data and corpus.source == record.data.source and corpus.sha256 != record.data.sha256:
         notes.append(f"{corpus.source} has changed since the run was trained on it")
     dealt = splits.deal(corpus.documents, data)
     if data.split == "all":

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nextchar.vocabulary import BOUNDARY, Ids, Vocabulary
+from nextchar.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
 
 Floats = npt.NDArray[np.float64]
 Tensors = dict[str, npt.NDArray[Any]]
 
+TABLE_CELLS = 1 << 22  # up to here the distributions of all contexts are computed at once
 SCORED_AT_ONCE = 1 << 16  # contexts; bounds the (contexts, V) table that `score` holds
 
 
@@ -28,10 +29,12 @@ class LanguageModel(ABC):
     def tensors(self) -> Tensors:
         """What weights.safetensors holds of it, by name."""
 
-    def score(self, stream: Ids) -> Floats:
+    def score(self, stream: Stream) -> Floats:
         """(N + 1,) ids of which the first is context only -> (N,) float64: the log-probability of each later one."""
-        scores = np.empty(len(stream) - 1)
-        contexts = windows(stream, self.context)
+        contexts, v = windows(stream, self.context), len(self.vocabulary)
+        if v ** (self.context + 1) <= TABLE_CELLS:
+            return self.log_probs(every_context(v, self.context))[number(contexts, v), stream[1:]]
+        scores = np.empty(len(contexts))
         for start in range(0, len(scores), SCORED_AT_ONCE):
             part = slice(start, start + SCORED_AT_ONCE)
             distinct, which = np.unique(contexts[part], axis=0, return_inverse=True)
@@ -39,12 +42,25 @@ class LanguageModel(ABC):
         return scores
 
 
-def windows(stream: Ids, context: int) -> Ids:
+def every_context(vocab_size: int, context: int) -> Ids:
+    """(V ** context, context): all contexts there are, in the order of their `number`."""
+    return np.indices([vocab_size] * context).reshape(context, -1).T
+
+
+def number(contexts: Ids, vocab_size: int) -> Ids:
+    """(N, context) -> (N,): the contexts read as numbers to the base V."""
+    numbers: Ids = contexts @ vocab_size ** np.arange(contexts.shape[1] - 1, -1, -1, dtype=np.int64)
+    return numbers
+
+
+def windows(stream: Stream, context: int) -> Ids:
     """(N + 1,) ids -> (N, context): what comes before each predicted id, back to the start of its document."""
+    if context == 1:
+        return stream[:-1, None].astype(np.int64)
     last = np.arange(len(stream) - 1)
     start = np.maximum.accumulate(np.where(stream[:-1] == BOUNDARY, last, 0))
     columns = []
     for lag in range(context - 1, -1, -1):
         index = last - lag
         columns.append(np.where(index >= start, stream[np.maximum(index, 0)], BOUNDARY))
-    return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1).astype(np.int64)

@@ -7,9 +7,10 @@ from functools import cached_property
 import numpy as np
 
 from nextchar.language_model import Floats, LanguageModel
-from nextchar.vocabulary import BOUNDARY, Ids
+from nextchar.vocabulary import BOUNDARY, Ids, Stream
 
 BLOCK = 1000  # characters of a running text that count as one document when resampling
+SCORED_AT_ONCE = 1 << 20  # characters; bounds the memory that measuring takes beside the stream
 GROUPS = 1000
 RESAMPLES = 1000
 FEWEST = 10  # units; resampling fewer says nothing
@@ -17,10 +18,14 @@ FEWEST = 10  # units; resampling fewer says nothing
 
 @dataclass(frozen=True)
 class Loss:
-    """Sums over the documents of a text: `nll` (D,) float64 nats, `chars` (D,) int64, document ends counted."""
+    """Sums over the documents of a text: `nll` (D,) float64 nats, `chars` (D,) int64, document ends counted.
+
+    `impossible`: how many characters had probability 0.
+    """
 
     nll: Floats
     chars: Ids
+    impossible: int = 0
 
     @property
     def value(self) -> float:
@@ -47,12 +52,24 @@ class Loss:
         return float(means[tail - 1]), float(means[-tail])
 
 
-def loss(model: LanguageModel, stream: Ids, is_text: bool) -> Loss:
+def loss(model: LanguageModel, stream: Stream, is_text: bool) -> Loss:
     """The loss on a stream of ids; a running text is cut into blocks of 1,000 characters for want of documents."""
     n = len(stream) - 1
-    unit = np.arange(n) // BLOCK if is_text else np.cumsum(stream[:-1] == BOUNDARY) - 1
-    nll: Floats = np.bincount(unit, -model.score(stream)).astype(np.float64)
-    return Loss(nll, np.bincount(unit))
+    units = -(-n // BLOCK) if is_text else np.count_nonzero(stream[:-1] == BOUNDARY)
+    nll, chars, impossible, begun = np.zeros(units), np.zeros(units, dtype=np.int64), 0, 0
+    for start in range(0, n, SCORED_AT_ONCE):
+        end, back = min(start + SCORED_AT_ONCE, n), max(0, start - model.context + 1)  # what the first ones see
+        scores = model.score(stream[back : end + 1])[start - back :]
+        if is_text:
+            unit = np.arange(start, end) // BLOCK
+        else:
+            unit = np.cumsum(stream[start:end] == BOUNDARY) + begun - 1
+            begun = int(unit[-1]) + 1
+        part = slice(unit[0], unit[-1] + 1)
+        nll[part] += np.bincount(unit - unit[0], -scores)
+        chars[part] += np.bincount(unit - unit[0])
+        impossible += int(np.isneginf(scores).sum())
+    return Loss(nll, chars, impossible)
 
 
 def in_all_units(part: str, loss: float) -> dict[str, float]:

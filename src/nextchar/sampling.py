@@ -6,11 +6,10 @@ from itertools import islice
 
 import numpy as np
 
-from nextchar.language_model import Floats, LanguageModel
+from nextchar.language_model import TABLE_CELLS, Floats, LanguageModel, every_context, number
 from nextchar.random_numbers import TorchStream, document_uniform
 from nextchar.vocabulary import BOUNDARY, Ids
 
-TABLE_CELLS = 1 << 22  # up to here the distributions of all contexts are computed once
 SIDE_BY_SIDE = 1 << 14  # documents
 
 
@@ -53,16 +52,14 @@ class _Cumulative:
 
     def __init__(self, model: LanguageModel, shape: Shape) -> None:
         self.model, self.shape, self.size = model, shape, len(model.vocabulary)
-        self._places = self.size ** np.arange(model.context - 1, -1, -1, dtype=np.int64)
         self._table: Floats | None = None
         if self.size ** (model.context + 1) <= TABLE_CELLS:
-            every = np.indices([self.size] * model.context).reshape(model.context, -1).T
-            self._table = self._compute(every)
+            self._table = self._compute(every_context(self.size, model.context))
 
     def of(self, contexts: Ids) -> Floats:
         """(N, context) -> (N, V)."""
         if self._table is not None:
-            rows: Floats = self._table[contexts @ self._places]
+            rows: Floats = self._table[number(contexts, self.size)]
             return rows
         return self._compute(contexts)
 

@@ -11,7 +11,7 @@ from nextchar.foreign import TensorSpec
 from nextchar.knobs import Knobs
 from nextchar.language_model import Floats, LanguageModel, Tensors
 from nextchar.settings import AddK
-from nextchar.vocabulary import Ids, Vocabulary
+from nextchar.vocabulary import Ids, Stream, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class CountModel(LanguageModel):
         totals = self.counts.row_totals[xs]
         return self._log(self.smoothing.probabilities(self.counts.rows(xs), totals[:, None], len(self.vocabulary)))
 
-    def score(self, stream: Ids) -> Floats:
+    def score(self, stream: Stream) -> Floats:
         """Looks up the pairs that occur, where the contract's own way would fill a row of V for each context."""
-        pairs = self.counts.look_up(stream[:-1], stream[1:])
-        totals = self.counts.row_totals[stream[:-1]]
-        return self._log(self.smoothing.probabilities(pairs, totals, len(self.vocabulary)))
+        xs, ys = stream[:-1].astype(np.int64), stream[1:].astype(np.int64)
+        counts, totals = self.counts.look_up(xs, ys), self.counts.row_totals[xs]
+        return self._log(self.smoothing.probabilities(counts, totals, len(self.vocabulary)))
 
     def tensors(self) -> Tensors:
         """What weights.safetensors holds: `pairs` (U, 2) int64 ids and `counts` (U,) int64."""

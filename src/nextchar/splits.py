@@ -11,7 +11,7 @@ from nextchar.errors import BadInput
 from nextchar.knobs import shown
 from nextchar.random_numbers import randperm
 from nextchar.settings import Data
-from nextchar.vocabulary import Ids, Vocabulary, named
+from nextchar.vocabulary import Stream, Vocabulary, named
 
 NAMES = ("train", "val", "test")
 
@@ -24,7 +24,7 @@ class Part:
     """
 
     documents: list[str]
-    stream: Ids
+    stream: Stream
     skipped: int = 0  # characters left out because train does not have them
 
 

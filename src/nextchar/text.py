@@ -44,27 +44,35 @@ class Corpus:
         return len(self.documents) - len(set(self.documents))
 
 
-def read(data: Data, download: bool = True) -> Corpus:
-    """Reads the data set that the settings name; without `download`, only what is on this machine. Raises BadInput."""
+def read(data: Data, download: bool = True, expected: str | None = None) -> Corpus:
+    """Reads the data set that the settings name. Raises BadInput.
+
+    What a stranger's record names is read with care: without `download` nothing is fetched, and of a file whose sha256
+    is not the `expected` one nothing is looked at, or shown.
+    """
     path = _locate(data, download)
     raw = read_bytes(path, data)
-    digest = hashlib.sha256(raw).hexdigest()
-    name = _named(path, data)
+    digest, size, name = hashlib.sha256(raw).hexdigest(), len(raw), _named(path, data)
+    if expected is not None and digest != expected:
+        raise BadInput(
+            f"{name} has changed since the run was trained on it; to measure it as it is, say data.path=FILE"
+        )
     notes: list[str] = []
-    text = _one_kind_of_line_end(_decoded(_unzipped(raw, name), data.encoding, name, notes), name, notes)
+    text = _decoded(_unzipped(raw, name), data.encoding, name, notes)
+    del raw  # a large file should not be in memory more often than it must
+    text = _one_kind_of_line_end(text, name, notes)
     if data.normalize == "none" and not unicodedata.is_normalized("NFC", text):
         notes.append("some characters are written in more than one way (not NFC); data.normalize=nfc makes them one")
     text = normalized(text, data.normalize)
-    lines = text.split("\n")
-    if lines[-1] == "":
-        lines.pop()  # a newline at the end ends the last line, it does not begin another
-    documents = [text] if data.is_text else [line for line in lines if line]
-    kept = sum(1 for line in lines if line)
-    if not kept:
-        raise BadInput(f"{name}: no text: 0 non-empty lines in {len(lines):,} lines")
-    _notice_odd_characters(text, lines, data, notes)
-    skipped = 0 if data.is_text else len(lines) - kept
-    return Corpus(documents, _source(path, data), digest, len(raw), len(lines), skipped, notes)
+    _notice_odd_characters(text, notes)
+    lines = text.count("\n") + (not text.endswith("\n"))  # the last one may lack its newline
+    documents = [text] if data.is_text else [line for line in text.split("\n") if line]
+    if not text.strip("\n"):
+        raise BadInput(f"{name}: no text: 0 non-empty lines in {lines if text else 0:,} lines")
+    if not data.is_text:
+        _notice_odd_ends(documents, notes)
+    skipped = 0 if data.is_text else lines - len(documents)
+    return Corpus(documents, _source(path, data), digest, size, lines, skipped, notes)
 
 
 def read_bytes(path: Path, data: Data) -> bytes:
@@ -181,15 +189,16 @@ def _one_kind_of_line_end(text: str, name: str, notes: list[str]) -> str:
     return text
 
 
-def _notice_odd_characters(text: str, lines: list[str], data: Data, notes: list[str]) -> None:
+def _notice_odd_characters(text: str, notes: list[str]) -> None:
     if "\ufeff" in text:
         notes.append(f"{text.count(chr(0xFEFF)):,} byte order marks inside the text were kept as characters")
     if nuls := text.count("\0"):
         binary = " (is this a binary file, or UTF-16?)" if nuls > NUL_SHARE * len(text) else ""
         notes.append(f"{nuls:,} NUL characters were kept{binary}")
-    if data.is_text:
-        return
-    ends = Counter("blank" if line.isspace() else "trailing" for line in lines if line and line[-1].isspace())
+
+
+def _notice_odd_ends(documents: list[str], notes: list[str]) -> None:
+    ends = Counter("blank" if line.isspace() else "trailing" for line in documents if line[-1] in " \t")
     if ends["trailing"]:
         notes.append(f"{ends['trailing']:,} lines end in a space or tab, which was kept: 'emma ' is not 'emma'")
     if ends["blank"]:

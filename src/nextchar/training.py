@@ -264,7 +264,7 @@ class _Run:
         """The counts and the probabilities of pairs, and how the model reads a document of test."""
         from nextchar import figures
 
-        frequency = np.bincount(self.stream, minlength=len(self.vocabulary))
+        frequency = self.counts.row_totals
         shown = np.sort(np.argsort(-frequency, kind="stable")[:FEW_SYMBOLS])
         symbols = [self.vocabulary.symbols[i] for i in shown]
         xs, ys = np.repeat(shown, len(shown)), np.tile(shown, len(shown))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,10 @@ from nextchar.errors import BadInput
 BOUNDARY = 0
 UNKNOWN = -1
 
+ENCODED_AT_ONCE = 1 << 20  # characters; bounds the memory that encoding takes beside text and ids
+
 Ids = npt.NDArray[np.int64]
+Stream = npt.NDArray[np.integer[Any]]  # ids, in as few bytes as they need
 
 
 class Vocabulary:
@@ -29,6 +33,10 @@ class Vocabulary:
     def of(cls, documents: Iterable[str]) -> "Vocabulary":
         """The vocabulary of these documents."""
         return cls("".join(sorted(set("".join(documents)))))
+
+    @cached_property
+    def _known(self) -> set[str]:
+        return set(self.characters)
 
     def __len__(self) -> int:
         """V: the characters and the boundary."""
@@ -72,15 +80,20 @@ class Vocabulary:
         """(V,) strings for tables and pictures: the boundary is '.', or '∎' where '.' is a character of the text."""
         return ["∎" if "." in self.characters else ".", *self.characters]
 
-    def stream(self, documents: Sequence[str]) -> Ids:
+    def stream(self, documents: Sequence[str]) -> Stream:
         """Documents of N characters in all -> (N + D + 1,) ids: each between two boundaries, neighbours sharing one.
 
-        The first id is context only; each later one is a character, or an end of document, to be predicted.
+        The first id is context only; each later one is a character, or an end of document, to be predicted. The ids
+        are as narrow as V allows. All characters must be in the vocabulary.
         """
-        lengths = np.fromiter(map(len, documents), dtype=np.int64, count=len(documents))
-        ids = self.encode("".join(documents))
-        stream = np.full(len(ids) + len(documents) + 1, BOUNDARY, dtype=np.int64)
-        stream[np.arange(len(ids)) + 1 + np.repeat(np.arange(len(documents)), lengths)] = ids
+        joined = next(c for c in map(chr, range(10, 0x110000)) if c not in self._known).join(documents)
+        narrow = np.min_scalar_type(len(self))
+        table = self._id_of_code.clip(min=BOUNDARY).astype(narrow)  # what joins is unknown, and becomes the boundary
+        stream = np.zeros(len(joined) + 2, dtype=narrow)
+        for start in range(0, len(joined), ENCODED_AT_ONCE):
+            codes = _code_points(joined[start : start + ENCODED_AT_ONCE])
+            stream[start + 1 : start + 1 + len(codes)] = table[np.minimum(codes, len(table) - 1)]
+        assert np.count_nonzero(stream == BOUNDARY) == len(documents) + 1, "a character is not in the vocabulary"
         return stream
 
 
