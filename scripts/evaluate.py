@@ -1,6 +1,7 @@
 """The loss of a finished run: python scripts/evaluate.py run=DIR [data=lines data.path=FILE]"""
 
 import sys
+from pathlib import Path
 
 from nextchar import command_line, experiment, terminal
 from nextchar.settings import EvaluateSettings
@@ -8,13 +9,14 @@ from nextchar.settings import EvaluateSettings
 
 def main() -> None:
     settings = command_line.parse("evaluate", EvaluateSettings, sys.argv[1:], __doc__).settings()
-    metrics, notes = experiment.evaluate(settings)
+    with terminal.busy("measuring the loss"):
+        metrics, notes, source = experiment.evaluate(settings)
     for text in notes:
         terminal.note(text)
     if settings.json_:
         terminal.print_json(metrics)
     else:
-        terminal.losses(metrics, settings.run)
+        terminal.losses(metrics, f"{terminal.short(Path(settings.run))} on {source}")
 
 
 if __name__ == "__main__":

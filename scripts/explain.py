@@ -16,6 +16,8 @@ def main() -> None:
     picture = Path(settings.out) if settings.out else PROJECT / "outputs" / "explain.png"
     if settings.figures and settings.out and (picture.is_dir() or not picture.parent.is_dir()):
         raise BadInput(f"out={picture}: must be a file in a folder that exists")
+    if picture.suffix.lower() != ".png":
+        raise BadInput(f"out={picture}: the picture is a PNG; name it {picture.stem}.png")
     record, model = experiment.open_model(Path(settings.run))
     data = record.settings.data
     text = normalized(settings.text, data.normalize)

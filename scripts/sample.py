@@ -1,6 +1,7 @@
 """Text out of a finished run, a document a line: python scripts/sample.py run=DIR n=20"""
 
 import sys
+from itertools import islice
 from pathlib import Path
 
 from nextchar import command_line, experiment, sampling, terminal
@@ -11,12 +12,15 @@ from nextchar.text import normalized
 def main() -> None:
     settings = command_line.parse("sample", SampleSettings, sys.argv[1:], __doc__).settings()
     record, model = experiment.open_model(Path(settings.run))
-    prefix = normalized(settings.prefix, record.settings.data.normalize)
     shape = sampling.Shape(settings.temperature, settings.top_k, settings.top_p)
-    draw = sampling.batched if settings.batched else sampling.documents
-    texts = draw(model, settings.n, settings.seed, prefix, shape, settings.max_chars)
+    prefix = normalized(settings.prefix, record.settings.data.normalize)
+    how = settings.seed, prefix, shape, settings.max_chars
+    if settings.batched:
+        texts = sampling.stream_of_batches(model, settings.n, *how)
+    else:
+        texts = islice(sampling.stream_of_documents(model, *how), settings.n)
     if settings.json_:
-        terminal.print_json(texts)
+        terminal.print_json(list(texts))
     else:
         terminal.samples(texts)
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from nextchar import command_line, terminal, training
 from nextchar.errors import BadInput
 from nextchar.knobs import read
-from nextchar.run import PROJECT, claim, unfinished_settings
+from nextchar.run import PROJECT, SETTINGS, SWEEP, claim, unfinished_settings
 from nextchar.settings import TrainSettings
 
 failures: list[str] = []
@@ -65,8 +65,12 @@ def sweep(command: command_line.Command[TrainSettings]) -> None:
         raise BadInput("resume=DIR goes on with one run; leave out -m")
     if command.value("hydra.run.dir") is not None:
         raise BadInput("hydra.run.dir is the folder of one run; the folder of a sweep is hydra.sweep.dir")
+    if not command.overrides:
+        raise BadInput("-m sweeps over values, as in -m smoothing.k=0.1,1; there are none")
     command.jobs()
     at = folder(command, "hydra.sweep.dir") or claim(PROJECT / "outputs", "sweep")
+    if (at / SWEEP).exists() or (at / SETTINGS).exists():
+        raise BadInput(f"hydra.sweep.dir={at} already holds a run or a sweep; name another folder, or none")
     try:
         at.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -74,23 +78,23 @@ def sweep(command: command_line.Command[TrainSettings]) -> None:
     others = [override for override in command.overrides if not override.startswith("hydra.sweep.dir=")]
     sys.argv[1:] = ["-m", *others, *command_line.quote(TrainSettings, [f"hydra.sweep.dir={at}"], multirun=False)]
     job()
-    print(f"\nsweep folder {terminal.short(at)}")
-    print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(at))}")
+    print(f"\nsweep folder {terminal.short(at)}", file=sys.stderr)
+    print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(at))}", file=sys.stderr)
     if failures:
-        raise SystemExit(f"error: {len(failures)} jobs failed: {'; '.join(failures)}")
+        raise SystemExit(f"error: of the sweep's jobs these failed: {', '.join(failures)}")
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def job(config: DictConfig) -> float:
     """One job of a sweep. Returns what a sweeper minimises."""
     settings, to_hydra = read(TrainSettings, command_line.plain_values(config)), HydraConfig.get()
-    print(f"\njob {to_hydra.job.num}: {' '.join(to_hydra.overrides.task)}")
+    print(f"\njob {to_hydra.job.num}: {' '.join(to_hydra.overrides.task)}", file=sys.stderr)
     try:
         metrics = training.train(settings, printer(settings), Path(to_hydra.runtime.output_dir))
     except Exception as error:  # the other jobs go on; the traceback stands in this one's train.log
         reason = str(error) or type(error).__name__
         print(f"error: {reason}", file=sys.stderr)
-        failures.append(f"job {to_hydra.job.num} ({reason})")
+        failures.append(str(to_hydra.job.num))
         return float("nan")
     return metrics.get("val/loss", metrics["train/loss"])
 
@@ -116,7 +120,7 @@ def printer(settings: TrainSettings) -> Callable[[training.Result], None]:
         terminal.report(result.report, settings.data.is_text)
         terminal.samples(result.samples)
         print(f"\nrun folder   {terminal.short(result.folder)}")
-        print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(result.folder.parent))}", flush=True)
+        print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(result.folder.parent))}")
 
     return show
 

@@ -79,7 +79,10 @@ def refusal(*argv: str, script: str = "train") -> str:
         ("data.encoding=rot13", "data.encoding=rot13: rot13 does not turn bytes into text"),
         ("data.sha256=abc", "data.sha256=abc: must be 64 hexadecimal digits or null."),
         ("data=lines", "data.path is missing: data=lines reads your file; set data.path=FILE"),
-        ("data.path=x", "data.path means nothing for data=names; for your own file: data=lines data.path=FILE"),
+        ("data.url=x", "data.url=x means nothing for data=names, which is not downloaded"),
+        ("modle=nn", "modle=nn: there is no group modle. Did you mean model?"),
+        ("hydra.verbose=true", "hydra.verbose: of Hydra's settings only hydra.run.dir or hydra.sweep.dir can be set"),
+        ("experiment=lecture_net model=count", "optim.lr=50: the model that was chosen takes no optim"),
         ("data=lines data.path=", "data.path=: must be a path or null."),
         ("resume=http://x/y", "resume=http://x/y: a URL is not opened; download it, and give the path of your copy"),
         ("model.name=nn", "model.name=nn: choose with model=nn, which brings the settings that it has"),
@@ -107,7 +110,8 @@ def test_refusals(argv: str, says: str) -> None:
 def test_combinations_that_mean_nothing() -> None:
     assert "belongs to data.split=makemore" in refusal("data.val=3")
     assert "optim=lbfgs needs the full batch" in refusal("model=nn", "optim=lbfgs", "data.batch_size=32")
-    assert "data.batch_size and data.merge mean nothing" in refusal("data.merge=false")
+    assert "data.merge=false means nothing for model=count" in refusal("data.merge=false")
+    assert "data.path=/x means nothing for data=names; for your own file: data=lines" in refusal("data.path=/x")
     assert "is one running text" in refusal("data=text", "data.path=x", "data.split=hash")
 
 

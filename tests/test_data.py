@@ -1,7 +1,7 @@
 """xs and ys: the pairs of the text, all of them, merged or in batches whose order is a function of (seed, step)."""
 
 from collections import Counter
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +114,13 @@ def test_the_order_is_the_one_it_has_always_been() -> None:
     assert ys.flatten().tolist() == [3, 6, 4, 0, 2, 2]
 
 
+def test_a_chunk_is_never_too_long_to_be_stopped() -> None:
+    source = pairs()
+    source.deal(1, 2**31, 1500)
+    starts = [chunk.step for chunk in islice(Chunks(source), 5)]
+    assert starts == [1, 1001, 1500, 2500, 3000]
+
+
 @pytest.mark.parametrize(
     ("first", "last", "size"), [(0, 100, 7), (0, 5, 7), (14, 30, 7), (15, 30, 7), (29, 30, 1), (7, 8, 100)]
 )
@@ -122,7 +129,6 @@ def test_chunks_cover_the_steps(first: int, last: int, size: int) -> None:
     source = pairs("data.batch_size=16")
     source.deal(first, last, size)
     chunks = list(Chunks(source))
-    assert len(chunks) == len(Chunks(source))
     starts = [chunk.step for chunk in chunks]
     assert starts == [first, *(step for step in range(first + 1, last) if step % size == 0)]
     assert [chunk.step + len(chunk.batches) for chunk in chunks] == [*starts[1:], last]

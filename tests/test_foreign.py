@@ -223,20 +223,30 @@ def test_a_config_can_name_nothing_but_ours(run: Path, place: tuple[str, ...], v
             record = record[part]
         record.update(value)
 
-    assert refusal(edited(run, edit)).startswith(key)
+    assert refusal(edited(run, edit)).startswith(f"RUN/run.json: {key}")
 
 
-def test_an_interpolation_stays_the_text_that_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reference_to_the_environment_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "s3cr3t")
 
     def edit(record: dict[str, Any]) -> None:
         record["settings"]["data"]["path"] = "/x/${oc.env:SECRET}"
-        record["reason"] = "${oc.env:SECRET}"
 
-    record, _ = experiment.open_model(edited(run, edit))
-    assert "s3cr3t" not in str(record)
-    assert record.settings.data.path == "/x/${oc.env:SECRET}"
-    assert record.reason == "${oc.env:SECRET}"
+    said = refusal(edited(run, edit))
+    assert said == "RUN/run.json: settings are plain values, not references like ${oc.env:SECRET}"
+
+
+def test_evaluate_shows_nothing_of_a_file_that_a_stranger_names(run: Path, tmp_path: Path) -> None:
+    """The record names a file of ours: its digest is not known to the stranger, so it is not looked at."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("s3cr3t ü\n" * 20)
+    folder = edited(run, lambda record: record["settings"]["data"].update(name="lines", path=str(secret), split="all"))
+    ended = run_script("evaluate", f"run={folder}")
+    assert ended.returncode == 2
+    assert "has changed since the run was trained on it" in ended.stderr
+    assert "s3cr3t" not in ended.stdout + ended.stderr
+    typed = run_script("evaluate", f"run={folder}", f"data.path={secret}")
+    assert "never seen" in typed.stderr
 
 
 # --- run.json -------------------------------------------------------------------------------------------------------
@@ -281,11 +291,13 @@ def test_a_huge_record_is_not_read(run: Path) -> None:
         ("vocabulary", "aa", "the vocabulary holds a character twice"),
         ("vocabulary", "ab", "pairs out of order or range"),
         ("vocabulary", ["a", "b", "c"], "vocabulary=['a', 'b', 'c']: must be text."),
-        ("files", {}, "left no weights"),
+        ("files", {}, "vouches for no weights"),
         ("files", {WEIGHTS: {"size": 0, "sha256": ""}}, "0 bytes do not fit this model"),
         ("files", {WEIGHTS: {"size": -1, "sha256": ""}}, "-1 bytes do not fit this model"),
         ("files", {WEIGHTS: {"size": 10**15, "sha256": ""}}, "bytes do not fit this model"),
         ("files", {WEIGHTS: {"size": "1", "sha256": ""}}, "files"),
+        ("files", {"../x": {"size": 1, "sha256": ""}}, "files: ../x is not in the run folder"),
+        ("vocabulary", "ab\ud800", "half a character"),
         ("metrics", {"test/loss": 10**400}, "metrics"),
         ("surprise", 1, "there is no setting surprise"),
     ],
@@ -430,7 +442,7 @@ def test_a_huge_file_is_not_read(net: Path) -> None:
         file.truncate(size)
     files = {WEIGHTS: {"size": size, "sha256": "0" * 64}}
     said, peak = refusal_and_peak(edited(net, lambda record: record.update(vocabulary=characters, files=files)))
-    assert f"RUN/{WEIGHTS} needs about 931 GiB, this machine has" in said
+    assert f"RUN/{WEIGHTS} needs about 931 GiB, more than half of" in said
     assert peak < 64 << 20
 
 

@@ -97,8 +97,6 @@ class Command(Generic[Tree]):
         """What is wrong with an override's key or option, or ''."""
         key, value = override.key_or_group, override.value()
         group, _, leaf = key.partition(".")
-        if key.startswith("hydra."):
-            return "" if key in HYDRA_PATHS else f"{key}: of Hydra's settings only {one_of(HYDRA_PATHS)} can be set"
         if key.startswith("hydra"):
             return ""
         if override.is_delete():
@@ -112,7 +110,12 @@ class Command(Generic[Tree]):
             return f"{key}={shown(value)}: choose with {group}={shown(value)}, which brings the settings that it has"
         variants = [knob for knob in knobs(self.tree) if knob.key == key]
         if not variants and key not in groups:
-            return unknown_key(self.tree, key, value)
+            meant = nearest(key, groups) if "." not in key else ""
+            return (
+                f"{key}={shown(value)}: there is no group {key}.{meant}"
+                if meant
+                else unknown_key(self.tree, key, value)
+            )
         options = [knob.option for knob in variants if knob.option]
         if group not in groups or not (options or group in ("smoothing", "optim", "trainer")):
             return ""
@@ -157,7 +160,12 @@ def parse(
     if args.experimental_rerun or args.config_path or args.config_dir or args.config_name:
         raise BadInput("the configuration is read from conf/ and from nowhere else; experiments go to conf/experiment/")
     overrides = quote(tree, args.overrides, args.multirun)
-    _parse(overrides)
+    for override in _parse(overrides):
+        key = override.key_or_group
+        if key.startswith("hydra.") and not (
+            key in HYDRA_PATHS or key.startswith(("hydra.launcher.", "hydra.sweeper."))
+        ):
+            raise BadInput(f"{key}: of Hydra's settings only {one_of(HYDRA_PATHS)} can be set")
     return Command(name, tree, overrides, args.multirun, for_hydra)
 
 
@@ -196,8 +204,10 @@ def quote(tree: type[Tree], overrides: Sequence[str], multirun: bool) -> list[st
 
 def run_script(main: Callable[[], None]) -> NoReturn:
     """Runs a script's main; turns its bad ends into one line on stderr and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell (>&-)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(encoding="utf-8", errors="backslashreplace")
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _raise_interrupted)
     try:
@@ -206,11 +216,11 @@ def run_script(main: Callable[[], None]) -> NoReturn:
     except (BadInput, Diverged, Interrupted) as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:  # a full disk, a folder that went away: nothing that a traceback would explain
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        sys.exit(1)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print has nowhere to go
+        if not isinstance(error, BrokenPipeError):  # of a pipe the reader (head, less) has just seen enough
+            print(f"error: {one_line(str(error))}", file=sys.stderr)
+            sys.exit(1)
     sys.exit(0)
 
 

@@ -13,6 +13,8 @@ from nextchar.counts import PairCounts
 from nextchar.settings import Data
 from nextchar.vocabulary import Stream
 
+LONGEST_CHUNK = 1000  # steps: between two chunks there is time for a checkpoint, a signal, the progress bar
+
 
 class Batch(NamedTuple):
     """xs (B, T) int64 ids. ys (B, T) int64: the next ids; or (B, T, V) float: merged, see Net.forward."""
@@ -48,11 +50,11 @@ class Pairs(L.LightningDataModule):
         self.val = self._pairs(streams["val"], merged=True) if "val" in streams else None
         # what decides which weights were best: val, or all of train where there is no val
         self.judge = self.val or (self.train if merged else self._pairs(streams["train"], merged=True))
-        self.first_step, self.max_steps, self.chunk_size = 0, 0, 1
+        self.first_step, self.max_steps, self.log_every = 0, 0, 1
 
-    def deal(self, first: int, last: int, chunk_size: int) -> None:
-        """Deal out the steps from `first` up to `last`; every chunk but the first begins at a multiple of its size."""
-        self.first_step, self.max_steps, self.chunk_size = first, last, chunk_size
+    def deal(self, first: int, last: int, log_every: int) -> None:
+        """Deal out the steps from `first` up to `last`."""
+        self.first_step, self.max_steps, self.log_every = first, last, log_every
 
     def train_dataloader(self) -> "Chunks":
         return Chunks(self)
@@ -92,17 +94,14 @@ class Pairs(L.LightningDataModule):
 
 
 class Chunks:
-    """The iterable that Lightning sees."""
+    """The iterable that Lightning sees. A chunk begins at every multiple of `log_every`, and after 1,000 steps."""
 
     def __init__(self, pairs: Pairs) -> None:
         self.pairs = pairs
-        size = pairs.chunk_size
-        inner = range((pairs.first_step // size + 1) * size, pairs.max_steps, size)
-        self.edges = [pairs.first_step, *inner, pairs.max_steps]
-
-    def __len__(self) -> int:
-        return len(self.edges) - 1
 
     def __iter__(self) -> Iterator[Chunk]:
-        for first, end in zip(self.edges, self.edges[1:], strict=False):
+        first, every = self.pairs.first_step, self.pairs.log_every
+        while first < self.pairs.max_steps:
+            end = min((first // every + 1) * every, first + LONGEST_CHUNK, self.pairs.max_steps)
             yield Chunk(first, [self.pairs.batch(step) for step in range(first, end)])
+            first = end

@@ -17,7 +17,8 @@ def refuse_beyond_memory(what: str, need: int, remedy: str) -> None:
     """Raises BadInput, before memory is taken, where `need` bytes are more than half of what this machine has."""
     have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if need > have / 2:
-        raise BadInput(f"{what} needs about {need / 2**30:,.0f} GiB, this machine has {have / 2**30:,.0f}; {remedy}")
+        gib, of = f"{need / 2**30:,.0f} GiB", f"{have / 2**30:,.0f}"
+        raise BadInput(f"{what} needs about {gib}, more than half of this machine's {of}; {remedy}")
 
 
 class Diverged(RuntimeError):

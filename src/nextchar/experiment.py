@@ -96,8 +96,8 @@ def open_model(path: Path) -> tuple[Record, LanguageModel]:
     return record, net.restore(settings.model, vocabulary, open_weights(path, record, wanted))
 
 
-def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str]]:
-    """The metrics of a finished run, on its own splits or on another text. Raises BadInput."""
+def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str], str]:
+    """A finished run on its own splits or on another text: the metrics, notes, and what was read. Raises BadInput."""
     record, model = open_model(Path(settings.run))
     data = _other_data(record.settings.data, settings)
     if data is record.settings.data:
@@ -112,7 +112,7 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str]]:
         dealt = {"all": corpus.documents}
     _, parts = splits.encode(dealt, data, model.vocabulary)
     values, said = measure(model, parts, data.is_text)
-    return values, notes + said
+    return values, notes + said, corpus.source
 
 
 def _other_data(own: Data, settings: EvaluateSettings) -> Data:

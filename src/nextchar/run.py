@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,10 +20,11 @@ import numpy as np
 
 from nextchar.errors import BadInput
 from nextchar.foreign import TensorSpec, check_folder, load_json, load_tensors
-from nextchar.knobs import Knobs, read
+from nextchar.knobs import Knobs, read, shown
 from nextchar.settings import TrainSettings
 
 SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
+SWEEP = "multirun.yaml"  # what Hydra leaves in the folder of a sweep
 PROJECT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("nextchar", "numpy", "torch", "lightning", "hydra-core", "omegaconf", "tensorboardX", "safetensors")
 
@@ -90,7 +92,7 @@ class RunFolder:
         path = at or claim(parent, label)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if (path / RECORD).exists():
+            if (path / RECORD).exists() or (path / SWEEP).exists():
                 raise BlockingIOError
             folder = cls(path)
             with _temporary(path, _json_bytes(settings.plain())) as temporary:
@@ -175,7 +177,7 @@ def infinite_as_text(metrics: Mapping[str, float]) -> dict[str, Metric]:
 
 
 def open_record(path: Path) -> Record:
-    """run.json of a run folder, checked. Raises BadInput."""
+    """run.json of a finished run's folder, checked. Raises BadInput."""
     check_folder(path, "run")
     if not os.path.lexists(path / RECORD):
         if not os.path.lexists(path / SETTINGS):
@@ -183,13 +185,33 @@ def open_record(path: Path) -> Record:
         raise BadInput(
             f"run={path} holds no {RECORD}: the run has not ended, or was killed; resume={path} goes on with it"
         )
-    return read(Record, load_json(path / RECORD))
+    try:
+        record = read(Record, load_json(path / RECORD))
+        _refuse_odd(record)
+    except BadInput as error:
+        where = "" if str(path) in str(error) else f"{path / RECORD}: "
+        raise BadInput(f"{where}{error}") from None
+    if record.status != "finished":
+        raise BadInput(f"run={path}: the run ended as '{record.status}' and left no weights")
+    if WEIGHTS not in record.files:
+        raise BadInput(f"run={path}: run.json vouches for no {WEIGHTS}")
+    return record
+
+
+def _refuse_odd(record: Record) -> None:
+    """Raises BadInput for what no run of ours writes: references, files elsewhere, half characters."""
+    settings = json.dumps(record.settings.plain(), ensure_ascii=False)
+    if reference := re.search(r"\$\{[^}]*:[^}]*\}", settings):  # ${oc.env:HOME}; a path may well hold ${x}
+        raise BadInput(f"settings are plain values, not references like {shown(reference[0])}")
+    for name in record.files:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise BadInput(f"files: {shown(name)} is not in the run folder")
+    if any("\ud800" <= c <= "\udfff" for c in record.vocabulary):
+        raise BadInput("the vocabulary holds half a character (a lone surrogate)")
 
 
 def open_weights(path: Path, record: Record, expected: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
     """The tensors of a finished run, as `expected`; None in a shape is at most V * V. Raises BadInput."""
-    if record.status != "finished" or WEIGHTS not in record.files:
-        raise BadInput(f"run={path}: the run ended as '{record.status}' and left no weights")
     v = len(record.vocabulary) + 1
     vouched = record.files[WEIGHTS]
     return load_tensors(path / WEIGHTS, vouched.size, vouched.sha256, expected, most=v * v)

@@ -109,13 +109,18 @@ def batched(
 
     Raises BadInput where the vocabulary lacks a character of the prefix.
     """
+    return list(stream_of_batches(model, n, seed, prefix, shape, max_chars))
+
+
+def stream_of_batches(
+    model: LanguageModel, n: int, seed: int, prefix: str = "", shape: Shape = Shape(), max_chars: int = 1000
+) -> Iterator[str]:
+    """The documents of `batched`, one after the other."""
     start = model.vocabulary.known(prefix, f"prefix={prefix}")
     cumulative = _Cumulative(model, shape)
-    drawn: list[str] = []
     for first in range(0, n, SIDE_BY_SIDE):
         numbers = np.arange(first, min(first + SIDE_BY_SIDE, n))
-        drawn += _side_by_side(model, cumulative, numbers, seed, start, max_chars)
-    return drawn
+        yield from _side_by_side(model, cumulative, numbers, seed, start, max_chars)
 
 
 def _side_by_side(

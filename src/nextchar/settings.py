@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from nextchar.knobs import FREE_TEXT, PATH, Called, Knobs, one_of
+from nextchar.knobs import FREE_TEXT, PATH, Called, Knobs, one_of, shown
 
 LARGEST = 2**31 - 1  # of things that are counted: beyond, the libraries overflow
 
@@ -84,13 +84,19 @@ class Data(Knobs):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Data":
-        own_file = self.name in ("lines", "text")
+        own_file, downloaded = self.name in ("lines", "text"), self.name in ("makemore", "shakespeare")
         if own_file and self.path is None:
             raise ValueError(f"data.path is missing: data={self.name} reads your file; set data.path=FILE")
         if not own_file and self.path is not None:
             raise ValueError(
-                f"data.path means nothing for data={self.name}; for your own file: data=lines data.path=FILE"
+                f"data.path={self.path} means nothing for data={self.name}; "
+                "for your own file: data=lines data.path=FILE"
             )
+        for key in ("url", "sha256"):
+            if not downloaded and getattr(self, key) is not None:
+                raise ValueError(
+                    f"data.{key}={getattr(self, key)} means nothing for data={self.name}, which is not downloaded"
+                )
         if self.val is not None and self.split != "makemore":
             raise ValueError(f"data.val={self.val} belongs to data.split=makemore, not to data.split={self.split}")
         if self.is_text and self.split not in ("contiguous", "all"):
@@ -222,10 +228,12 @@ class TrainSettings(Knobs):
                 raise ValueError(f"{group} means nothing for model={model.name}, which is counted; use model=nn")
             if not given and model.net is not None:
                 raise ValueError(f"{group} is missing: model={model.name} is trained by gradient descent")
-        if model.net is None and (self.data.batch_size != "all" or not self.data.merge):
-            raise ValueError(
-                f"data.batch_size and data.merge mean nothing for model={model.name}, which counts every pair once"
-            )
+        for key, usual in (("batch_size", "all"), ("merge", True)):
+            value = getattr(self.data, key)
+            if model.net is None and value != usual:
+                raise ValueError(
+                    f"data.{key}={shown(value)} means nothing for model={model.name}, which counts every pair once"
+                )
         if self.data.batch_size != "all" and isinstance(self.optim, Lbfgs):
             raise ValueError("optim=lbfgs needs the full batch; set data.batch_size=all")
         return self

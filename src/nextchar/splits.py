@@ -113,6 +113,8 @@ def _makemore(documents: list[str], data: Data) -> dict[str, list[str]]:
     train, test = shuffled[: len(documents) - n_test], shuffled[len(documents) - n_test :]
     if data.val is None:
         return {"train": train, "test": test}
+    if data.val >= len(train):
+        raise BadInput(f"data.val={data.val:,}: train has {len(train):,} documents, which val cannot all take")
     return {"train": train[: -data.val], "val": train[-data.val :], "test": test}
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,18 @@ def losses(metrics: dict[str, float], title: str, caption: str = "") -> None:
 
 def report(data: DataReport, is_text: bool) -> None:
     """The data report, on two lines."""
-    parts = data.documents if not is_text else data.predicted
-    unit = "characters" if is_text else "documents"
+    held = f"{data.characters:,} characters, {data.vocabulary:,} distinct"
+    parts = data.predicted if is_text else data.documents
     dealt = ", ".join(f"{name} {count:,}" for name, count in parts.items())
+    if is_text:
+        print(f"{data.lines:,} lines, {held}\ncharacters: {dealt}\n")
+        return
     again = ", ".join(f"{name} {count:,}" for name, count in data.in_train.items())
-    lines = f"{data.lines:,} lines ({data.skipped:,} empty ones skipped, {data.duplicates:,} duplicates)"
-    print(f"{lines}, {data.characters:,} characters, {data.vocabulary:,} distinct")
-    print(f"{unit}: {dealt}" + ("" if is_text else f"; of these also in train: {again}") + "\n")
+    print(f"{data.lines:,} lines, {data.skipped:,} empty, {data.duplicates:,} duplicates, {held}")
+    print(f"documents: {dealt}; of these also in train: {again}\n")
 
 
-def samples(texts: Sequence[str]) -> None:
+def samples(texts: Iterable[str]) -> None:
     """Samples, one a line; those of a running text keep their newlines."""
     for text in texts:
         print(printable(text))
@@ -125,11 +127,13 @@ def steps(first: int, last: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def even_if_nobody_reads() -> Iterator[None]:
-    """What goes to a pipe that was closed (head, less) is dropped, and the program goes on."""
+    """What goes to a pipe that was closed (head, less) or to a full disk is dropped, and the program goes on."""
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            note(f"the result cannot be printed: {error.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -145,7 +149,9 @@ def short(path: Path) -> str:
 def _print(table: Table) -> None:
     console = Console()
     console.width = max(console.width, NARROWEST)
-    console.print(table)
+    with console.capture() as capture:  # rich itself would end the program where a pipe was closed
+        console.print(table)
+    print(capture.get(), end="")
 
 
 def _without_infinities(value: Any) -> Any:

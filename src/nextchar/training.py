@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -40,7 +41,7 @@ if TYPE_CHECKING:  # what costs time to import is imported where it is needed
 SAMPLES = 10
 SAMPLE_CHARS = {False: 1000, True: 100}  # of a document, of a running text
 WORD_CHARS = 40  # of the document whose breakdown is drawn
-COPIES = 8  # of a net's weights while it learns: gradients, running means, and what a step computes
+TABLES = 8  # V x V, while a net learns: weights, gradients, running means, shares, and what a step computes
 FEW_SYMBOLS = 1024  # the most frequent ones, of which the pictures are handed the matrix
 CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
 
@@ -104,6 +105,9 @@ def train(settings: TrainSettings, show: Callable[[Result], None], at: Path | No
                     log.exception("%s could not be written", RECORD)
                     error = error or unwritten
                 if error is not None:
+                    if isinstance(error, Interrupted):
+                        again = f"resume={shlex.quote(terminal.short(folder.path))}"
+                        terminal.note(f"to go on with this run: python scripts/train.py {again}")
                     raise error
     return values
 
@@ -134,16 +138,11 @@ def _ending(error: BaseException | None) -> tuple[Status, str]:
 
 
 def _refuse_too_large(settings: TrainSettings, vocab_size: int) -> None:
-    """Raises BadInput, before there is a folder, where a net would take more than half of this machine's memory."""
-    if settings.model.net is None:
-        return
-    from nextchar.models import net
-
-    assert settings.trainer is not None
-    tensors = net.spec(settings.model, vocab_size, settings.trainer.precision).values()
-    need = COPIES * sum(np.dtype(kind).itemsize * math.prod(n or 1 for n in shape) for kind, shape in tensors)
-    what = f"model={settings.model.name} for {vocab_size - 1:,} distinct characters"
-    refuse_beyond_memory(what, need, "model=count stores only the pairs that occur")
+    """Raises BadInput, before there is a folder, where the V x V tables of a net would not fit."""
+    if settings.trainer is not None:
+        need = TABLES * vocab_size**2 * settings.trainer.precision // 8
+        what = f"model={settings.model.name} for {vocab_size - 1:,} distinct characters"
+        refuse_beyond_memory(what, need, "model=count stores only the pairs that occur")
 
 
 def _learn_and_show(

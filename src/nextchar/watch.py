@@ -17,7 +17,7 @@ from nextchar.errors import BadInput, Diverged
 from nextchar.learner import Learner
 from nextchar.metrics import in_all_units
 from nextchar.run import RunFolder
-from nextchar.settings import TrainSettings
+from nextchar.settings import L2, TrainSettings
 
 LAST, BEST = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
 TOO_BAD = 2.0  # nats above a uniform guess
@@ -48,7 +48,8 @@ class Watch(L.Callback):
     # --- between chunks ---------------------------------------------------------------------------------------------
 
     def on_train_batch_start(self, trainer: L.Trainer, learner: Learner, chunk: Chunk, batch_idx: int) -> None:  # type: ignore[override]
-        self.look(learner, chunk.step)
+        if chunk.step % self.pairs.log_every == 0:
+            self.look(learner, chunk.step)
         if time.monotonic() - self.saved_at >= self._seconds(learner) and chunk.step > self.pairs.first_step:
             self.save(learner, chunk.step)
 
@@ -57,11 +58,12 @@ class Watch(L.Callback):
     ) -> None:
         self._refuse_divergence(learner, chunk.step)
         assert learner.settings.optim is not None
-        values = in_all_units("train", learner.losses[0])
-        values |= {"train/lr": learner.settings.optim.lr, "train/grad_norm": learner.grad_norm}
-        if learner.settings.smoothing.name != "none":
-            values["train/objective"] = learner.objective
-        self.board.scalars(values, chunk.step)
+        if chunk.step % self.pairs.log_every == 0:
+            values = in_all_units("train", learner.losses[0])
+            values |= {"train/lr": learner.settings.optim.lr, "train/grad_norm": learner.grad_norm}
+            if learner.settings.smoothing.name != "none":
+                values["train/objective"] = learner.objective
+            self.board.scalars(values, chunk.step)
         self.advance(chunk.step + len(chunk.batches))
 
     def look(self, learner: Learner, step: int) -> None:
@@ -77,7 +79,7 @@ class Watch(L.Callback):
             weights = {name: tensor.clone() for name, tensor in learner.net.state_dict().items()}
             self.best = {"step": step, "loss": loss, "net": weights}
         every = max(1, -(-self.pairs.max_steps // GLIMPSES))
-        if step == 0 or step // every != (step - self.pairs.chunk_size) // every or step == self.pairs.max_steps:
+        if step == 0 or step // every != (step - self.pairs.log_every) // every or step == self.pairs.max_steps:
             self.glimpse(self.board, step)
 
     def _refuse_divergence(self, learner: Learner, first: int) -> None:
@@ -154,7 +156,10 @@ def diverged(settings: TrainSettings, step: int, what: str) -> Diverged:
     """`step`: how many updates the weights had seen."""
     assert settings.optim is not None
     lr = settings.optim.lr
-    advice = f"optim.lr={lr:g} is likely too high; try a tenth of it, or the default of optim={settings.optim.name}"
+    suspects = f"optim.lr={lr:g}"
+    if isinstance(settings.smoothing, L2):
+        suspects += f" or smoothing.strength={settings.smoothing.strength:g}"
+    advice = f"{suspects} is likely too high; try a tenth"
     return Diverged(f"training diverged at step {step}: {what}. {advice}")
 
 
