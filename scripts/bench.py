@@ -1,9 +1,5 @@
-"""The benchmark: each figure as a ratio to a peer, measured in turn on this machine; medians over the pairs.
+"""Speed as ratios to plain scripts, run in turn on this machine; ten minutes, nearly all of them the notes' net's."""
 
-python scripts/bench.py [--data FILE] [--pairs 5]        about ten minutes, nearly all of it the notes' net
-"""
-
-import argparse
 import statistics
 import subprocess
 import sys
@@ -11,11 +7,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from nextchar import command_line
 from nextchar.run import PROJECT
+from nextchar.settings import BenchSettings
 from nextchar.text import EMBEDDED
 
 SCRIPTS = PROJECT / "scripts"
@@ -26,16 +25,19 @@ LOOPED = 1000  # names in the notes' loop
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=EMBEDDED, help="a file of names, one a line")
-    parser.add_argument("--pairs", type=int, default=5, help="how often each is run")
-    options = parser.parse_args()
+    settings = command_line.parse("bench", BenchSettings, sys.argv[1:], __doc__).settings()
+    options = Options(Path(settings.names) if settings.names else EMBEDDED, settings.pairs)
     table = Table(title=f"medians of {options.pairs} pairs on {options.data.name}", title_justify="left")
     for heading in ("what", "ours", "peer", "ratio", "goal", ""):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     for row in [*processes(options), *steps(options), *sampling(options), *answers(options)]:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=100).print(table)
+
+
+class Options(NamedTuple):
+    data: Path
+    pairs: int
 
 
 Row = tuple[str, str, str, str, str, str]
@@ -53,7 +55,7 @@ def row(what: str, ours: list[float], peers: list[float], goal: float, unit: str
 # --- whole processes ------------------------------------------------------------------------------------------------
 
 
-def processes(options: argparse.Namespace) -> list[Row]:
+def processes(options: Options) -> list[Row]:
     data = ["data=lines", f"data.path={options.data}", "data.split=all"]
     net = ["model=nn", "optim.lr=15", f"trainer.max_steps={STEPS}", *data]
     counted, net_plain, net_pictured = [], [], []
@@ -98,7 +100,7 @@ def seconds(command: list[object], exit_code: int = 0) -> float:
     return time.perf_counter() - began
 
 
-def answers(options: argparse.Namespace) -> list[Row]:
+def answers(options: Options) -> list[Row]:
     """--help and a refusal, beside a Python that does nothing but import torch."""
     train_py = [sys.executable, SCRIPTS / "train.py"]
     torch = [seconds([sys.executable, "-c", "import torch"]) for _ in range(options.pairs)]
@@ -124,7 +126,7 @@ def answers(options: argparse.Namespace) -> list[Row]:
 # --- within a process -----------------------------------------------------------------------------------------------
 
 
-def steps(options: argparse.Namespace) -> list[Row]:
+def steps(options: Options) -> list[Row]:
     """One full-batch step under the Trainer with all that is written beside it, and a plain PyTorch step."""
     import torch
 
@@ -146,7 +148,7 @@ def steps(options: argparse.Namespace) -> list[Row]:
 
 def trainer_step(data: Path, folder: Path) -> float:
     """Microseconds: the difference between a long run and a run of no steps, by the number of steps."""
-    from nextchar import command_line, training
+    from nextchar import training
     from nextchar.settings import TrainSettings
 
     def learning(steps: int) -> float:
@@ -183,7 +185,7 @@ def plain_step(words: list[str]) -> float:
     return (time.perf_counter() - began) / TIMED_STEPS * 1e6
 
 
-def sampling(options: argparse.Namespace) -> list[Row]:
+def sampling(options: Options) -> list[Row]:
     """Microseconds a name: drawn side by side, and one character at a time with torch.multinomial as in the notes."""
     from nextchar import sampling
     from nextchar.counts import PairCounts
@@ -228,4 +230,4 @@ def notes_sampling(model: object, seed: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run_script(main)

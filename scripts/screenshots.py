@@ -54,6 +54,9 @@ TICK = f"""deep('paper-checkbox').filter(box => box.innerText.includes('.'))
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        print(__doc__)
+        raise SystemExit(0 if sys.argv[1] in ("-h", "--help") else 2)
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise BadInput(f"there is no browser to look with: install one of {', '.join(BROWSERS)}")

@@ -13,7 +13,7 @@ from conftest import PROJECT
 
 from nextchar import command_line
 from nextchar.knobs import Knobs
-from nextchar.settings import EvaluateSettings, ExplainSettings, SampleSettings, TrainSettings
+from nextchar.settings import BenchSettings, EvaluateSettings, ExplainSettings, SampleSettings, TrainSettings
 
 SOURCES = PROJECT / "src" / "nextchar"
 CONF = PROJECT / "conf"
@@ -113,6 +113,7 @@ TREES: dict[str, tuple[type[Knobs], list[str]]] = {
     "evaluate": (EvaluateSettings, ["run=x"]),
     "sample": (SampleSettings, ["run=x"]),
     "explain": (ExplainSettings, ["run=x", "text=emma"]),
+    "bench": (BenchSettings, []),
 }
 NEEDED = {"data=lines": ["data.path=x"], "data=text": ["data.path=x"]}
 OF_NETS = ("optim", "trainer")  # groups that only a net has

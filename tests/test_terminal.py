@@ -2,10 +2,12 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import run_script
+from conftest import PROJECT, run_script
 
 from nextchar import terminal
 from nextchar.explanation import Step
@@ -98,3 +100,27 @@ def test_hostile_text_from_training_to_explanation(tmp_path: Path) -> None:
     assert json.loads(said[4].stdout)["steps"][0]["char"] == "\x1b"
     assert is_harmless((run / "samples.txt").read_text())
     assert is_harmless((run / "train.log").read_text())
+
+
+@pytest.mark.parametrize("out", ["| true", "| head -n 1", ">&-", ">/dev/full"])
+def test_a_run_ends_well_whoever_reads(tmp_path: Path, out: str) -> None:
+    """A pipe that was closed, no stdout at all, a full disk behind it: nothing of the run is lost."""
+    command = f"{sys.executable} {PROJECT / 'scripts/train.py'} figures=false hydra.run.dir={tmp_path / 'run'} {out}"
+    ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0
+    assert "Traceback" not in ended.stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+def test_a_sweep_goes_on_whoever_reads(tmp_path: Path) -> None:
+    words = f"-m smoothing.k=1,2 figures=false hydra.sweep.dir={tmp_path / 'sweep'}"
+    command = f"{sys.executable} {PROJECT / 'scripts/train.py'} {words} | true"
+    ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0
+    records = [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("*/run.json")]
+    assert [record["status"] for record in records] == ["finished"] * 2
+
+
+def test_a_refusal_is_one_without_a_stderr() -> None:
+    command = f"{sys.executable} {PROJECT / 'scripts/train.py'} optim.lrr=1 2>&-"
+    assert subprocess.run(["bash", "-c", command], check=False).returncode == 2

@@ -294,3 +294,10 @@ class ExplainSettings(Knobs):
     out: FilePath | None = Field(description="the picture's file; null: outputs/explain.png in the project")
     figures: bool = Field(description="draw the picture")
     json_: Json = Field(alias="json")
+
+
+class BenchSettings(Knobs):
+    """What `scripts/bench.py` is told."""
+
+    names: FilePath | None = Field(description="a file of names, one a line; null: the embedded ones")
+    pairs: Positive = Field(description="how often each is run beside its peer; the table gives medians")
