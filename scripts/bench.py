@@ -5,9 +5,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,9 @@ from nextchar import command_line
 from nextchar.run import PROJECT
 from nextchar.settings import BenchSettings
 from nextchar.text import EMBEDDED
+
+if TYPE_CHECKING:
+    from nextchar.smoothing import CountModel
 
 SCRIPTS = PROJECT / "scripts"
 STEPS = 1024  # of the notes' net
@@ -136,6 +138,7 @@ def steps(options: Options) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         tenfold = Path(folder) / "tenfold.txt"
         tenfold.write_text("\n".join(words * 10))
+        trainer_step(options.data, Path(folder) / "imports")  # which are not what is measured
         for number in range(options.pairs):
             ours.append(trainer_step(options.data, Path(folder) / f"a{number}"))
             plain.append(plain_step(words))
@@ -155,7 +158,10 @@ def trainer_step(data: Path, folder: Path) -> float:
         words = ["model=nn", "figures=false", "data=lines", f"data.path={data}", f"trainer.max_steps={steps}"]
         settings = command_line.parse("train", TrainSettings, words).settings()
         took: list[float] = []
-        show: Callable[[training.Result], None] = lambda result: took.append(result.seconds["learn"])  # noqa: E731
+
+        def show(result: training.Result) -> None:
+            took.append(result.seconds["learn"])
+
         training.train(settings, show, at=folder.with_name(f"{folder.name}-{steps}"))
         return took[0]
 
@@ -209,13 +215,13 @@ def sampling(options: Options) -> list[Row]:
     ]
 
 
-def notes_sampling(model: object, seed: int) -> float:
+def notes_sampling(model: "CountModel", seed: int) -> float:
     """Microseconds a name of the notes' loop."""
     import torch
 
-    P = (torch.tensor(model.counts.matrix()) + 1).float()  # type: ignore[attr-defined]
+    P = (torch.tensor(model.counts.matrix()) + 1).float()
     P /= P.sum(1, keepdim=True)
-    itos = dict(enumerate(model.vocabulary.symbols))  # type: ignore[attr-defined]
+    itos = dict(enumerate(model.vocabulary.symbols))
     generator = torch.Generator().manual_seed(seed)
     began = time.perf_counter()
     for _ in range(LOOPED):

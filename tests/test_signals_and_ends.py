@@ -204,7 +204,7 @@ def test_a_failure_in_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         runs.train(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}")
     assert (runs.record(folder)["status"], runs.record(folder)["reason"]) == ("failed", "made to fail")
     log = (folder / "train.log").read_text()
-    assert re.search(r"Traceback .*\n(.*\n)* .*in _pictures\n(.*\n)*RuntimeError: made to fail", log)
+    assert re.search(r"Traceback .*\n(.*\n)* .*in pictures\n(.*\n)*RuntimeError: made to fail", log)
     assert runs.files(folder) >= {"weights.safetensors", "samples.txt", "checkpoints/last.ckpt"}
     monkeypatch.undo()
     runs.train(f"resume={folder}")

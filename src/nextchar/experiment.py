@@ -1,12 +1,16 @@
-"""Wires text, splits, models and metrics: a text read and dealt out, a model measured on it, a finished run opened."""
+"""Wires text, splits, models and metrics: a text read and dealt out, a model measured and drawn, a run opened."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nextchar import metrics, splits, text
+from nextchar.counts import PairCounts
+from nextchar.explanation import explain
 from nextchar.knobs import read
 from nextchar.language_model import LanguageModel
 from nextchar.run import WEIGHTS, DataReport, Record, open_record, open_weights
@@ -14,6 +18,13 @@ from nextchar.settings import Data, EvaluateSettings
 from nextchar.smoothing import CountModel, smoother
 from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
+
+if TYPE_CHECKING:  # drawing takes time to import
+    from nextchar.figures import Picture
+
+WORD_CHARS = 40  # of the document whose breakdown is drawn
+FEW_SYMBOLS = 1024  # the most frequent ones, of which the pictures are handed the matrix
+CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,24 @@ def measure(model: LanguageModel, parts: dict[str, Part], is_text: bool) -> tupl
         if part.skipped:
             notes.append(f"{name}: {part.skipped:,} characters that train never shows were left out of the metric")
     return values, notes
+
+
+def pictures(model: LanguageModel, counts: PairCounts, document: str) -> Iterator[tuple[str, "Picture"]]:
+    """The counts and the probabilities of pairs, and how the model reads a document, each with its name."""
+    from nextchar import figures
+
+    frequency = counts.row_totals
+    shown = np.sort(np.argsort(-frequency, kind="stable")[:FEW_SYMBOLS])
+    symbols = [model.vocabulary.symbols[i] for i in shown]
+    xs, ys = np.repeat(shown, len(shown)), np.tile(shown, len(shown))
+    yield "counts", figures.count_matrix(counts.look_up(xs, ys).reshape(len(shown), -1), symbols)
+    contexts = np.zeros((len(shown), model.context), dtype=np.int64)
+    contexts[:, -1] = shown
+    blocks = np.array_split(contexts, -(-len(shown) * len(model.vocabulary) // CELLS_AT_ONCE))
+    probs = np.concatenate([np.exp(model.log_probs(block))[:, shown] for block in blocks])
+    yield "probabilities", figures.probability_matrix(probs, symbols, frequency=frequency[shown])
+    steps = explain(model, document[:WORD_CHARS], "test", ends=len(document) <= WORD_CHARS)
+    yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
 
 
 def _digest(documents: list[str]) -> str:

@@ -11,13 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nextchar import metrics, sampling, terminal
 from nextchar.counts import PairCounts
 from nextchar.errors import Diverged, Interrupted, Stop, refuse_beyond_memory
-from nextchar.experiment import Text, load, measure
-from nextchar.explanation import explain
+from nextchar.experiment import Text, load, measure, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.run import (
     PROJECT,
@@ -40,10 +37,7 @@ if TYPE_CHECKING:  # what costs time to import is imported where it is needed
 
 SAMPLES = 10
 SAMPLE_CHARS = {False: 1000, True: 100}  # of a document, of a running text
-WORD_CHARS = 40  # of the document whose breakdown is drawn
 TABLES = 8  # V x V, while a net learns: weights, gradients, running means, shares, and what a step computes
-FEW_SYMBOLS = 1024  # the most frequent ones, of which the pictures are handed the matrix
-CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
 
 log = logging.getLogger("nextchar")
 
@@ -237,7 +231,7 @@ class _Run:
         if self.settings.figures:
             from nextchar.figures import png
 
-            for name, picture in self._pictures(model):
+            for name, picture in pictures(model, self.counts, self.source.parts["test"].documents[0]):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
         board.close()
@@ -258,24 +252,6 @@ class _Run:
     def _glimpse(self, model: "NetModel", board: "Board", step: int) -> None:
         board.samples(self.samples(model), step)
         board.histograms(model.tensors(), step)
-
-    def _pictures(self, model: LanguageModel) -> Iterator[tuple[str, np.ndarray]]:
-        """The counts and the probabilities of pairs, and how the model reads a document of test."""
-        from nextchar import figures
-
-        frequency = self.counts.row_totals
-        shown = np.sort(np.argsort(-frequency, kind="stable")[:FEW_SYMBOLS])
-        symbols = [self.vocabulary.symbols[i] for i in shown]
-        xs, ys = np.repeat(shown, len(shown)), np.tile(shown, len(shown))
-        yield "counts", figures.count_matrix(self.counts.look_up(xs, ys).reshape(len(shown), -1), symbols)
-        contexts = np.zeros((len(shown), model.context), dtype=np.int64)
-        contexts[:, -1] = shown
-        blocks = np.array_split(contexts, -(-len(shown) * len(self.vocabulary) // CELLS_AT_ONCE))
-        probs = np.concatenate([np.exp(model.log_probs(block))[:, shown] for block in blocks])
-        yield "probabilities", figures.probability_matrix(probs, symbols, frequency=frequency[shown])
-        document = self.source.parts["test"].documents[0]
-        steps = explain(model, document[:WORD_CHARS], "test", ends=len(document) <= WORD_CHARS)
-        yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
 
 
 def _record(
