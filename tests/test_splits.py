@@ -2,12 +2,14 @@
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import runs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextchar import splits
+from nextchar import experiment, splits
 from nextchar.errors import BadInput
 from nextchar.knobs import read
 from nextchar.settings import Data
@@ -20,6 +22,7 @@ def data(name: str = "names", **changed: object) -> Data:
     values = dict.fromkeys(("path", "url", "sha256", "split", "val")) | {
         "encoding": "utf-8",
         "normalize": "none",
+        "dedup": "none",
         "unk": "error",
         "batch_size": "all",
         "merge": True,
@@ -142,3 +145,23 @@ def test_too_little_to_deal_out_is_refused(documents: list[str], name: str, spli
 def test_val_larger_than_train_is_refused() -> None:
     with pytest.raises(BadInput, match=r"^data.val=100: train has 45 documents, which val cannot all take$"):
         splits.deal(NAMES[:50], data(split="makemore", val=100))
+
+
+def test_documents_that_stand_in_train_too_can_be_dropped_or_told_apart(tmp_path: Path) -> None:
+    """The loss on the others, against one model scored by hand; without repetitions there are no such documents."""
+    path = tmp_path / "names.txt"
+    path.write_text("\n".join((NAMES[:300]) * 2))
+    argv = ["data=lines", f"data.path={path}", "data.split=lecture", "figures=false"]
+    runs.train(*argv, f"hydra.run.dir={tmp_path / 'a'}")
+    runs.train(*argv, "data.dedup=before_split", f"hydra.run.dir={tmp_path / 'b'}")
+    kept, dropped = (runs.record(tmp_path / name) for name in "ab")
+    assert kept["data"]["in_train"]["test"] > 0
+    assert dropped["data"]["in_train"] == {"val": 0, "test": 0}
+    assert sum(dropped["data"]["documents"].values()) == len(set(NAMES[:300]))
+    assert "test/loss_unseen" not in dropped["metrics"]
+    _, model = experiment.open_model(tmp_path / "a")
+    shuffled = (NAMES[:300]) * 2
+    random.Random(42).shuffle(shuffled)
+    new = [name for name in shuffled[540:] if name not in set(shuffled[:480])]
+    expected = -model.score(model.vocabulary.stream(new)).mean()
+    assert kept["metrics"]["test/loss_unseen"] == pytest.approx(expected, abs=1e-12)

@@ -33,6 +33,7 @@ PLAIN = {
     "normalize": "none",
     "split": None,
     "val": None,
+    "dedup": "none",
     "unk": "error",
     "batch_size": "all",
     "merge": True,

@@ -73,6 +73,9 @@ def measure(model: LanguageModel, parts: dict[str, Part], is_text: bool) -> tupl
         if id(part) not in measured:
             measured[id(part)] = metrics.loss(model, part.stream, is_text)
         values |= metrics.named(name, measured[id(part)])
+        if (unseen := _unseen(measured[id(part)], part, parts.get("train"), is_text)) is not None:
+            values[f"{name}/loss_unseen"] = unseen
+            notes.append(f"{name}: some documents stand in train too; on the others the loss is {unseen:.6f}")
         if not np.isfinite(values[f"{name}/loss"]):
             impossible = measured[id(part)].impossible
             notes.append(
@@ -100,6 +103,15 @@ def pictures(model: LanguageModel, counts: PairCounts, document: str) -> Iterato
     yield "probabilities", figures.probability_matrix(probs, symbols, frequency=frequency[shown])
     steps = explain(model, document[:WORD_CHARS], "test", ends=len(document) <= WORD_CHARS)
     yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
+
+
+def _unseen(measured: metrics.Loss, part: Part, train: Part | None, is_text: bool) -> float | None:
+    """The loss on the documents that do not stand in train; None where that says nothing of its own."""
+    if is_text or train is None or part is train or part.documents is train.documents:
+        return None
+    known = set(train.documents)
+    new = np.array([document not in known for document in part.documents])
+    return None if new.all() or not new.any() else metrics.Loss(measured.nll[new], measured.chars[new]).value
 
 
 def _digest(documents: list[str]) -> str:

@@ -65,6 +65,9 @@ class Data(Knobs):
         "train, val and test"
     )
     val: Positive | None = Field(description="documents taken from the end of train as val (split=makemore)")
+    dedup: Literal["none", "before_split"] = Field(
+        description="before_split: of equal documents only the first is kept, so that none of test stands in train"
+    )
     unk: Literal["error", "skip"] = Field(description="characters unseen in train: refuse, or leave out and count them")
     batch_size: Literal["all"] | Positive = Field(description="pairs a step (nets): all is full batch")
     merge: bool = Field(description="full batch: equal (x, y) pairs become one weighted pair, the same loss for less")
@@ -99,6 +102,8 @@ class Data(Knobs):
                 )
         if self.val is not None and self.split != "makemore":
             raise ValueError(f"data.val={self.val} belongs to data.split=makemore, not to data.split={self.split}")
+        if self.is_text and self.dedup != "none":
+            raise ValueError(f"data.dedup={self.dedup} drops documents, and data={self.name} is one running text")
         if self.is_text and self.split not in ("contiguous", "all"):
             raise ValueError(
                 f"data.split={self.split} deals out documents, and data={self.name} is one running text; "
@@ -252,6 +257,7 @@ class OtherData(Knobs):
         description="how the text is dealt out; of another text the default is all"
     )
     val: Positive | None = Field(description="documents taken from the end of train as val (split=makemore)")
+    dedup: Literal["none", "before_split"] | None = Field(description="before_split: of equal documents keep the first")
     unk: Literal["error", "skip"] | None = Field(
         description="characters unseen in train: refuse, or leave out and count"
     )

@@ -30,6 +30,8 @@ class Part:
 
 def deal(documents: list[str], data: Data) -> dict[str, list[str]]:
     """Documents -> those of each part; `val` may be absent. Raises BadInput where a part would be empty."""
+    if data.dedup == "before_split":
+        documents = list(dict.fromkeys(documents))
     parts = _PARTS[data.split](documents, data)
     sizes = {name: sum(map(len, parts.get(name, []))) for name in NAMES}
     if any(not sizes[name] for name in NAMES if name in parts):
