@@ -286,7 +286,7 @@ def test_a_huge_record_is_not_read(run: Path) -> None:
     ("key", "value", "says"),
     [
         ("schema_version", 2, "schema_version=2: must be 1."),
-        ("status", "great", "status=great: must be finished, diverged, interrupted or failed."),
+        ("status", "great", "status=great: must be finished, pruned, diverged, interrupted or failed."),
         ("status", "diverged", "run=RUN: the run ended as 'diverged' and left no weights"),
         ("vocabulary", "aa", "the vocabulary holds a character twice"),
         ("vocabulary", "ab", "pairs out of order or range"),

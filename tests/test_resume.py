@@ -295,3 +295,16 @@ def test_a_full_disk_ends_the_run_and_does_not_hang_it(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert runs.record(folder)["status"] == "failed"
     assert not list(tmp_path.rglob(".*.tmp"))
+
+
+def test_run_json_holds_the_curves(tmp_path: Path) -> None:
+    """As TensorBoard shows them."""
+    words = ["model=nn", "data=lines", runs.names(tmp_path), "trainer.max_steps=400", "figures=false"]
+    runs.train(*words, f"hydra.run.dir={tmp_path / 'whole'}")
+    whole = runs.record(tmp_path / "whole")["curves"]
+    assert set(whole) == {"train/loss", "val/loss"}
+    for tag in whole:
+        drawn = dict(runs.curve(tmp_path / "whole", tag))
+        assert [drawn[step] for step in whole[tag]["steps"]] == pytest.approx(whole[tag]["values"], rel=1e-6)
+    assert whole["train/loss"]["steps"] == list(range(0, 400, 50))
+    assert whole["val/loss"]["steps"] == list(range(0, 401, 50))

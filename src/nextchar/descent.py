@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable
+from typing import NamedTuple
 
 import lightning as L
 import torch
@@ -19,6 +20,14 @@ from nextchar.vocabulary import Stream, Vocabulary
 from nextchar.watch import Watch, checkpoint
 
 
+class Descended(NamedTuple):
+    """The net of the last step, that step, and its losses by name as (step, loss)."""
+
+    model: NetModel
+    step: int
+    curves: dict[str, list[tuple[int, float]]]
+
+
 def descend(
     settings: TrainSettings,
     streams: dict[str, Stream],
@@ -28,11 +37,12 @@ def descend(
     counted: float,
     open_board: Callable[[int], Board],
     glimpse: Callable[[NetModel, Board, int], None],
-) -> tuple[NetModel, int]:
+    report: Callable[[int, float], None],
+) -> Descended:
     """Trains the net that the settings name, on from the folder's last checkpoint where there is one.
 
-    `counted` is the loss of the counted model on train, drawn beside the curves; `open_board` takes the first step.
-    Returns the net of the last step, and that step. Raises BadInput, Diverged.
+    `counted` is the loss of the counted model on train, drawn beside the curves; `open_board` takes the first step;
+    `report` hears the loss on val now and then, and may raise Pruned. Raises BadInput, Diverged.
     """
     assert settings.trainer is not None
     _quiet()
@@ -43,7 +53,7 @@ def descend(
     dtype = torch.float64 if isinstance(settings.optim, Lbfgs) else next(net.parameters()).dtype
     pairs = Pairs(streams, len(vocabulary), settings.data, dtype, settings.seed)
     learner = Learner(net, settings, pairs)
-    watch = Watch(pairs, folder, counted, data_sha256, lambda board, step: glimpse(model, board, step))
+    watch = Watch(pairs, folder, counted, data_sha256, lambda board, step: glimpse(model, board, step), report)
     last = settings.trainer.max_steps
     first = watch.restore(learner, checkpoint(folder.path, data_sha256, last))
     pairs.deal(first, last, settings.trainer.log_every)
@@ -53,7 +63,7 @@ def descend(
             _trainer(watch).fit(learner, datamodule=pairs)
     watch.look(learner, last)
     watch.save(learner, last)
-    return model, last
+    return Descended(model, last, watch.curves)
 
 
 def _trainer(watch: Watch) -> L.Trainer:

@@ -27,6 +27,10 @@ class Diverged(RuntimeError):
     exit_code = 3
 
 
+class Pruned(Exception):
+    """A search gave the run up as hopeless."""
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop. Exit code 128 + the signal's number (SIGINT 130, SIGTERM 143).
 

@@ -28,13 +28,20 @@ SWEEP = "multirun.yaml"  # what Hydra leaves in the folder of a sweep
 PROJECT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("nextchar", "numpy", "torch", "lightning", "hydra-core", "omegaconf", "tensorboardX", "safetensors")
 
-Status = Literal["finished", "diverged", "interrupted", "failed"]
+Status = Literal["finished", "pruned", "diverged", "interrupted", "failed"]
 Metric = float | Literal["inf"]  # JSON has no infinity
 
 
 class FileRecord(Knobs):
     size: int
     sha256: str
+
+
+class Curve(Knobs):
+    """A loss by step."""
+
+    steps: list[int]
+    values: list[Metric]
 
 
 class DataReport(Knobs):
@@ -66,6 +73,7 @@ class Record(Knobs):
     settings: TrainSettings
     vocabulary: str
     metrics: dict[str, Metric]
+    curves: dict[str, Curve]  # of the losses by their names, thinned out; what was counted has none
     data: DataReport | None
     seeds: dict[str, int]
     versions: dict[str, str]

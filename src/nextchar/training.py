@@ -11,15 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nextchar import metrics, sampling, terminal
 from nextchar.counts import PairCounts
-from nextchar.errors import Diverged, Interrupted, Stop, refuse_beyond_memory
+from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.experiment import Text, load, measure, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.run import (
     PROJECT,
     RECORD,
     WEIGHTS,
+    Curve,
     DataReport,
     Record,
     RunFolder,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:  # what costs time to import is imported where it is needed
 
 SAMPLES = 10
 SAMPLE_CHARS = {False: 1000, True: 100}  # of a document, of a running text
+CURVE_POINTS = 200  # in run.json
 TABLES = 8  # V x V, while a net learns: weights, gradients, running means, shares, and what a step computes
 
 log = logging.getLogger("nextchar")
@@ -67,10 +71,16 @@ class Stopwatch:
         self._since = now
 
 
-def train(settings: TrainSettings, show: Callable[[Result], None], at: Path | None = None) -> dict[str, float]:
+def train(
+    settings: TrainSettings,
+    show: Callable[[Result], None],
+    at: Path | None = None,
+    report: Callable[[int, float], None] = lambda step, loss: None,
+) -> dict[str, float]:
     """Trains in a folder of its own (`at`, or a new one under outputs/), shows the result, then writes the rest.
 
-    Returns the metrics. Raises BadInput, as a rule before there is a folder; Diverged; Interrupted.
+    `report` hears the loss on val while a net learns, and may raise Pruned to end the run. Returns the metrics. Raises
+    BadInput, as a rule before there is a folder; Diverged; Pruned; Interrupted.
     """
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
@@ -85,8 +95,9 @@ def train(settings: TrainSettings, show: Callable[[Result], None], at: Path | No
             with _logging_to(folder.path / "train.log"):
                 error: BaseException | None = None
                 values: dict[str, float] = {}
+                run = _Run(settings, source, folder, report)
                 try:
-                    values = _learn_and_show(settings, source, folder, watch, show)
+                    values = _learn_and_show(run, watch, show)
                     stop.hold()  # from here on run.json gets written, however often one asks to stop
                     error = stop.asked
                 except BaseException as raised:
@@ -94,7 +105,7 @@ def train(settings: TrainSettings, show: Callable[[Result], None], at: Path | No
                     error = stop.asked or raised
                     log.error("%s: %s", *_ending(error), exc_info=raised)
                 try:
-                    folder.finish(_record(settings, source, folder, started, watch, values, *_ending(error)))
+                    folder.finish(_record(run, started, watch, values, *_ending(error)))
                 except Exception as unwritten:  # must not hide why the run ended
                     log.exception("%s could not be written", RECORD)
                     error = error or unwritten
@@ -128,6 +139,8 @@ def _ending(error: BaseException | None) -> tuple[Status, str]:
     reason = str(error) or type(error).__name__
     if isinstance(error, Diverged):
         return "diverged", reason
+    if isinstance(error, Pruned):
+        return "pruned", reason
     return ("interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"), reason
 
 
@@ -139,19 +152,18 @@ def _refuse_too_large(settings: TrainSettings, vocab_size: int) -> None:
         refuse_beyond_memory(what, need, "model=count stores only the pairs that occur")
 
 
-def _learn_and_show(
-    settings: TrainSettings, source: Text, folder: RunFolder, watch: Stopwatch, show: Callable[[Result], None]
-) -> dict[str, float]:
+def _learn_and_show(run: "_Run", watch: Stopwatch, show: Callable[[Result], None]) -> dict[str, float]:
+    settings, report = run.settings, run.source.report
     log.info("settings %s", settings.plain())
-    log.info("data %s", source.report.plain())
-    with terminal.busy("counting"):
-        run = _Run(settings, source, folder)
+    log.info("data %s", report.plain())
     try:
+        with terminal.busy("counting"):
+            run.count()
         model = run.learn()
         watch.lap("learn")
         with terminal.busy("measuring the loss"):
-            values, notes = measure(model, source.parts, settings.data.is_text)
-        notes = [*source.report.notes, *notes, *run.judge(values["train/loss"])]
+            values, notes = measure(model, run.source.parts, settings.data.is_text)
+        notes = [*report.notes, *notes, *run.judge(values["train/loss"])]
         watch.lap("evaluate")
         with terminal.busy("sampling"):
             samples = run.samples(model)
@@ -161,7 +173,7 @@ def _learn_and_show(
         log.info("metrics %s", values)
         log.info("samples %s", samples)
         with terminal.even_if_nobody_reads():
-            show(Result(folder.path, values, samples, source.report, notes, dict(watch.seconds)))
+            show(Result(run.folder.path, values, samples, report, notes, dict(watch.seconds)))
         with terminal.busy("writing the run folder"):
             run.write(model, values, samples)
         watch.lap("write")
@@ -173,13 +185,21 @@ def _learn_and_show(
 class _Run:
     """One training run between its data and its record."""
 
-    def __init__(self, settings: TrainSettings, source: Text, folder: RunFolder) -> None:
-        self.settings, self.source, self.folder = settings, source, folder
+    def __init__(
+        self, settings: TrainSettings, source: Text, folder: RunFolder, report: Callable[[int, float], None]
+    ) -> None:
+        self.settings, self.source, self.folder, self.report = settings, source, folder, report
         self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
-        self.counts = PairCounts.of(self.stream, len(self.vocabulary))
-        self.counted = CountModel(self.vocabulary, self.counts, smoother(settings.smoothing))
+        self.counts: PairCounts
+        self.counted: CountModel
         self.step = 0
+        self.curves: dict[str, list[tuple[int, float]]] = {}
         self.board: Board | None = None
+
+    def count(self) -> None:
+        """What every run does: a net is drawn beside the counted model of its pairs."""
+        self.counts = PairCounts.of(self.stream, len(self.vocabulary))
+        self.counted = CountModel(self.vocabulary, self.counts, smoother(self.settings.smoothing))
 
     def learn(self) -> LanguageModel:
         """Counts, or descends."""
@@ -188,7 +208,7 @@ class _Run:
         with terminal.busy("importing torch and lightning"):
             from nextchar.descent import descend
 
-        model, self.step = descend(
+        model, self.step, self.curves = descend(
             self.settings,
             {name: part.stream for name, part in self.source.parts.items()},
             self.vocabulary,
@@ -197,6 +217,7 @@ class _Run:
             metrics.loss(self.counted, self.stream, self.settings.data.is_text).value,
             self._open_board,
             self._glimpse,
+            self.report,
         )
         return model
 
@@ -255,29 +276,30 @@ class _Run:
 
 
 def _record(
-    settings: TrainSettings,
-    source: Text,
-    folder: RunFolder,
-    started: datetime,
-    watch: Stopwatch,
-    values: dict[str, float],
-    status: Status,
-    reason: str,
+    run: _Run, started: datetime, watch: Stopwatch, values: dict[str, float], status: Status, reason: str
 ) -> Record:
+    seed = run.settings.seed
     return Record(
         schema_version=1,
         status=status,
         reason=reason,
-        settings=settings,
-        vocabulary=source.vocabulary.characters,
+        settings=run.settings,
+        vocabulary=run.vocabulary.characters,
         metrics=infinite_as_text(values),
-        data=source.report,
-        seeds={"weights": settings.seed, "batches": settings.seed, "samples": settings.seed},
+        curves={tag: _thinned(points) for tag, points in run.curves.items()},
+        data=run.source.report,
+        seeds={"weights": seed, "batches": seed, "samples": seed},
         started=started.isoformat(timespec="seconds"),
         seconds=watch.seconds,
-        files=folder.files,
+        files=run.folder.files,
         **circumstances(),
     )
+
+
+def _thinned(points: list[tuple[int, float]]) -> Curve:
+    """At most 200 points of a curve, evenly spread, both ends among them."""
+    kept = [points[i] for i in sorted({round(i) for i in np.linspace(0, len(points) - 1, CURVE_POINTS)})]
+    return Curve(steps=[step for step, _ in kept], values=[loss for _, loss in kept])
 
 
 @contextmanager

@@ -35,14 +35,16 @@ class Watch(L.Callback):
         counted: float,
         data_sha256: str,
         glimpse: Callable[[Board, int], None],
+        report: Callable[[int, float], None],
     ) -> None:
-        self.pairs, self.folder = pairs, folder
+        self.pairs, self.folder, self.report = pairs, folder, report
         self.counted, self.data_sha256, self.glimpse = counted, data_sha256, glimpse
         self.board: Board  # opened once the first step is known
         self.advance: Callable[[int], None] = lambda step: None
         self.uniform = math.log(pairs.vocab_size)
         self.best_loss, self.best = self.uniform, None  # type: float, dict[str, Any] | None
         self.bad_steps, self.last_finite = 0, math.nan
+        self.curves: dict[str, list[tuple[int, float]]] = {}
         self.saved_at = time.monotonic()
 
     # --- between chunks ---------------------------------------------------------------------------------------------
@@ -64,16 +66,19 @@ class Watch(L.Callback):
             if learner.settings.smoothing.name != "none":
                 values["train/objective"] = learner.objective
             self.board.scalars(values, chunk.step)
+            self._draw("train/loss", chunk.step, learner.losses[0])
         self.advance(chunk.step + len(chunk.batches))
 
     def look(self, learner: Learner, step: int) -> None:
-        """The loss on val, the best weights so far, and now and then samples. Raises Diverged."""
+        """The loss on val, the best weights so far, and now and then samples. Raises Diverged, Pruned."""
         with torch.inference_mode():
             loss = float(learner.net(*self.pairs.judge)[1])
         part = "val" if self.pairs.val else "train"
         if not math.isfinite(loss):
             raise diverged(learner.settings, step, f"{part}/loss is {loss}{self._before()}")
         self.board.scalars({COUNTED: self.counted} | (in_all_units("val", loss) if self.pairs.val else {}), step)
+        if self.pairs.val:
+            self._draw("val/loss", step, loss)
         if loss < self.best_loss:
             self.best_loss = loss
             weights = {name: tensor.clone() for name, tensor in learner.net.state_dict().items()}
@@ -81,6 +86,13 @@ class Watch(L.Callback):
         every = max(1, -(-self.pairs.max_steps // GLIMPSES))
         if step == 0 or step // every != (step - self.pairs.log_every) // every or step == self.pairs.max_steps:
             self.glimpse(self.board, step)
+        self.report(step, loss)
+
+    def _draw(self, tag: str, step: int, loss: float) -> None:
+        """A point of a curve that run.json will hold; of a step that is looked at again, at the end, the first one."""
+        points = self.curves.setdefault(tag, [])
+        if not points or points[-1][0] < step:
+            points.append((step, loss))
 
     def _refuse_divergence(self, learner: Learner, first: int) -> None:
         """Raises Diverged at the first loss that is nan or inf, or after 100 steps far worse than guessing."""
@@ -111,6 +123,7 @@ class Watch(L.Callback):
                 "optimizer": learner.optimizer.state_dict(),
                 "best_loss": self.best_loss,
                 "bad_steps": self.bad_steps,
+                "curves": self.curves,
                 "data_sha256": self.data_sha256,
             },
         )
@@ -124,6 +137,7 @@ class Watch(L.Callback):
             learner.net.load_state_dict(state["net"])
             learner.optimizer.load_state_dict(state["optimizer"])
             self.best_loss, self.bad_steps = state["best_loss"], state["bad_steps"]
+            self.curves = state["curves"]
         except Exception as error:  # a damaged state can fail anywhere in torch
             raise _unsound(self.folder.path / LAST, error) from None
         self.best = _load(self.folder.path / BEST)
