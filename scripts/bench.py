@@ -152,11 +152,11 @@ def steps(options: Options) -> list[Row]:
 def trainer_step(data: Path, folder: Path) -> float:
     """Microseconds: the difference between a long run and a run of no steps, by the number of steps."""
     from nextchar import training
-    from nextchar.settings import TrainSettings
+    from nextchar.settings import TrainCommand
 
     def learning(steps: int) -> float:
         words = ["model=nn", "figures=false", "data=lines", f"data.path={data}", f"trainer.max_steps={steps}"]
-        settings = command_line.parse("train", TrainSettings, words).settings()
+        settings = command_line.parse("train", TrainCommand, words).settings().run()
         took: list[float] = []
 
         def show(result: training.Result) -> None:

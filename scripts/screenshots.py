@@ -21,7 +21,7 @@ from PIL import Image
 from nextchar import command_line, training
 from nextchar.errors import BadInput
 from nextchar.run import PROJECT, write_atomically
-from nextchar.settings import TrainSettings
+from nextchar.settings import TrainCommand
 from nextchar.terminal import short
 
 README = PROJECT / "outputs" / "readme"
@@ -79,7 +79,7 @@ def main() -> None:
 
 def train(folder: Path, *words: str) -> None:
     """A run of its own in a folder."""
-    settings = command_line.parse("train", TrainSettings, words).settings()
+    settings = command_line.parse("train", TrainCommand, words).settings().run()
     training.train(settings, lambda result: None, folder)
 
 

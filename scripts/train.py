@@ -9,31 +9,46 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nextchar import command_line, terminal, training
-from nextchar.errors import BadInput
+from nextchar import command_line, multirun, terminal, training
+from nextchar.errors import BadInput, Interrupted, Stop
+from nextchar.job import run as run_job
 from nextchar.knobs import read
-from nextchar.run import PROJECT, SETTINGS, SWEEP, claim, unfinished_settings
-from nextchar.settings import TrainSettings
+from nextchar.run import PROJECT, claim, unfinished_settings, write_atomically
+from nextchar.settings import TrainCommand, TrainSettings
+from nextchar.sweep import SweepFolder, line_to_paste
 
-failures: list[str] = []
+Command = command_line.Command[TrainCommand]
 
 
 def main() -> None:
-    command = command_line.parse("train", TrainSettings, sys.argv[1:], __doc__, job=True)
+    command = command_line.parse("train", TrainCommand, sys.argv[1:], __doc__, job=True)
     if command.for_hydra:
         command.composes()
         sys.argv[1:] = [*command.for_hydra, *command.overrides]
         job()
     elif command.multirun:
-        sweep(command)
-    elif command.value("hydra.sweep.dir") is not None:
-        raise BadInput("hydra.sweep.dir is the folder of a sweep (-m); the folder of one run is hydra.run.dir")
+        many(command)
     else:
-        settings = command.settings() if command.value("resume") is None else resumed(command)
+        one(command)
+
+
+# --- one run --------------------------------------------------------------------------------------------------------
+
+
+def one(command: Command) -> None:
+    if strange := [key for key in command.typed() if key.startswith(("sweep", "hydra.sweep."))]:
+        raise BadInput(f"{strange[0]} belongs to a sweep; say -m")
+    settings = command.settings().run() if command.value("resume") is None else resumed(command)
+    try:
         training.train(settings, printer(settings), folder(command, "hydra.run.dir"))
+    except Interrupted as stopped:
+        if stopped.folder is not None:
+            again = shlex.quote(terminal.short(stopped.folder))
+            terminal.note(f"to go on with this run: python scripts/train.py resume={again}")
+        raise
 
 
-def resumed(command: command_line.Command[TrainSettings]) -> TrainSettings:
+def resumed(command: Command) -> TrainSettings:
     """The settings that an interrupted run began with; only its budget may be another."""
     typed = command.typed()
     if strange := [key for key in typed if key not in ("resume", "json", "trainer.max_steps")]:
@@ -53,50 +68,10 @@ def resumed(command: command_line.Command[TrainSettings]) -> TrainSettings:
     return read(TrainSettings, values)
 
 
-def folder(command: command_line.Command[TrainSettings], key: str) -> Path | None:
+def folder(command: Command, key: str) -> Path | None:
     """The folder that was typed for a key, None where none was."""
     typed = command.value(key)
     return Path(typed).expanduser().absolute() if typed else None
-
-
-def sweep(command: command_line.Command[TrainSettings]) -> None:
-    """Hands the jobs to Hydra, once the settings of every one are known to be sound."""
-    if command.value("resume") is not None:
-        raise BadInput("resume=DIR goes on with one run; leave out -m")
-    if command.value("hydra.run.dir") is not None:
-        raise BadInput("hydra.run.dir is the folder of one run; the folder of a sweep is hydra.sweep.dir")
-    if not command.overrides:
-        raise BadInput("-m sweeps over values, as in -m smoothing.k=0.1,1; there are none")
-    command.jobs()
-    at = folder(command, "hydra.sweep.dir") or claim(PROJECT / "outputs", "sweep")
-    if (at / SWEEP).exists() or (at / SETTINGS).exists():
-        raise BadInput(f"hydra.sweep.dir={at} already holds a run or a sweep; name another folder, or none")
-    try:
-        at.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"hydra.sweep.dir={at} cannot be made: {error.strerror}") from None
-    others = [override for override in command.overrides if not override.startswith("hydra.sweep.dir=")]
-    sys.argv[1:] = ["-m", *others, *command_line.quote(TrainSettings, [f"hydra.sweep.dir={at}"], multirun=False)]
-    job()
-    print(f"\nsweep folder {terminal.short(at)}", file=sys.stderr)
-    print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(at))}", file=sys.stderr)
-    if failures:
-        raise SystemExit(f"error: of the sweep's jobs these failed: {', '.join(failures)}")
-
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
-def job(config: DictConfig) -> float:
-    """One job of a sweep. Returns what a sweeper minimises."""
-    settings, to_hydra = read(TrainSettings, command_line.plain_values(config)), HydraConfig.get()
-    print(f"\njob {to_hydra.job.num}: {' '.join(to_hydra.overrides.task)}", file=sys.stderr)
-    try:
-        metrics = training.train(settings, printer(settings), Path(to_hydra.runtime.output_dir))
-    except Exception as error:  # the other jobs go on; the traceback stands in this one's train.log
-        reason = str(error) or type(error).__name__
-        print(f"error: {reason}", file=sys.stderr)
-        failures.append(str(to_hydra.job.num))
-        return float("nan")
-    return metrics.get("val/loss", metrics["train/loss"])
 
 
 def printer(settings: TrainSettings) -> Callable[[training.Result], None]:
@@ -123,6 +98,69 @@ def printer(settings: TrainSettings) -> Callable[[training.Result], None]:
         print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(result.folder.parent))}")
 
     return show
+
+
+# --- a sweep --------------------------------------------------------------------------------------------------------
+
+
+def many(command: Command) -> None:
+    """Plans a sweep, and hands the plan to Hydra once every job in it is known to be sound."""
+    for key, meant in (("resume", "sweep.resume=DIR"), ("hydra.run.dir", "hydra.sweep.dir=DIR")):
+        if command.value(key) is not None:
+            raise BadInput(f"{key} is for one run; for a sweep there is {meant}")
+    sweep, settings = multirun.plan(command)
+    if settings.dry_run:
+        terminal.planned(sweep)
+        return
+    at = folder(command, "hydra.sweep.dir")
+    if sweep.is_new:
+        sweep.place(at or claim(PROJECT / "outputs", "sweep"))
+    elif at is not None:
+        raise BadInput("hydra.sweep.dir: a resumed sweep stays in its folder")
+    with sweep.locked(), Stop() as stop:
+        sweep.save()
+        for text in multirun.cautions(command, sweep):
+            terminal.note(text)
+        try:
+            launch(command, sweep)
+        finally:
+            stop.hold()  # from here on the table gets made, however often one asks to stop
+            sweep = SweepFolder.read(sweep.path)  # a search has chosen its jobs meanwhile
+            conclude(sweep, as_json=bool(command.value("json")))
+    if unfinished := sweep.unfinished():
+        print(f"error: {len(unfinished):,} of {len(sweep.jobs):,} jobs did not finish", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def launch(command: Command, sweep: SweepFolder) -> None:
+    """Hydra composes its own part, and calls our sweeper, which finds the plan in the folder."""
+    own = command_line.quote(TrainCommand, [f"hydra.sweep.dir={sweep.path}"], multirun=False)
+    sys.argv[1:] = ["-m", "hydra/sweeper=nextchar", *command_line.to_launcher(command), *own]
+    job()
+
+
+def conclude(sweep: SweepFolder, as_json: bool) -> None:
+    """What became of the jobs: the table, and the files that hold the same."""
+    sweep.save()
+    write_atomically(sweep.path / "sweep.csv", sweep.csv().encode())
+    with terminal.even_if_nobody_reads():
+        if as_json:
+            terminal.print_json([job.plain() for job in sweep.ranked()])
+            return
+        terminal.sweep(sweep)
+        print()
+        if best := sweep.best():
+            print(f"best         {line_to_paste(best)}")
+        if sweep.unfinished():
+            print(f"to go on     python scripts/train.py -m sweep.resume={shlex.quote(terminal.short(sweep.path))}")
+        print(f"sweep folder {terminal.short(sweep.path)}")
+        print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(sweep.path))}")
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
+def job(config: DictConfig) -> None:
+    """One job of a sweep, in whatever process the launcher runs it."""
+    run_job(Path(HydraConfig.get().runtime.output_dir))
 
 
 if __name__ == "__main__":

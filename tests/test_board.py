@@ -20,9 +20,9 @@ import safetensors.numpy
 from conftest import PROJECT, run_script
 from PIL import Image
 
-from nextchar import board, command_line, training
+from nextchar import board, command_line, knobs, training
 from nextchar.errors import Interrupted
-from nextchar.settings import TrainSettings
+from nextchar.settings import TrainCommand
 from nextchar.watch import Watch
 
 _spec = importlib.util.spec_from_file_location("screenshots", PROJECT / "scripts" / "screenshots.py")
@@ -53,7 +53,7 @@ def train(at: Path, *words: str, stop_at: int | None = None, figures: bool = Fal
 
         yield advance
 
-    settings = command_line.parse("train", TrainSettings, [*words, f"figures={figures}"]).settings()
+    settings = command_line.parse("train", TrainCommand, [*words, f"figures={figures}"]).settings().run()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nextchar.terminal.steps", steps)
         training.train(settings, lambda result: None, at)
@@ -234,7 +234,7 @@ def test_hparams_of_all_runs_in_one_table(api: Api, folder: Path) -> None:
     assert set(rows) == {"count", "nn", "resumed"}
     for run, (values, measured) in rows.items():
         record = runs.record(folder / run)
-        own = board.flat(record["settings"])
+        own = knobs.flat(record["settings"])
         for key, kind in columns.items():
             absent = "-" if kind == "DATA_TYPE_STRING" else None
             expected = absent if own.get(key) is None else own[key]

@@ -13,7 +13,7 @@ from safetensors.numpy import load
 from nextchar import command_line
 from nextchar.data import Chunks, Pairs
 from nextchar.models.net import build
-from nextchar.settings import Data, TrainSettings
+from nextchar.settings import Data, TrainCommand
 
 V = 7
 rng = np.random.default_rng(0)
@@ -21,7 +21,7 @@ TRAIN, VAL = (np.concatenate([[0], rng.integers(0, V, n), [0]]) for n in (100, 3
 
 
 def data(*argv: str) -> Data:
-    return command_line.parse("train", TrainSettings, ["model=nn", *argv], "", job=True).settings().data
+    return command_line.parse("train", TrainCommand, ["model=nn", *argv], "", job=True).settings().data
 
 
 def pairs(*argv: str, seed: int = 1, dtype: torch.dtype = torch.float64) -> Pairs:
@@ -56,7 +56,7 @@ def test_merged_pairs_weigh_as_often_as_they_occur() -> None:
 
 
 def test_merged_loss_and_gradient_are_those_of_all_pairs() -> None:
-    net = build(command_line.parse("train", TrainSettings, ["model=nn"], "", job=True).settings().model, V, 64, seed=0)
+    net = build(command_line.parse("train", TrainCommand, ["model=nn"], "", job=True).settings().model, V, 64, seed=0)
     results = []
     for argv in ([], ["data.merge=false"]):
         net.zero_grad()

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from nextchar import command_line, experiment, training
 from nextchar.errors import BadInput
 from nextchar.language_model import LanguageModel
-from nextchar.settings import TrainSettings
+from nextchar.settings import TrainCommand
 
 WEIGHTS, RECORD = "weights.safetensors", "run.json"
 ALPHABET = 3  # distinct characters; V is one more
@@ -69,7 +69,7 @@ def count_run(folder: Path) -> None:
     text = folder.parent / f"{folder.name}.txt"
     text.write_text("abc\ncab\nbb\n" * 7)
     argv = ["data=lines", f"data.path={text}", "data.split=all", "figures=false"]
-    trained = command_line.parse("train", TrainSettings, argv).settings()
+    trained = command_line.parse("train", TrainCommand, argv).settings().run()
     training.train(trained, lambda result: None, folder)
 
 
@@ -79,7 +79,7 @@ def nn_run(folder: Path, count: Path) -> None:
     record = json.loads((count / RECORD).read_text())
     text = record["settings"]["data"]["path"]
     argv = ["model=nn", "data=lines", f"data.path={text}", "data.split=all"]
-    record["settings"] = command_line.parse("train", TrainSettings, argv).settings().plain()
+    record["settings"] = command_line.parse("train", TrainCommand, argv).settings().run().plain()
     weights = np.arange((ALPHABET + 1) ** 2, dtype=np.float32).reshape(ALPHABET + 1, ALPHABET + 1)
     write_run(folder, record, safetensors.numpy.save({"W": weights}))
 

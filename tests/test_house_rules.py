@@ -13,7 +13,7 @@ from conftest import PROJECT
 
 from nextchar import command_line
 from nextchar.knobs import Knobs
-from nextchar.settings import BenchSettings, EvaluateSettings, ExplainSettings, SampleSettings, TrainSettings
+from nextchar.settings import BenchSettings, EvaluateSettings, ExplainSettings, SampleSettings, TrainCommand
 
 SOURCES = PROJECT / "src" / "nextchar"
 CONF = PROJECT / "conf"
@@ -22,12 +22,14 @@ CONF = PROJECT / "conf"
 ORDER = [
     "errors", "knobs", "settings", "manual", "command_line", "vocabulary", "random_numbers", "text", "splits",
     "language_model", "foreign", "counts", "smoothing", "metrics", "sampling", "explanation", "figures", "run",
-    "terminal", "board", "models.net", "models", "data", "learner", "watch", "descent", "experiment", "training",
+    "sweep", "terminal", "search", "multirun", "board", "models.net", "models", "data", "learner", "watch", "descent",
+    "experiment", "training", "job",
 ]  # fmt: skip
 
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it
-    "hydra": {"command_line"},
+    "hydra": {"command_line", "multirun"},
     "omegaconf": {"command_line"},
+    "optuna": {"search"},
     "torch": {"models", "data", "learner", "watch", "descent"},
     "lightning": {"models", "data", "learner", "watch", "descent"},
     "pooch": {"text"},
@@ -109,7 +111,7 @@ def test_no_module_is_called_by_what_it_does_not_say() -> None:
 
 YAMLS = sorted(CONF.rglob("*.yaml"))
 TREES: dict[str, tuple[type[Knobs], list[str]]] = {
-    "train": (TrainSettings, []),
+    "train": (TrainCommand, []),
     "evaluate": (EvaluateSettings, ["run=x"]),
     "sample": (SampleSettings, ["run=x"]),
     "explain": (ExplainSettings, ["run=x", "text=emma"]),
@@ -139,7 +141,7 @@ def test_every_script_composes_and_builds_its_settings(script: str) -> None:
 
 @pytest.mark.parametrize("option", [f"{g}={o}" for g in ("data", "model", "experiment") for o in options(g)])
 def test_every_option_composes_and_builds_settings(option: str) -> None:
-    assert command_line.parse("train", TrainSettings, [option, *NEEDED.get(option, [])]).settings().plain()
+    assert command_line.parse("train", TrainCommand, [option, *NEEDED.get(option, [])]).settings().plain()
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_every_option_of_a_model_fits_some_model(option: str) -> None:
     fitting = []
     for model in options("model"):
         try:
-            settings = command_line.parse("train", TrainSettings, [f"model={model}", option]).settings()
+            settings = command_line.parse("train", TrainCommand, [f"model={model}", option]).settings()
         except ValueError:
             continue
         group, name = option.split("=")
@@ -161,7 +163,7 @@ def test_every_option_of_a_model_fits_some_model(option: str) -> None:
 @pytest.mark.parametrize(("model", "data"), product(options("model"), options("data")))
 def test_every_model_takes_every_data_set(model: str, data: str) -> None:
     argv = [f"model={model}", f"data={data}", *NEEDED.get(f"data={data}", [])]
-    settings = command_line.parse("train", TrainSettings, argv).settings()
+    settings = command_line.parse("train", TrainCommand, argv).settings()
     assert (settings.model.name, settings.data.name) == (model, data)
 
 

@@ -9,7 +9,7 @@ from nextchar import command_line, experiment, metrics, sampling, training
 from nextchar.counts import PairCounts
 from nextchar.explanation import explain, mean_nll
 from nextchar.models.net import NetModel, build
-from nextchar.settings import NN, TrainSettings
+from nextchar.settings import NN, TrainCommand
 from nextchar.smoothing import Additive, CountModel
 from nextchar.vocabulary import Vocabulary
 
@@ -24,7 +24,7 @@ def names(tmp_path_factory):
 
 
 def settings(*overrides):
-    return command_line.parse("train", TrainSettings, ["figures=false", *overrides]).settings()
+    return command_line.parse("train", TrainCommand, ["figures=false", *overrides]).settings().run()
 
 
 def train(folder, *overrides):

@@ -11,14 +11,14 @@ import runs
 from nextchar import command_line, run
 from nextchar.errors import BadInput
 from nextchar.run import RunFolder, claim
-from nextchar.settings import TrainSettings
+from nextchar.settings import TrainCommand, TrainSettings
 
 COUNT = ["model=count", "data=lines"]
 NN = ["model=nn", "data=lines", "trainer.max_steps=20"]
 
 
 def settings(seed: int = 0) -> TrainSettings:
-    return command_line.parse("train", TrainSettings, [f"seed={seed}"], "", job=True).settings()
+    return command_line.parse("train", TrainCommand, [f"seed={seed}"], "", job=True).settings().run()
 
 
 def together(n: int, work: Any) -> list[int]:

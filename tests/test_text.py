@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from nextchar import command_line, experiment, text, training
 from nextchar.errors import BadInput
 from nextchar.knobs import read
-from nextchar.settings import Data, TrainSettings
+from nextchar.settings import Data, TrainCommand
 
 PLAIN = {
     "name": "lines",
@@ -357,7 +357,7 @@ def test_counting_stores_only_the_pairs_that_occur(many_characters: Path, tmp_pa
 
 def test_a_net_for_so_many_is_refused_before_there_is_a_folder(many_characters: Path, tmp_path: Path) -> None:
     argv = ["model=nn", "data=lines", f"data.path={many_characters}", "data.split=all"]
-    settings = command_line.parse("train", TrainSettings, argv).settings()
+    settings = command_line.parse("train", TrainCommand, argv).settings().run()
     with pytest.raises(BadInput, match=r"^model=nn for 100,000 distinct characters needs about 298 GiB, more than"):
         training.train(settings, lambda result: None, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -65,23 +65,26 @@ class Board:
         rule = f"\n{'─' * 40}\n" if any("\n" in text for text in texts) else "\n"
         self.writer.add_text("samples", _code(rule.join(texts)), step)
 
-    def describe(self, settings: TrainSettings, report: Mapping[str, Any]) -> None:
+    def describe(self, settings: TrainSettings, report: Mapping[str, Any], in_front: Sequence[str] = IN_FRONT) -> None:
         """What stands beside the curves: settings and, from the start, data, the row in HParams, the custom page.
 
-        The metrics of HParams are the scalars of those names, so there is no `hp_metric`.
+        The metrics of HParams are the scalars of those names, so there is no `hp_metric`; `in_front` are the settings
+        that it shows before one ticks others.
         """
-        own = {key: knobs.shown(value) for key, value in flat(settings.plain()).items()}
+        own = {key: knobs.shown(value) for key, value in knobs.flat(settings.plain()).items()}
         self.writer.add_text("settings", _table("setting", own), self._first_step)
         if self._first_step > 0:  # the rest was said by the attempt that is resumed
             return
         from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
 
-        for kind, content in _hparams(settings).items():
+        for kind, content in _hparams(settings, in_front).items():
             data = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
             value = Summary.Value(tag=f"_hparams_/{kind}", metadata=SummaryMetadata(plugin_data=data))
             self.writer.file_writer.add_summary(Summary(value=[value]))
         self.writer.add_custom_scalars({"nextchar": _curves(settings)})
-        self.writer.add_text("data", _table("data", {key: _counted(value) for key, value in flat(report).items()}), 0)
+        self.writer.add_text(
+            "data", _table("data", {key: _counted(value) for key, value in knobs.flat(report).items()}), 0
+        )
 
     def histograms(self, tensors: Mapping[str, np.ndarray], step: int) -> None:
         for name, tensor in tensors.items():
@@ -142,7 +145,7 @@ def columns() -> dict[str, type]:
     return {key: kind for key, kind in kinds.items() if key not in NOT_COMPARED}
 
 
-def _hparams(settings: TrainSettings) -> dict[str, bytes]:
+def _hparams(settings: TrainSettings, in_front: Sequence[str]) -> dict[str, bytes]:
     """What the page of HParams reads: its columns and metrics, and this run's values.
 
     What the run's model does not have is '-' among texts and empty among numbers: a text there would break the sorting.
@@ -153,12 +156,12 @@ def _hparams(settings: TrainSettings) -> dict[str, bytes]:
 
     types = {bool: api_pb2.DATA_TYPE_BOOL, float: api_pb2.DATA_TYPE_FLOAT64, str: api_pb2.DATA_TYPE_STRING}
     table, row = api_pb2.Experiment(), SessionStartInfo()
-    own = {"smoothing.k": 0.0} | flat(settings.plain())  # no smoothing is k = 0
+    own = {"smoothing.k": 0.0} | knobs.flat(settings.plain())  # no smoothing is k = 0
     for tag in METRICS:
         table.metric_infos.add(name=api_pb2.MetricName(tag=tag))
     for key, kind in columns().items():
         value = "-" if kind is str and own.get(key) is None else own.get(key)
-        table.hparam_infos.add(name=key, type=types[kind], differs=key in IN_FRONT and value is not None)
+        table.hparam_infos.add(name=key, type=types[kind], differs=key in in_front and value is not None)
         if value is not None:
             field = {bool: "bool_value", float: "number_value", str: "string_value"}[kind]
             setattr(row.hparams[key], field, kind(value))
@@ -175,17 +178,6 @@ def _curves(settings: TrainSettings) -> dict[str, list[Any]]:
     if settings.model.net is not None and settings.smoothing.name != "none":
         charts["what is minimised: loss and penalty"] = ["train/objective", "train/loss"]
     return {title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()}
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values -> dotted keys."""
-    leaves: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            leaves |= flat(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
 
 
 def _table(head: str, rows: Mapping[str, str]) -> str:

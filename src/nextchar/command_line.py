@@ -14,32 +14,24 @@ from functools import cache
 from types import FrameType
 from typing import Any, Generic, NoReturn
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import get_args_parser
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from nextchar.errors import BadInput, Diverged, Interrupted
 from nextchar.knobs import Tree, knobs, nearest, one_line, one_of, read, shown, unknown_key
 from nextchar.manual import CONF, groups_of, help_text, options_of
 
-LABEL_BYTES = 150  # of a file name, which may have 255
-
-
-def _label(text: str) -> str:
-    """What differs in a job, as a part of its folder's name; what a file name cannot hold is left out."""
-    name = re.sub(r"[^\w.=,+-]+", "-", text).encode("utf-8", "ignore")
-    return name[:LABEL_BYTES].decode("utf-8", "ignore")
-
-
-OmegaConf.register_new_resolver("label", _label, replace=True)
-
 # Hydra's own keys that hold a path
 HYDRA_PATHS = ("hydra.run.dir", "hydra.sweep.dir")
+LAUNCHER = "hydra/launcher"
 
 
 @dataclass(frozen=True)
@@ -53,23 +45,15 @@ class Command(Generic[Tree]):
     for_hydra: list[str]  # --cfg, --info, completion: flags that Hydra answers
 
     def settings(self) -> Tree:
-        """The checked settings of a single run. Raises BadInput."""
-        return self._settings(self.overrides)
+        """The checked settings of what was typed. Raises BadInput."""
+        return self.read(self.overrides)
 
     def composes(self) -> None:
         """Raises BadInput where the words fit no configuration; whether its values make sense is not asked."""
         try:
-            _compose(self.name, self.overrides)
+            self.compose(self.overrides)
         except Exception as error:
             raise self._refusal(error, self.overrides, {}) from None
-
-    def jobs(self) -> list[Tree]:
-        """The checked settings of every job of a multirun. Raises BadInput for the first that is wrong."""
-        try:
-            (batch,) = BasicSweeper.split_arguments(_parse(self.overrides), max_batch_size=None)
-        except (HydraException, ValueError) as error:
-            raise BadInput(_first_line(error)) from None
-        return [self._settings(list(job)) for job in batch]
 
     def value(self, key: str) -> Any:
         """The last value typed for a key, None where none was."""
@@ -77,26 +61,38 @@ class Command(Generic[Tree]):
 
     def typed(self) -> dict[str, Any]:
         """The keys and groups that were typed, with their last values."""
-        return {override.key_or_group: _resolved(override.value()) for override in _parse(self.overrides)}
+        return {override.key_or_group: _resolved(override.value()) for override in parse_overrides(self.overrides)}
 
-    def _settings(self, overrides: list[str]) -> Tree:
+    def compose(self, words: Sequence[str]) -> dict[str, Any]:
+        """What Hydra makes of these words, as plain values and not yet checked. Raises whatever it raises."""
+        config = conf().load_configuration(self.name, list(words), RunMode.RUN, from_shell=False)
+        with open_dict(config):
+            del config["hydra"]
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+        assert isinstance(values, dict)
+        return _without_missing(values)
+
+    def read(self, words: Sequence[str]) -> Tree:
+        """The checked settings of these words. Raises BadInput."""
         composed: dict[str, Any] = {}
         try:
-            composed = plain_values(_compose(self.name, overrides))
+            composed = self.compose(words)
             return read(self.tree, composed)
         except Exception as error:  # Hydra lets bare errors through too, as for `optim=null`
-            raise self._refusal(error, overrides, composed) from None
+            raise self._refusal(error, words, composed) from None
 
-    def _refusal(self, error: Exception, overrides: list[str], composed: dict[str, Any]) -> BadInput:
+    def _refusal(self, error: Exception, overrides: Sequence[str], composed: dict[str, Any]) -> BadInput:
         """The line that says what is wrong; `composed` is empty where nothing could be."""
         groups = cache(lambda: composed or self._composed_of_groups(overrides))  # a tenth of a second
-        why = next((line for override in _parse(overrides) if (line := self._wrong(override, groups))), "")
+        why = next((line for override in parse_overrides(overrides) if (line := self._wrong(override, groups))), "")
         return BadInput(why or _first_line(error))
 
     def _wrong(self, override: Override, composed_groups: Callable[[], dict[str, Any]]) -> str:
         """What is wrong with an override's key or option, or ''."""
         key, value = override.key_or_group, override.value()
         group, _, leaf = key.partition(".")
+        if key == LAUNCHER and value not in (launchers := _launchers()):
+            return f"{key}={shown(value)}: must be {one_of(launchers)}; others come with hydra-NAME-launcher from PyPI"
         if key.startswith("hydra"):
             return ""
         if override.is_delete():
@@ -110,12 +106,10 @@ class Command(Generic[Tree]):
             return f"{key}={shown(value)}: choose with {group}={shown(value)}, which brings the settings that it has"
         variants = [knob for knob in knobs(self.tree) if knob.key == key]
         if not variants and key not in groups:
-            meant = nearest(key, groups) if "." not in key else ""
-            return (
-                f"{key}={shown(value)}: there is no group {key}.{meant}"
-                if meant
-                else unknown_key(self.tree, key, value)
-            )
+            meant = nearest(key, [*groups, *(knob.key for knob in knobs(self.tree))]) if "." not in key else ""
+            if any(meant == f" Did you mean {known}?" for known in groups):
+                return f"{key}={shown(value)}: there is no group {key}.{meant}"
+            return unknown_key(self.tree, key, value)
         options = [knob.option for knob in variants if knob.option]
         if group not in groups or not (options or group in ("smoothing", "optim", "trainer")):
             return ""
@@ -128,16 +122,16 @@ class Command(Generic[Tree]):
             return f"{key}={shown(value)}: {group}={chosen} has no {leaf}; {owners} has"
         return ""
 
-    def _composed_of_groups(self, overrides: list[str]) -> dict[str, Any]:
+    def _composed_of_groups(self, overrides: Sequence[str]) -> dict[str, Any]:
         """The values of the groups that were chosen, no matter what else was typed."""
-        chosen = [override for override in _parse(overrides) if override.key_or_group in groups_of(self.tree)]
+        chosen = [override for override in parse_overrides(overrides) if override.key_or_group in groups_of(self.tree)]
         brought = [override for override in chosen if override.key_or_group in ("model", "data", "experiment")]
         for some in (chosen, brought):  # a model does not bring every group
             try:
-                return plain_values(_compose(self.name, [str(override.input_line) for override in some]))
+                return self.compose([str(override.input_line) for override in some])
             except Exception:
                 continue
-        return plain_values(_compose(self.name, []))
+        return self.compose([])
 
 
 def parse(
@@ -160,20 +154,25 @@ def parse(
     if args.experimental_rerun or args.config_path or args.config_dir or args.config_name:
         raise BadInput("the configuration is read from conf/ and from nowhere else; experiments go to conf/experiment/")
     overrides = quote(tree, args.overrides, args.multirun)
-    for override in _parse(overrides):
+    for override in parse_overrides(overrides):
         key = override.key_or_group
-        if key.startswith("hydra.") and not (
-            key in HYDRA_PATHS or key.startswith(("hydra.launcher.", "hydra.sweeper."))
-        ):
-            raise BadInput(f"{key}: of Hydra's settings only {one_of(HYDRA_PATHS)} can be set")
+        launchers = args.multirun and (key == LAUNCHER or key.startswith("hydra.launcher."))
+        if key.startswith(("hydra.", "hydra/")) and not (key in HYDRA_PATHS or launchers):
+            sweeps = " (and, in a sweep, hydra/launcher with what it takes)" if job else ""
+            raise BadInput(f"{key}: of Hydra's settings only {one_of(HYDRA_PATHS)} can be set{sweeps}")
     return Command(name, tree, overrides, args.multirun, for_hydra)
 
 
-def plain_values(config: DictConfig) -> dict[str, Any]:
-    """Hydra's composed config as plain values, its own node left out."""
-    values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in _without_missing(values).items() if key != "hydra"}
+@cache
+def conf() -> ConfigLoader:
+    """What composes the files of conf/; unlike `hydra.compose` it works within a sweep too, where Hydra is at work."""
+    version.setbase("1.3")
+    return ConfigLoaderImpl(create_config_search_path(str(CONF)))
+
+
+def to_launcher(command: Command[Tree]) -> list[str]:
+    """What was typed of the launcher."""
+    return [word for word in command.overrides if word.startswith((f"{LAUNCHER}=", "hydra.launcher."))]
 
 
 def quote(tree: type[Tree], overrides: Sequence[str], multirun: bool) -> list[str]:
@@ -227,9 +226,9 @@ def run_script(main: Callable[[], None]) -> NoReturn:
 # --- Hydra ----------------------------------------------------------------------------------------------------------
 
 
-def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        return compose(name, overrides=list(overrides))
+def _launchers() -> list[str]:
+    """What is installed to run the jobs of a sweep."""
+    return sorted(conf().get_group_options(LAUNCHER))
 
 
 def _resolved(value: object) -> object:
@@ -240,7 +239,8 @@ def _resolved(value: object) -> object:
         raise BadInput(f"{shown(value)}: {_first_line(error)}") from None
 
 
-def _parse(overrides: Sequence[str]) -> list[Override]:
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """What was typed, as Hydra takes it apart. Raises BadInput."""
     parser = OverridesParser.create()
     parsed = []
     for override in overrides:

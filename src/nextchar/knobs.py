@@ -95,6 +95,17 @@ def knobs(tree: type[Knobs]) -> Iterator[Knob]:
                     yield knob
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values -> dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
 def unknown_key(tree: type[Knobs], key: str, value: object) -> str:
     """The line for a key that the tree does not have: names the nearest one, or the knobs beside it."""
     known = list(dict.fromkeys(knob.key for knob in knobs(tree)))

@@ -12,7 +12,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 def groups_of(tree: type[Knobs]) -> list[str]:
     """The groups of conf/ that a tree has, in the order in which a user thinks of them."""
     of_tree = {knob.key.partition(".")[0] for knob in knobs(tree) if "." in knob.key}
-    order: tuple[str, ...] = ("data", "model", "smoothing", "optim", "trainer")
+    order: tuple[str, ...] = ("data", "model", "smoothing", "optim", "trainer", "sweep")
     found = [group for group in order if group in of_tree]
     return [*found, "experiment"] if "model" in of_tree and options_of("experiment") else found
 

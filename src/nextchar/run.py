@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from nextchar.knobs import Knobs, read, shown
 from nextchar.settings import TrainSettings
 
 SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
-SWEEP = "multirun.yaml"  # what Hydra leaves in the folder of a sweep
+SWEEP = "sweep.json"  # in the folder of a sweep
 PROJECT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("nextchar", "numpy", "torch", "lightning", "hydra-core", "omegaconf", "tensorboardX", "safetensors")
 
@@ -92,7 +93,7 @@ class RunFolder:
     def __init__(self, path: Path, reopened: bool = False) -> None:
         self.path, self.reopened = path, reopened
         self.files: dict[str, FileRecord] = {}
-        self._lock = _locked(path)
+        self._lock = lock(path)
 
     @classmethod
     def create(cls, parent: Path, label: str, settings: TrainSettings, at: Path | None = None) -> "RunFolder":
@@ -103,7 +104,7 @@ class RunFolder:
             if (path / RECORD).exists() or (path / SWEEP).exists():
                 raise BlockingIOError
             folder = cls(path)
-            with _temporary(path, _json_bytes(settings.plain())) as temporary:
+            with _temporary(path, json_bytes(settings.plain())) as temporary:
                 os.link(temporary, path / SETTINGS)  # unlike a rename, fails where another run was faster
         except OSError as error:
             taken = isinstance(error, BlockingIOError) or (path / SETTINGS).exists()
@@ -125,7 +126,7 @@ class RunFolder:
         for orphan in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
             orphan.unlink(missing_ok=True)
         (self.path / RECORD).unlink(missing_ok=True)
-        self.write(SETTINGS, _json_bytes(settings.plain()), vouch=False)
+        self.write(SETTINGS, json_bytes(settings.plain()), vouch=False)
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -145,7 +146,29 @@ class RunFolder:
 
     def finish(self, record: Record) -> None:
         """Writes run.json, the last file of a run."""
-        self.write(RECORD, _json_bytes(record.plain()), vouch=False)
+        self.write(RECORD, json_bytes(record.plain()), vouch=False)
+
+
+def lock(folder: Path) -> int:
+    """A handle of the folder that locks it until it is closed. Raises BlockingIOError where another one does."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise
+    except OSError:  # some network file systems lock no folders
+        pass
+    return handle
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a run holds the lock on its folder. (A run that begins at this very moment finds it taken.)"""
+    try:
+        os.close(lock(folder))
+    except BlockingIOError:
+        return True
+    return False
 
 
 def claim(parent: Path, label: str) -> Path:
@@ -178,6 +201,10 @@ def write_atomically(target: Path, content: bytes) -> None:
             os.close(folder)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target)) from None
+
+
+def json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode("ascii")
 
 
 def infinite_as_text(metrics: Mapping[str, float]) -> dict[str, Metric]:
@@ -235,6 +262,7 @@ def unfinished_settings(path: Path) -> dict[str, Any]:
     return load_json(path / SETTINGS)
 
 
+@functools.cache  # a twentieth of a second, for every job of a sweep
 def circumstances() -> dict[str, Any]:
     """Under what a run was made: versions of the libraries, and the project's commit where it is a git checkout."""
     versions = {"python": platform.python_version()}
@@ -276,24 +304,7 @@ def _temporary(folder: Path, content: bytes) -> Iterator[str]:
             os.unlink(name)
 
 
-def _locked(folder: Path) -> int:
-    """A handle of the folder that locks it until it is closed. Raises BlockingIOError where another one does."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise
-    except OSError:  # some network file systems lock no folders
-        pass
-    return handle
-
-
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _json_bytes(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode("ascii")

@@ -17,10 +17,12 @@ from rich.text import Text
 
 from nextchar.explanation import Step, mean_nll
 from nextchar.run import DataReport
+from nextchar.sweep import WELL, Job, SweepFolder, value_of
 from nextchar.vocabulary import printable
 
 PATIENCE = 1.0  # seconds before a progress bar appears
 NARROWEST = 80  # columns of a table: a narrower terminal breaks lines, but no number is cut short
+FILE_WIDTH = 1000  # columns
 CONTEXT_SHOWN = 12  # characters
 
 
@@ -85,6 +87,59 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
     print(f"mean negative log-likelihood {nats:.6f} nats, {nats / math.log(2):.6f} bits a character")
 
 
+def sweep(folder: SweepFolder) -> None:
+    """The table of a sweep: a row a job, the best first."""
+    table = Table(title=Text(printable(short(folder.path))), title_justify="left")
+    varied = folder.varied()
+    table.add_column("job", justify="right")
+    for key in varied:
+        table.add_column(Text(printable(key)), overflow="fold")
+    for heading in (folder.metric, "95% interval", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold", ratio=1)
+    for job in folder.ranked():
+        low, high = (job.metrics.get(f"{folder.metric}_{end}") for end in ("low", "high"))
+        interval = "" if low is None or high is None else f"{float(low):.4f} .. {float(high):.4f}"
+        loss = f"{job.loss(folder.metric):.6f}" if folder.metric in job.metrics else ""
+        seconds = f"{job.seconds:.2f}" if job.seconds else ""
+        differing = (Text(printable(value_of(job, key))) for key in varied)
+        table.add_row(str(job.number), *differing, loss, interval, seconds, _how(job))
+    _print(table, whole_lines=True)
+
+
+def planned(sweep: SweepFolder) -> None:
+    """What a sweep would run: a row a job, or the ranges of a search."""
+    if sweep.search is not None:
+        print(f"{sweep.search.settings.n_trials:,} trials, none of them run; searched are")
+        for key, each in sweep.search.ranges.items():
+            between = " or ".join(each.choices) if each.choices else f"{each.low} to {each.high}"
+            print(f"  {key}: {between}{', on a log scale' if each.log else ''}")
+        return
+    varied, waiting = sweep.varied(), sweep.unfinished()
+    table = Table(title=f"{len(waiting):,} jobs to run, none of them run now", title_justify="left")
+    for heading in ("job", *varied):
+        table.add_column(Text(printable(heading)), justify="right" if heading == "job" else "left", overflow="fold")
+    for job in waiting:
+        table.add_row(str(job.number), *(Text(printable(value_of(job, key))) for key in varied))
+    _print(table, whole_lines=True)
+
+
+def job_ended(job: Job, total: int, metric: str, varied: Sequence[str]) -> None:
+    """A line of progress."""
+    names = [name for name in (metric, "train/loss") if name in job.metrics]
+    result = f"{names[0]} {float(job.metrics[names[0]]):.6f}" if job.status == "finished" else str(_how(job))
+    words = " ".join(f"{key}={value_of(job, key)}" for key in varied)
+    print(f"job {job.number:{len(str(total))}} of {total}  {result}  {printable(words)}", file=sys.stderr)
+
+
+def _how(job: Job) -> Text:
+    """How a job ended: bad ends in capitals, and why."""
+    status = job.status if job.status in WELL else job.status.upper()
+    style = {"finished": "", "pruned": "dim", "not run": "yellow", "running": "yellow"}.get(job.status, "bold red")
+    text = Text(status, style=style)
+    return text.append(f"  {printable(job.reason)}", style="not bold default") if job.reason else text
+
+
 @contextmanager
 def busy(what: str) -> Iterator[None]:
     """Says on stderr what is being done, where it takes over a second."""
@@ -146,9 +201,10 @@ def short(path: Path) -> str:
     return relative if not relative.startswith("..") else str(path)
 
 
-def _print(table: Table) -> None:
+def _print(table: Table, whole_lines: bool = False) -> None:
+    """`whole_lines`: into a file or a pipe a row is one line, however long."""
     console = Console()
-    console.width = max(console.width, NARROWEST)
+    console.width = max(console.width, NARROWEST, 0 if console.is_terminal or not whole_lines else FILE_WIDTH)
     with console.capture() as capture:  # rich itself would end the program where a pipe was closed
         console.print(table)
     print(capture.get(), end="")

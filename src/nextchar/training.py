@@ -2,9 +2,8 @@
 
 import logging
 import math
-import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextchar import metrics, sampling, terminal
+from nextchar.board import IN_FRONT
 from nextchar.counts import PairCounts
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.experiment import Text, load, measure, pictures
@@ -76,11 +76,13 @@ def train(
     show: Callable[[Result], None],
     at: Path | None = None,
     report: Callable[[int, float], None] = lambda step, loss: None,
+    in_front: Sequence[str] = IN_FRONT,
 ) -> dict[str, float]:
     """Trains in a folder of its own (`at`, or a new one under outputs/), shows the result, then writes the rest.
 
-    `report` hears the loss on val while a net learns, and may raise Pruned to end the run. Returns the metrics. Raises
-    BadInput, as a rule before there is a folder; Diverged; Pruned; Interrupted.
+    `report` hears the loss on val while a net learns, and may raise Pruned to end the run; `in_front` are the settings
+    that TensorBoard's table shows first. Returns the metrics. Raises BadInput, as a rule before there is a folder;
+    Diverged; Pruned; Interrupted.
     """
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
@@ -95,7 +97,7 @@ def train(
             with _logging_to(folder.path / "train.log"):
                 error: BaseException | None = None
                 values: dict[str, float] = {}
-                run = _Run(settings, source, folder, report)
+                run = _Run(settings, source, folder, report, in_front)
                 try:
                     values = _learn_and_show(run, watch, show)
                     stop.hold()  # from here on run.json gets written, however often one asks to stop
@@ -105,16 +107,27 @@ def train(
                     error = stop.asked or raised
                     log.error("%s: %s", *_ending(error), exc_info=raised)
                 try:
-                    folder.finish(_record(run, started, watch, values, *_ending(error)))
+                    folder.finish(_record(settings, folder, run, started, watch.seconds, values, *_ending(error)))
                 except Exception as unwritten:  # must not hide why the run ended
                     log.exception("%s could not be written", RECORD)
                     error = error or unwritten
                 if error is not None:
                     if isinstance(error, Interrupted):
-                        again = f"resume={shlex.quote(terminal.short(folder.path))}"
-                        terminal.note(f"to go on with this run: python scripts/train.py {again}")
+                        error.folder = folder.path
                     raise error
     return values
+
+
+def record_failure(settings: TrainSettings, error: Exception, at: Path | None = None) -> None:
+    """The folder of a run that could not begin, as where its text is missing: run.json and train.log say why."""
+    started = datetime.now(UTC)
+    with _folder(settings, at) as folder:
+        settings = settings.model_copy(update={"resume": None})
+        if folder.reopened:
+            folder.go_on(settings)
+        with _logging_to(folder.path / "train.log"):
+            log.error("%s: %s", *_ending(error), exc_info=error)
+        folder.finish(_record(settings, folder, None, started, {}, {}, *_ending(error)))
 
 
 def _folder(settings: TrainSettings, at: Path | None) -> RunFolder:
@@ -186,9 +199,15 @@ class _Run:
     """One training run between its data and its record."""
 
     def __init__(
-        self, settings: TrainSettings, source: Text, folder: RunFolder, report: Callable[[int, float], None]
+        self,
+        settings: TrainSettings,
+        source: Text,
+        folder: RunFolder,
+        report: Callable[[int, float], None],
+        in_front: Sequence[str],
     ) -> None:
-        self.settings, self.source, self.folder, self.report = settings, source, folder, report
+        self.settings, self.source, self.folder = settings, source, folder
+        self.report, self.in_front = report, in_front
         self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
         self.counts: PairCounts
         self.counted: CountModel
@@ -267,7 +286,7 @@ class _Run:
         from nextchar.board import Board
 
         self.board = Board(self.folder.path, step)
-        self.board.describe(self.settings, self.source.report.plain())
+        self.board.describe(self.settings, self.source.report.plain(), self.in_front)
         return self.board
 
     def _glimpse(self, model: "NetModel", board: "Board", step: int) -> None:
@@ -276,22 +295,29 @@ class _Run:
 
 
 def _record(
-    run: _Run, started: datetime, watch: Stopwatch, values: dict[str, float], status: Status, reason: str
+    settings: TrainSettings,
+    folder: RunFolder,
+    run: _Run | None,
+    started: datetime,
+    seconds: dict[str, float],
+    values: dict[str, float],
+    status: Status,
+    reason: str,
 ) -> Record:
-    seed = run.settings.seed
+    """run.json; `run` is None where it could not begin."""
     return Record(
         schema_version=1,
         status=status,
         reason=reason,
-        settings=run.settings,
-        vocabulary=run.vocabulary.characters,
+        settings=settings,
+        vocabulary=run.vocabulary.characters if run else "",
         metrics=infinite_as_text(values),
-        curves={tag: _thinned(points) for tag, points in run.curves.items()},
-        data=run.source.report,
-        seeds={"weights": seed, "batches": seed, "samples": seed},
+        curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
+        data=run.source.report if run else None,
+        seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
         started=started.isoformat(timespec="seconds"),
-        seconds=watch.seconds,
-        files=run.folder.files,
+        seconds=seconds,
+        files=folder.files,
         **circumstances(),
     )
 

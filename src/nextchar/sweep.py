@@ -1,0 +1,272 @@
+"""A sweep's folder: the jobs that were planned, what became of each, and the tables that say so."""
+
+import csv
+import io
+import json
+import math
+import os
+import re
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from nextchar.errors import BadInput
+from nextchar.foreign import check_folder, load_json
+from nextchar.knobs import Knobs, flat, one_line, read
+from nextchar.run import RECORD, SETTINGS, SWEEP, Metric, is_running, json_bytes, lock, write_atomically
+from nextchar.settings import Optuna, TrainSettings
+
+Status = Literal["finished", "pruned", "diverged", "interrupted", "failed", "killed", "running", "not run"]
+WELL: tuple[Status, ...] = ("finished", "pruned")  # a job that ended so is not run again
+NAME_BYTES = 150  # of a job's folder; a file name may have 255
+PROCESS = ".process"  # in a job's folder: the process that runs it, as long as it does
+
+
+class Range(Knobs):
+    """What a search may choose a setting from: a range of numbers, or values as they are typed."""
+
+    low: int | float | None
+    high: int | float | None
+    log: bool
+    step: int | float | None
+    choices: list[str] | None
+
+    @property
+    def ends(self) -> list[str]:
+        return self.choices or [str(self.low), str(self.high)]
+
+
+class Search(Knobs):
+    """How a search goes: its sampler, what all trials share, and what they vary."""
+
+    settings: Optuna
+    fixed: list[str]
+    ranges: dict[str, Range]
+
+
+class Job(Knobs):
+    """A job, and what became of it. `number` and `folder` stay what they are when a sweep is resumed."""
+
+    number: int
+    folder: str
+    overrides: list[str]
+    settings: TrainSettings
+    status: Status
+    reason: str
+    seconds: float
+    metrics: dict[str, Metric]
+
+    def loss(self, name: str) -> float:
+        """A metric of a job that finished, infinity where it has none."""
+        return float(self.metrics.get(name, math.inf)) if self.status == "finished" else math.inf
+
+
+class SweepRecord(Knobs):
+    """sweep.json."""
+
+    schema_version: Literal[1]
+    metric: str
+    search: Search | None
+    jobs: list[Job]
+
+
+class SweepFolder:
+    """A sweep, and the folder where it takes place; one that is only planned has none yet."""
+
+    def __init__(self, path: Path | None, metric: str, search: Search | None, jobs: list[Job]) -> None:
+        self._path, self.wanted_metric, self.search, self.jobs = path, metric, search, jobs
+
+    @property
+    def path(self) -> Path:
+        assert self._path is not None
+        return self._path
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has no folder yet."""
+        return self._path is None
+
+    def place(self, path: Path) -> None:
+        """Takes a folder, which is made. Raises BadInput where that cannot be."""
+        if (path / SWEEP).exists() or (path / SETTINGS).exists():
+            raise BadInput(f"hydra.sweep.dir={path} already holds a run or a sweep; name another folder, or none")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"hydra.sweep.dir={path} cannot be made: {error.strerror}") from None
+        self._path = path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """As long as it is being run, nobody else can. Raises BadInput where somebody else does."""
+        try:
+            handle = lock(self.path)
+        except BlockingIOError:
+            raise BadInput(f"{self.path}: this sweep is still running") from None
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    @classmethod
+    def open(cls, path: Path) -> "SweepFolder":
+        """A sweep that is to be gone on with, as it stands. Raises BadInput."""
+        check_folder(path, "sweep.resume")
+        if not (path / SWEEP).exists():
+            raise BadInput(f"sweep.resume={path} holds no {SWEEP}; it is not the folder of a sweep")
+        if is_running(path):  # looking at a job that is about to begin would be in its way
+            raise BadInput(f"sweep.resume={path}: this sweep is still running")
+        return cls.read(path)
+
+    @classmethod
+    def read(cls, path: Path) -> "SweepFolder":
+        """The sweep that was planned in a folder, its jobs as they stand now; none of them may be about to begin."""
+        try:
+            record = read(SweepRecord, load_json(path / SWEEP))
+        except BadInput as error:
+            raise BadInput(f"{path / SWEEP}: {str(error).removeprefix(f'{path / SWEEP}: ')}") from None
+        if odd := [job.folder for job in record.jobs if Path(job.folder).name != job.folder]:
+            raise BadInput(f"{path / SWEEP}: {odd[0]} is no folder of this sweep")
+        sweep = cls(path, record.metric, record.search, record.jobs)
+        sweep.look()
+        return sweep
+
+    def plan(self, planned: Sequence[tuple[Sequence[str], TrainSettings]]) -> None:
+        """Gives jobs that are new a number and a folder; the same settings are the same job."""
+        known = {_identity(job.settings) for job in self.jobs}
+        differing = _differing([words for words, _ in planned])
+        for words, settings in planned:
+            if _identity(settings) not in known:
+                known.add(_identity(settings))
+                self.append(words, settings, differing)
+
+    def append(self, words: Sequence[str], settings: TrainSettings, differing: Collection[str]) -> Job:
+        """One more job, its folder named by what differs."""
+        number = len(self.jobs)
+        job = Job(
+            number=number,
+            folder=_folder_name(number, [word for word in words if word in differing]),
+            overrides=list(words),
+            settings=settings,
+            status="not run",
+            reason="",
+            seconds=0.0,
+            metrics={},
+        )
+        self.jobs.append(job)
+        return job
+
+    def look(self) -> None:
+        """Sees what has become of the jobs."""
+        self.jobs = [looked_at(job, self.path) for job in self.jobs]
+
+    def save(self) -> None:
+        record = SweepRecord(schema_version=1, metric=self.wanted_metric, search=self.search, jobs=self.jobs)
+        write_atomically(self.path / SWEEP, json_bytes(record.plain()))
+
+    def unfinished(self) -> list[Job]:
+        return [job for job in self.jobs if job.status not in WELL]
+
+    @property
+    def metric(self) -> str:
+        """What the jobs are ranked by: the metric that was asked for, or, where no job has it, the loss on train."""
+        return self.wanted_metric if any(self.wanted_metric in job.metrics for job in self.jobs) else "train/loss"
+
+    def ranked(self) -> list[Job]:
+        """The finished jobs by their loss, then the others by their numbers."""
+        return sorted(self.jobs, key=lambda job: (job.status != "finished", job.loss(self.metric), job.number))
+
+    def best(self) -> Job | None:
+        ranked = [job for job in self.ranked() if math.isfinite(job.loss(self.metric))]
+        return ranked[0] if ranked else None
+
+    def varied(self) -> list[str]:
+        """The keys whose values differ between the jobs, in the order in which they were typed."""
+        if self.search is not None:
+            return list(self.search.ranges)
+        differing = _differing([job.overrides for job in self.jobs])
+        return list(dict.fromkeys(_key(word) for job in self.jobs for word in job.overrides if word in differing))
+
+    def csv(self) -> str:
+        """A line a job, ranked: what differs, all metrics in full precision, and how it ended."""
+        metrics = list(dict.fromkeys(name for job in self.ranked() for name in job.metrics))
+        written = io.StringIO()
+        rows = csv.writer(written, lineterminator="\n")
+        rows.writerow(["job", *self.varied(), *metrics, "seconds", "status", "reason", "folder"])
+        for job in self.ranked():
+            values = [job.metrics.get(name, "") for name in metrics]
+            end = [job.seconds, job.status, job.reason, job.folder]
+            rows.writerow([job.number, *(value_of(job, key) for key in self.varied()), *values, *end])
+        return written.getvalue()
+
+
+def columns(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings that differ between jobs and have a value in each: what TensorBoard's table shows first."""
+    leaves = [flat(each) for each in settings]
+    common = set(leaves[0]).intersection(*leaves)
+    return [key for key in leaves[0] if key in common and len({str(each[key]) for each in leaves}) > 1]
+
+
+def value_of(job: Job, key: str) -> str:
+    """What was typed for a key in a job, '' where nothing was."""
+    return next((word.partition("=")[2] for word in reversed(job.overrides) if _key(word) == key), "")
+
+
+def line_to_paste(job: Job) -> str:
+    """The words that make a job's run once more, as a shell takes them."""
+    return shlex.join(job.overrides)
+
+
+def looked_at(job: Job, sweep: Path) -> Job:
+    """A job as its folder shows it: run.json is written last, settings.json first, and while it runs it is locked."""
+    folder = sweep / job.folder
+    seen: dict[str, object] = {"status": "not run", "reason": "", "seconds": 0.0, "metrics": {}}
+    if (folder / RECORD).exists():
+        try:
+            record = load_json(folder / RECORD)
+            seconds = round(sum(record["seconds"].values()), 4)
+            seen = {"status": record["status"], "reason": one_line(record["reason"]), "seconds": seconds}
+            seen["metrics"] = record["metrics"]
+        except (BadInput, KeyError, AttributeError, TypeError):
+            seen |= {"status": "failed", "reason": f"{RECORD} cannot be read"}
+    elif (folder / SETTINGS).exists():
+        running = is_running(folder)
+        seen |= {"status": "running" if running else "killed"}
+        seen |= {} if running else {"reason": "the process ended without a word, as when it is killed"}
+    return job.model_copy(update=seen)
+
+
+def _identity(settings: TrainSettings) -> str:
+    """What two runs have in common that are the same run: all that may change a result."""
+    return json.dumps({key: value for key, value in settings.plain().items() if key not in ("resume", "json")})
+
+
+def _differing(jobs: Sequence[Sequence[str]]) -> set[str]:
+    everywhere = set(jobs[0]).intersection(*jobs[1:]) if jobs else set()
+    return {word for job in jobs for word in job} - everywhere
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+")
+
+
+def _folder_name(number: int, words: list[str]) -> str:
+    """The number and what differs; what a file name cannot hold is left out."""
+    text = re.sub(r"[^\w.=,+-]+", "-", ",".join(words)).encode("utf-8", "ignore")[:NAME_BYTES].decode("utf-8", "ignore")
+    return f"{number}_{text}" if text else str(number)
+
+
+def planned_job(folder: Path) -> tuple[Job, Search | None, list[str]]:
+    """From within a job: what is planned for its folder, the search that it belongs to, and the settings that differ.
+
+    Nothing else of the sweep is looked at: other jobs may be about to begin.
+    """
+    record = load_json(folder.parent / SWEEP)
+    (planned,) = (job for job in record["jobs"] if job["folder"] == folder.name)
+    job, search = read(Job, planned), read(Search, record["search"]) if record["search"] else None
+    if search is None:
+        return job, None, columns([each["settings"] for each in record["jobs"]])
+    own = flat(job.settings.plain())
+    return job, search, [key for varied in search.ranges for key in (varied, f"{varied}.name") if key in own]
