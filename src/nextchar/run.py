@@ -274,7 +274,8 @@ def circumstances() -> dict[str, Any]:
 
 def _git() -> dict[str, str | bool] | None:
     def ask(*words: str) -> str:
-        answer = subprocess.run(["git", "-C", PROJECT, *words], capture_output=True, text=True, check=True, timeout=10)
+        command = ["git", "--no-optional-locks", "-C", PROJECT, *words]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
         return answer.stdout.strip()
 
     try:

@@ -22,6 +22,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from nextchar import terminal
+from nextchar.job import run as run_job
 from nextchar.knobs import shown
 from nextchar.multirun import trials
 from nextchar.run import RECORD, is_running
@@ -65,6 +66,7 @@ class NextcharSweeper(Sweeper):
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=task_function, config=config
         )
+        self.here = isinstance(self.launcher, BasicLauncher)
 
     def sweep(self, arguments: list[str]) -> Any:
         sweep = SweepFolder.read(self.folder)
@@ -79,10 +81,9 @@ class NextcharSweeper(Sweeper):
         """Launches jobs; what a worker that died took along is launched again. Returns whether all were launched."""
         waiting = list(jobs)
         while waiting:
-            assert self.launcher is not None
-            with Vigil(sweep, waiting, not isinstance(self.launcher, BasicLauncher)) as vigil:
+            with Vigil(sweep, waiting, elsewhere=not self.here) as vigil:
                 try:
-                    self.launcher.launch([[job.folder] for job in waiting], initial_job_idx=0)
+                    self._launch([job.folder for job in waiting])
                     return True
                 except Exception as error:
                     why = " ".join(str(error).split()) or type(error).__name__
@@ -93,6 +94,14 @@ class NextcharSweeper(Sweeper):
                 return False
             waiting = rest
         return True
+
+    def _launch(self, folders: list[str]) -> None:
+        assert self.launcher is not None
+        if self.here:  # what Hydra's own launcher does with each job's configuration would cost half of counting
+            for folder in folders:
+                run_job(self.folder / folder)
+        else:
+            self.launcher.launch([[folder] for folder in folders], initial_job_idx=0)
 
 
 class Vigil(threading.Thread):
