@@ -17,6 +17,7 @@ from nextchar.settings import TrainSettings
 from nextchar.vocabulary import printable
 
 # The table of HParams. Of settings and of metrics it shows five at first, those in front; the others by a tick.
+ALWAYS_IN_FRONT = ("model.name", "smoothing.name", "optim.name")  # which have a value in every run
 IN_FRONT = ("model.name", "smoothing.name", "smoothing.k", "optim.name", "optim.lr")
 METRICS = ("test/loss", "val/loss", "train/loss", "test/bits_per_char", "test/perplexity")
 NOT_COMPARED = {"figures", "json", "resume", "data.url", "data.sha256", "data.encoding", "data.merge"}

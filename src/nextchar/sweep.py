@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -263,10 +264,19 @@ def planned_job(folder: Path) -> tuple[Job, Search | None, list[str]]:
 
     Nothing else of the sweep is looked at: other jobs may be about to begin.
     """
-    record = load_json(folder.parent / SWEEP)
-    (planned,) = (job for job in record["jobs"] if job["folder"] == folder.name)
-    job, search = read(Job, planned), read(Search, record["search"]) if record["search"] else None
+    path = folder.parent / SWEEP
+    jobs, search, differing = _plan(path, path.stat().st_mtime_ns)
+    job = read(Job, jobs[folder.name])
     if search is None:
-        return job, None, columns([each["settings"] for each in record["jobs"]])
+        return job, None, differing
     own = flat(job.settings.plain())
     return job, search, [key for varied in search.ranges for key in (varied, f"{varied}.name") if key in own]
+
+
+@cache
+def _plan(path: Path, written: int) -> tuple[dict[str, Any], Search | None, list[str]]:
+    """The plan as plain values, once for all the jobs that a process runs; `written`: when, for it may grow."""
+    record = load_json(path)
+    search = read(Search, record["search"]) if record["search"] else None
+    differing = columns([job["settings"] for job in record["jobs"]]) if search is None else []
+    return {job["folder"]: job for job in record["jobs"]}, search, differing
