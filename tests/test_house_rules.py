@@ -21,8 +21,9 @@ CONF = PROJECT / "conf"
 # A module imports only modules above it. One that is new takes its place here.
 ORDER = [
     "errors", "knobs", "settings", "manual", "command_line", "vocabulary", "random_numbers", "text", "splits",
-    "language_model", "foreign", "counts", "smoothing", "metrics", "sampling", "explanation", "figures", "run",
-    "terminal", "board", "models.net", "models", "data", "learner", "watch", "descent", "experiment", "training",
+    "language_model", "foreign", "counts", "smoothing", "metrics", "sampling", "explanation", "figures", "charts",
+    "run", "terminal", "board", "models.net", "models", "data", "learner", "watch", "descent", "experiment",
+    "training",
 ]  # fmt: skip
 
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it
