@@ -14,13 +14,21 @@ from hypothesis import strategies as st
 from nextchar import command_line
 from nextchar.errors import BadInput
 from nextchar.knobs import Knobs, knobs
-from nextchar.settings import BenchSettings, EvaluateSettings, ExplainSettings, SampleSettings, TrainSettings
+from nextchar.settings import (
+    BenchSettings,
+    CompareSettings,
+    EvaluateSettings,
+    ExplainSettings,
+    SampleSettings,
+    TrainSettings,
+)
 
 SCRIPTS: dict[str, tuple[type[Knobs], list[str]]] = {  # and the least that must be typed
     "train": (TrainSettings, []),
     "evaluate": (EvaluateSettings, ["run=x"]),
     "sample": (SampleSettings, ["run=x"]),
     "explain": (ExplainSettings, ["run=x", "text=emma"]),
+    "compare": (CompareSettings, []),
     "bench": (BenchSettings, []),
 }
 

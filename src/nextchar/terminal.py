@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nextchar.comparison import Comparison, plus_minus
 from nextchar.explanation import Step, mean_nll
 from nextchar.run import DataReport
 from nextchar.vocabulary import printable
@@ -22,6 +24,7 @@ from nextchar.vocabulary import printable
 PATIENCE = 1.0  # seconds before a progress bar appears
 NARROWEST = 80  # columns of a table: a narrower terminal breaks lines, but no number is cut short
 CONTEXT_SHOWN = 12  # characters
+LABEL = 28  # columns; a longer word of a run's label is folded
 
 
 def print_json(value: Any) -> None:
@@ -85,6 +88,42 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
     print(f"mean negative log-likelihood {nats:.6f} nats, {nats / math.log(2):.6f} bits a character")
 
 
+def leaderboard(compared: Comparison) -> None:
+    """The table of runs from the best to the worst, and below it what can be said of them."""
+    columns: dict[str, list[str]] = {
+        "": [str(rank) for rank in range(1, len(compared.rows) + 1)],
+        "run": [row.label for row in compared.rows],
+        "seeds": [
+            str(len(row.runs)) + (f" (±{row.over_seeds.half:.4f})" if row.over_seeds else "") for row in compared.rows
+        ],
+        "loss": [f"{row.loss:.4f}" for row in compared.rows],
+        "95% interval": [
+            f"{row.interval[0]:.4f} .. {row.interval[1]:.4f}" if row.interval else "-" for row in compared.rows
+        ],
+        "bits/char": [f"{row.bits_per_char:.4f}" for row in compared.rows],
+        "to the best": [plus_minus(row.to_best) if row.to_best else "-" for row in compared.rows],
+    }
+    caption = f"Test loss in nats per character, with its 95% interval over {compared.units}"
+    if any(len(row.runs) > 1 for row in compared.rows):
+        caption += "; of several seeds the mean, with its 95% interval over seeds"
+    else:
+        del columns["seeds"]
+    caption += ". To the best: the paired difference, which is what tells two runs apart."
+    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0))
+    narrowest = 0
+    for heading, cells in columns.items():
+        words = [heading, *cells] if heading != "run" else " ".join(cells).split(" ")
+        width = min(max(map(len, words)), LABEL)
+        right = heading != "run"
+        table.add_column(heading, justify="right" if right else "left", min_width=width, no_wrap=right, overflow="fold")
+        narrowest += width + 2
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, row))
+    _print(table, narrowest + 2)
+    for text in compared.sentences:
+        print(printable(text))
+
+
 @contextmanager
 def busy(what: str) -> Iterator[None]:
     """Says on stderr what is being done, where it takes over a second."""
@@ -146,9 +185,9 @@ def short(path: Path) -> str:
     return relative if not relative.startswith("..") else str(path)
 
 
-def _print(table: Table) -> None:
+def _print(table: Table, narrowest: int = 0) -> None:
     console = Console()
-    console.width = max(console.width, NARROWEST)
+    console.width = max(console.width, NARROWEST, narrowest)
     with console.capture() as capture:  # rich itself would end the program where a pipe was closed
         console.print(table)
     print(capture.get(), end="")
