@@ -21,6 +21,7 @@ from nextchar.metrics import BLOCK, Loss
 from nextchar.run import LOSSES, RECORD, SETTINGS, Record, open_losses, open_record
 
 DEPTH = 2  # folders between a folder that is named and a run: outputs/SWEEP/RUN
+HEADS = ("", "run", "seeds", "loss", "95% interval", "bits/char", "to the best")
 NO_LOSS = 1e9  # nats per character; nothing that was trained comes near
 
 # What makes no two runs different models: what changes no result (board.py says which), and the seed. Where the text
@@ -54,6 +55,7 @@ class Row:
     `to_best`: by how much the loss is above the best one's, None where that cannot be told, and for the best itself.
     """
 
+    rank: int  # from 1
     runs: list[Run]
     label: str
     settings: dict[str, Any]  # those that differ between rows
@@ -208,12 +210,11 @@ def _rows(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
         for group, each in zip(groups, settings, strict=True)
     ]
     rows.sort(key=lambda row: row.loss)
-    twice = Counter(row.label for row in rows)
-    names = _names(runs)
-    rows = [
-        replace(row, label=_told_apart(row, names)) if not row.label or twice[row.label] > 1 else row for row in rows
-    ]
-    return [rows[0], *(replace(row, to_best=_to_best(row, rows[0])) for row in rows[1:])], varying
+    twice, names = Counter(row.label for row in rows), _names(runs)
+    for i, row in enumerate(rows):
+        label = row.label if row.label and twice[row.label] == 1 else _told_apart(row, names)
+        rows[i] = replace(row, rank=i + 1, label=label, to_best=_to_best(row, rows[0]) if i else None)
+    return rows, varying
 
 
 def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
@@ -242,7 +243,7 @@ def _row(runs: list[Run], settings: dict[str, Any]) -> Row:
     common = set.intersection(*(set(run.record.metrics) for run in runs))
     metrics = {key: float(np.mean([float(run.record.metrics[key]) for run in runs])) for key in sorted(common)}
     label = " ".join(f"{key}={as_typed(value)}" for key, value in settings.items())
-    return Row(runs, label, settings, loss, metrics, _interval(runs), means)
+    return Row(0, runs, label, settings, loss, metrics, _interval(runs), means)
 
 
 def _interval(runs: Sequence[Run]) -> tuple[float, float] | None:
@@ -292,6 +293,14 @@ def plus_minus(estimate: Estimate) -> str:
     half = estimate.half
     decimals = min(max(1 - math.floor(math.log10(half)), 0), 9) if half > 0 else 6
     return f"{estimate.value:.{decimals}f} ± {half:.{decimals}f}"
+
+
+def cells(row: Row) -> list[str]:
+    """A row as a table shows it, in the order of HEADS."""
+    seeds = f"{len(row.runs)} (±{row.over_seeds.half:.4f})" if row.over_seeds else str(len(row.runs))
+    interval = f"{row.interval[0]:.4f} .. {row.interval[1]:.4f}" if row.interval else "-"
+    to_best = plus_minus(row.to_best) if row.to_best else "-"
+    return [str(row.rank), row.label, seeds, f"{row.loss:.4f}", interval, f"{row.bits_per_char:.4f}", to_best]
 
 
 def _sentences(rows: Sequence[Row]) -> list[str]:

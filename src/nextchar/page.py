@@ -54,7 +54,7 @@ def page(compared: Comparison) -> str:
         sentences=compared.sentences,
         units=compared.units,
         columns=compared.varying if len(compared.varying) <= MOST_COLUMNS else [],
-        rows=[_line(row, i, _colour(i, len(rows))) for i, row in enumerate(rows)],
+        rows=[_line(row, _colour(i, len(rows))) for i, row in enumerate(rows)],
         spans=list(_spans(rows)),
         ends=_ends(rows),
         legend=[{"colour": _colour(i, len(rows)), "label": row.label} for i, row in enumerate(kept)],
@@ -86,10 +86,10 @@ def _short(value: float) -> str:
 # --- table ----------------------------------------------------------------------------------------------------------
 
 
-def _line(row: Row, rank: int, colour: int) -> dict[str, Any]:
+def _line(row: Row, colour: int) -> dict[str, Any]:
     """A row of the table: what it shows, and the numbers that it is sorted by."""
     return {
-        "rank": rank + 1,
+        "rank": row.rank,
         "colour": colour,
         "label": row.label,
         "settings": {key: (as_typed(value), value) for key, value in row.settings.items()},
@@ -161,7 +161,7 @@ def _chart(tag: str, title: str, rows: Sequence[Row]) -> dict[str, Any] | None:
     low, high = low - margin, high + margin
 
     def x(step: float) -> float:
-        return WIDTH * math.log1p(step) / math.log1p(max(last, 1))
+        return WIDTH * step / max(last, 1)
 
     def y(loss: float) -> float:
         return max(-HEIGHT, HEIGHT * (high - loss) / (high - low))
@@ -179,11 +179,10 @@ def _chart(tag: str, title: str, rows: Sequence[Row]) -> dict[str, Any] | None:
     paths += [
         Stroke(rank, _colour(rank, len(rows)), row.label, f"M0 {y(loss):.1f}H{WIDTH}", True) for rank, row, loss in flat
     ]
-    decades = [0, *(10**n for n in range(math.ceil(math.log10(max(last, 1))) + 1))]
     return {
         "title": title,
         "paths": sorted(paths, key=lambda path: -path.rank),  # the best on top
-        "x_ticks": [(round(x(step), 1), f"{step:,}") for step in decades if step <= last],
+        "x_ticks": [(round(x(step), 1), f"{step:,.0f}") for step, _ in _ticks(0, max(last, 1)) if step == round(step)],
         "y_ticks": [(round(y(loss), 1), text) for loss, text in _ticks(low, high)],
     }
 

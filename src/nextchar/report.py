@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from nextchar import charts
-from nextchar.comparison import Comparison, Row, plus_minus
+from nextchar.comparison import HEADS, Comparison, Row, cells
 from nextchar.knobs import one_line
 from nextchar.page import page
 
@@ -33,7 +33,7 @@ def plain(compared: Comparison) -> dict[str, Any]:
     """The comparison as plain values, for JSON."""
     rows = [
         {
-            "rank": rank,
+            "rank": row.rank,
             "run": row.label,
             "folders": [str(run.path) for run in row.runs],
             "seeds": [run.seed for run in row.runs],
@@ -43,7 +43,7 @@ def plain(compared: Comparison) -> dict[str, Any]:
             "to_best": row.to_best.value if row.to_best else None,
             "to_best_half_width": row.to_best.half if row.to_best else None,
         }
-        for rank, row in enumerate(compared.rows, 1)
+        for row in compared.rows
     ]
     left_out = [{"folder": folder, "reason": reason} for folder, reason in compared.left_out]
     return {"rows": rows, "sentences": compared.sentences, "left_out": left_out}
@@ -70,12 +70,8 @@ def csv_table(compared: Comparison) -> str:
 
 def markdown(compared: Comparison) -> str:
     """A table that GitHub shows, and the sentences."""
-    head = ["", "run", "seeds", "test loss", "95% interval", "bits/char", "to the best"]
-    lines = [f"| {' | '.join(head)} |", "|--:|:--|--:|--:|--:|--:|--:|"]
-    for rank, row in enumerate(compared.rows, 1):
-        interval = f"{row.interval[0]:.4f} .. {row.interval[1]:.4f}" if row.interval else "-"
-        numbers = [_seeds(row), f"{row.loss:.6f}", interval, f"{row.bits_per_char:.4f}", _to_best(row)]
-        lines.append(f"| {rank} | {_quoted(row.label)} | {' | '.join(numbers)} |")
+    lines = [f"| {' | '.join(HEADS)} |", "|--:|:--|--:|--:|--:|--:|--:|"]
+    lines += [f"| {' | '.join(map(_quoted, cells(row)))} |" for row in compared.rows]
     lines += ["", *(f"{_quoted(text)}\n" for text in compared.sentences)]
     lines += [
         f"Losses in nats per character on {compared.units}; intervals hold 95% over these; `to the best` is paired."
@@ -110,11 +106,3 @@ def _cell(value: object) -> object:
 def _quoted(text: str) -> str:
     """Text that Markdown shows as it is."""
     return re.sub(r"([\\`*_\[\]<>|&~$@])", r"\\\1", one_line(text))
-
-
-def _seeds(row: Row) -> str:
-    return f"{len(row.runs)} (±{row.over_seeds.half:.4f})" if row.over_seeds else str(len(row.runs))
-
-
-def _to_best(row: Row) -> str:
-    return "-" if row.to_best is None else plus_minus(row.to_best)

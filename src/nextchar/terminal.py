@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nextchar.comparison import Comparison, plus_minus
+from nextchar.comparison import HEADS, Comparison, cells
 from nextchar.explanation import Step, mean_nll
 from nextchar.run import DataReport
 from nextchar.vocabulary import printable
@@ -24,6 +24,7 @@ from nextchar.vocabulary import printable
 PATIENCE = 1.0  # seconds before a progress bar appears
 NARROWEST = 80  # columns of a table: a narrower terminal breaks lines, but no number is cut short
 CONTEXT_SHOWN = 12  # characters
+MOST_RANKED = 50  # rows of a leaderboard
 LABEL = 28  # columns; a longer word of a run's label is folded
 
 
@@ -90,36 +91,28 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
 
 def leaderboard(compared: Comparison) -> None:
     """The table of runs from the best to the worst, and below it what can be said of them."""
-    columns: dict[str, list[str]] = {
-        "": [str(rank) for rank in range(1, len(compared.rows) + 1)],
-        "run": [row.label for row in compared.rows],
-        "seeds": [
-            str(len(row.runs)) + (f" (±{row.over_seeds.half:.4f})" if row.over_seeds else "") for row in compared.rows
-        ],
-        "loss": [f"{row.loss:.4f}" for row in compared.rows],
-        "95% interval": [
-            f"{row.interval[0]:.4f} .. {row.interval[1]:.4f}" if row.interval else "-" for row in compared.rows
-        ],
-        "bits/char": [f"{row.bits_per_char:.4f}" for row in compared.rows],
-        "to the best": [plus_minus(row.to_best) if row.to_best else "-" for row in compared.rows],
-    }
+    rows = compared.rows[:MOST_RANKED]
+    columns = dict(zip(HEADS, zip(*map(cells, rows), strict=True), strict=True))
     caption = f"Test loss in nats per character, with its 95% interval over {compared.units}"
-    if any(len(row.runs) > 1 for row in compared.rows):
+    if any(len(row.runs) > 1 for row in rows):
         caption += "; of several seeds the mean, with its 95% interval over seeds"
     else:
         del columns["seeds"]
     caption += ". To the best: the paired difference, which is what tells two runs apart."
+    if len(rows) < len(compared.rows):
+        caption = f"The best {len(rows)} of {len(compared.rows):,}. {caption}"
     table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0))
-    narrowest = 0
-    for heading, cells in columns.items():
-        words = [heading, *cells] if heading != "run" else " ".join(cells).split(" ")
-        width = min(max(map(len, words)), LABEL)
+    widths = []
+    for heading, column in columns.items():
         right = heading != "run"
-        table.add_column(heading, justify="right" if right else "left", min_width=width, no_wrap=right, overflow="fold")
-        narrowest += width + 2
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*map(Text, row))
-    _print(table, narrowest + 2)
+        words = [heading, *column] if right else " ".join(column).split(" ")
+        widths.append(min(max(map(len, words)), LABEL))
+        table.add_column(
+            heading, justify="right" if right else "left", min_width=widths[-1], no_wrap=right, overflow="fold"
+        )
+    for texts in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, texts))
+    _print(table, sum(widths) + 2 * len(widths) + 2)
     for text in compared.sentences:
         print(printable(text))
 
