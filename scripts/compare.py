@@ -1,4 +1,4 @@
-"""Ranks finished runs that were tested alike, and says which differences are real: python scripts/compare.py DIR DIR
+"""Ranks finished runs that were tested alike, and says which differences are real: python scripts/compare.py DIR DIR.
 
 DIR is a run folder, or holds run folders, or folders of these (a sweep, outputs/, which is taken where none is named).
 Nothing in them is run. Runs that differ in the seed only are one row. The interval of a loss says how far it may be off

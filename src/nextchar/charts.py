@@ -126,7 +126,7 @@ def _scale(axes: "Axes", rows: Sequence[Row], x_label: str) -> None:
     axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.ticklabel_format(axis="x", useOffset=False, style="plain")
-    axes.set_xlabel(x_label, fontsize=8.5, color=_hex(FAINT), labelpad=8)
+    axes.set_xlabel(x_label, fontsize=8.5, color=_hex(FAINT), labelpad=8, loc="right")
 
 
 def _visible(text: str) -> str:

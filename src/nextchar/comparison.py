@@ -21,6 +21,7 @@ from nextchar.metrics import BLOCK, Loss
 from nextchar.run import LOSSES, RECORD, SETTINGS, Record, open_losses, open_record
 
 DEPTH = 2  # folders between a folder that is named and a run: outputs/SWEEP/RUN
+MOST_CAUSES = 4  # of a refusal; the rest follows from these
 HEADS = ("", "run", "seeds", "loss", "95% interval", "bits/char", "to the best")
 NO_LOSS = 1e9  # nats per character; nothing that was trained comes near
 
@@ -165,7 +166,7 @@ def _refuse_other_tests(runs: Sequence[Run]) -> None:
         return
     other, keys = others[0]
     theirs = _test_of(other)
-    what = "; ".join(f"{key} ({_brief(tested[key])} and {_brief(theirs[key])})" for key in keys)
+    what = "; ".join(f"{key} ({_brief(tested[key])} and {_brief(theirs[key])})" for key in keys[:MOST_CAUSES])
     raise BadInput(
         f"{first.path} and {other.path} cannot be ranked together; they differ in {what}. Of the {len(runs):,} runs "
         f"{len(runs) - len(others):,} can be ranked with the first: name their folders alone"
@@ -205,10 +206,8 @@ def _rows(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
         dict.fromkeys(key for each in settings for key in each), key=lambda key: GROUPS.index(key.partition(".")[0])
     )
     varying = [key for key in keys if len({shown(each[key]) for each in settings if key in each}) > 1]
-    rows = [
-        _row(group, {key: each[key] for key in varying if key in each})
-        for group, each in zip(groups, settings, strict=True)
-    ]
+    own = [{key: each[key] for key in varying if key in each} for each in settings]
+    rows = [_row(*each) for each in zip(groups, own, _labels(own, varying), strict=True)]
     rows.sort(key=lambda row: row.loss)
     twice, names = Counter(row.label for row in rows), _names(runs)
     for i, row in enumerate(rows):
@@ -237,12 +236,29 @@ def _settings_of(run: Run) -> dict[str, Any]:
     return {key.removesuffix(".name"): value for key, value in kept.items()} | {"data.sha256": run.record.data.sha256}
 
 
-def _row(runs: list[Run], settings: dict[str, Any]) -> Row:
+def _labels(settings: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[str]:
+    """What tells each from the others, key by key: only what differs among those that are alike so far."""
+    labels: list[list[str]] = [[] for _ in settings]
+    alike = [list(range(len(settings)))]
+    for key in keys:
+        by_value: list[list[int]] = []
+        for some in alike:
+            values: dict[str, list[int]] = defaultdict(list)
+            for i in some:
+                values[as_typed(settings[i][key]) if key in settings[i] else ""].append(i)
+            for value, having in values.items():
+                for i in having if len(values) > 1 and value else []:
+                    labels[i].append(f"{key}={value}")
+            by_value += values.values()
+        alike = by_value
+    return [" ".join(label) for label in labels]
+
+
+def _row(runs: list[Run], settings: dict[str, Any], label: str) -> Row:
     means = over_seeds([run.loss for run in runs])
     loss = means.value if means else max(run.loss for run in runs)  # of one seed; or infinite, as one seed's is
     common = set.intersection(*(set(run.record.metrics) for run in runs))
     metrics = {key: float(np.mean([float(run.record.metrics[key]) for run in runs])) for key in sorted(common)}
-    label = " ".join(f"{key}={as_typed(value)}" for key, value in settings.items())
     return Row(0, runs, label, settings, loss, metrics, _interval(runs), means)
 
 
@@ -330,7 +346,7 @@ def _verdict(a: Row, b: Row) -> str:
         return f"{a.label} is ahead of {b.label} by {by}; no interval, for {lacking[0]} comes without its {LOSSES}"
     units = _units(a.runs[0].record)
     if b.to_best is None:
-        return f"{a.label} is ahead of {b.label} by {by}; {units} of their lengths are too few for an interval"
+        return f"{a.label} is ahead of {b.label} by {by}; no interval: {units}, too few or too unequal"
     if b.ties_with_best:
         said = f"no difference between {a.label} and {b.label} can be told apart on {units}: {plus_minus(b.to_best)}"
         return f"{said} nats per character{_only_these(a, b)}"
@@ -348,5 +364,7 @@ def _only_these(*rows: Row) -> str:
 def _units(record: Record) -> str:
     assert record.data is not None
     if record.settings.data.is_text:
-        return f"{-(-record.data.predicted.get('test', 0) // BLOCK):,} blocks of {BLOCK:,} characters"
-    return f"{record.data.documents.get('test', 0):,} documents"
+        blocks = -(-record.data.predicted.get("test", 0) // BLOCK)
+        return f"{blocks:,} block{'s' * (blocks != 1)} of {BLOCK:,} characters"
+    documents = record.data.documents.get("test", 0)
+    return f"{documents:,} document{'s' * (documents != 1)}"

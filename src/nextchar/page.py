@@ -9,7 +9,6 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,14 +16,13 @@ import numpy as np
 from nextchar.comparison import NO_LOSS, Comparison, Row, Run, as_typed, plus_minus
 from nextchar.errors import BadInput
 from nextchar.knobs import one_line, shown
-from nextchar.run import Curve, open_samples
+from nextchar.run import CURVE_POINTS, Curve, open_samples
 from nextchar.vocabulary import printable
 
 ASSETS = Path(__file__).parent / "assets"
 MOST_ROWS = 100  # whose curves and samples are shown; the table has all
 MOST_COLUMNS = 8  # settings that have a column each; more of them stand in one label
 MOST_LINES = 200  # in a chart
-MOST_POINTS = 200  # of a line
 MOST_LEFT_OUT = 200
 SAMPLE_CHARS = 3000  # of a row
 COLOURS = 8  # of rows; where there are more, the colour goes by rank
@@ -156,7 +154,7 @@ def _chart(tag: str, title: str, rows: Sequence[Row]) -> dict[str, Any] | None:
     last = max(points.steps[-1] for _, _, points in curves)
     ends = [points.values[-1] for _, _, points in curves] + [loss for _, _, loss in flat]
     low = min(ends + [min(points.values) for _, _, points in curves])
-    high = max([median(points.values) for _, _, points in curves] + ends)  # beginnings go beyond the chart
+    high = max([points.values[len(points.values) // 5] for _, _, points in curves] + ends)  # beginnings go beyond
     margin = 0.1 * (high - low) or 0.01
     low, high = low - margin, high + margin
 
@@ -193,8 +191,8 @@ def _points(curve: Curve | None) -> Points:
         return Points([], [])
     pairs = zip(curve.steps, curve.values, strict=False)
     sound = [(float(s), float(v)) for s, v in pairs if 0 <= s <= LARGEST_STEP and abs(float(v)) < NO_LOSS]
-    if len(sound) > MOST_POINTS:
-        sound = [sound[round(i)] for i in np.linspace(0, len(sound) - 1, MOST_POINTS)]
+    if len(sound) > CURVE_POINTS:
+        sound = [sound[round(i)] for i in np.linspace(0, len(sound) - 1, CURVE_POINTS)]
     return Points([step for step, _ in sound], [value for _, value in sound])
 
 

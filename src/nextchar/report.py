@@ -11,6 +11,7 @@ from typing import Any
 from nextchar import charts
 from nextchar.comparison import HEADS, Comparison, Row, cells
 from nextchar.knobs import one_line
+from nextchar.metrics import in_all_units
 from nextchar.page import page
 
 PAGE = "compare.html"
@@ -73,9 +74,7 @@ def markdown(compared: Comparison) -> str:
     lines = [f"| {' | '.join(HEADS)} |", "|--:|:--|--:|--:|--:|--:|--:|"]
     lines += [f"| {' | '.join(map(_quoted, cells(row)))} |" for row in compared.rows]
     lines += ["", *(f"{_quoted(text)}\n" for text in compared.sentences)]
-    lines += [
-        f"Losses in nats per character on {compared.units}; intervals hold 95% over these; `to the best` is paired."
-    ]
+    lines += [f"Losses in nats per character on {compared.units}; 95% intervals over these; to the best: paired."]
     return "\n".join(lines) + "\n"
 
 
@@ -89,8 +88,9 @@ def picture(compared: Comparison) -> bytes:
 
 
 def _metrics(row: Row) -> dict[str, float]:
-    """The metrics whose names are ours; the interval of the test loss is the row's."""
+    """The metrics whose names are ours; those of the test part are the row's."""
     known = {key: value for key, value in row.metrics.items() if _METRIC.fullmatch(key)}
+    known |= in_all_units("test", row.loss)
     if row.interval:
         known |= {"test/loss_low": row.interval[0], "test/loss_high": row.interval[1]}
     return known

@@ -19,6 +19,7 @@ from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_m
 from nextchar.experiment import Text, load, measure, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.run import (
+    CURVE_POINTS,
     LOSSES,
     PROJECT,
     RECORD,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:  # what costs time to import is imported where it is needed
 
 SAMPLED = 10  # documents, or pieces of a running text
 SAMPLE_CHARS = {False: 1000, True: 100}  # of a document, of a running text
-CURVE_POINTS = 200  # in run.json
 TABLES = 8  # V x V, while a net learns: weights, gradients, running means, shares, and what a step computes
 
 log = logging.getLogger("nextchar")
