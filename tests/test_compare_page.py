@@ -178,7 +178,11 @@ def test_the_page_names_nothing_outside_itself(few: Comparison) -> None:
 def test_the_page_of_one_run_and_of_samples_that_are_gone(tmp_path: Path, count: Path) -> None:
     run = copy(count, tmp_path / "run")
     assert "1 model compared" in report.page(compare([run]))
-    (run / SAMPLES).write_text("other")
+    put(run, SAMPLES, b"a" * (1 << 21))
+    assert "more than the 1,048,576 that it may have" in report.page(compare([run]))
+    put(run, SAMPLES, b"\xff")
+    assert "not valid UTF-8" in report.page(compare([run]))
+    (run / SAMPLES).write_text("o")
     assert "samples.txt is not the file that run.json vouches for" in report.page(compare([run]))
     (run / SAMPLES).unlink()
     assert "samples.txt: No such file or directory" in report.page(compare([run]))

@@ -202,9 +202,9 @@ def _rows(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     """The rows in their order, and the settings that differ between them."""
     groups = _grouped(runs)
     settings = [_settings_of(group[0]) for group in groups]
-    keys = sorted(
-        dict.fromkeys(key for each in settings for key in each), key=lambda key: GROUPS.index(key.partition(".")[0])
-    )
+    order = {group: place for place, group in enumerate(GROUPS)}
+    known = dict.fromkeys(key for each in settings for key in each)
+    keys = sorted(known, key=lambda key: order.get(key.partition(".")[0], len(order)))
     varying = [key for key in keys if len({shown(each[key]) for each in settings if key in each}) > 1]
     own = [{key: each[key] for key in varying if key in each} for each in settings]
     rows = [_row(*each) for each in zip(groups, own, _labels(own, varying), strict=True)]
@@ -231,7 +231,7 @@ def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
 def _settings_of(run: Run) -> dict[str, Any]:
     """What makes a run's model the one it is: dotted keys, a group's name under the group's own."""
     leaves = flat(run.record.settings.plain())
-    kept = {key: value for key, value in leaves.items() if key not in IGNORED and "." in key}
+    kept = {key: value for key, value in leaves.items() if key not in IGNORED and (key not in GROUPS or value)}
     assert run.record.data is not None
     return {key.removesuffix(".name"): value for key, value in kept.items()} | {"data.sha256": run.record.data.sha256}
 
@@ -328,7 +328,7 @@ def _sentences(rows: Sequence[Row]) -> list[str]:
     if len(rows) > 2 and ties:
         named = ", ".join(ties[:5]) + (f" and {len(ties) - 5:,} more" if len(ties) > 5 else "")
         said.append(f"cannot be told apart from the best: {named}")
-    elif len(rows) > 2 and all(row.to_best is not None for row in rows[1:]):
+    elif len(rows) > 2 and all(row.to_best is not None or math.isinf(row.loss) for row in rows[1:]):
         said.append(f"the best can be told apart from each of the {len(rows) - 1:,} others")
     return said
 

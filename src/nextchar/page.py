@@ -7,6 +7,7 @@ all else, whatever a stranger's run folder may hold. It is readable without the 
 import base64
 import hashlib
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -245,7 +246,7 @@ def _facts(compared: Comparison) -> list[tuple[str, list[str]]]:
     unit = "characters" if runs[0].record.settings.data.is_text else "documents"
     dates = sorted(run.record.started for run in runs)
     facts = {
-        "data": [run.record.data.source for run in runs if run.record.data],
+        "data": [os.path.basename(run.record.data.source) for run in runs if run.record.data],  # not whose it is
         "sha256 of the data": [run.record.data.sha256 for run in runs if run.record.data],
         "sha256 of the test part": [data.test_sha256],
         "split": [f"{runs[0].record.settings.data.split}: {', '.join(f'{k} {v:,}' for k, v in dealt.items())} {unit}"],
