@@ -349,6 +349,10 @@ def test_the_script_refuses_in_one_line(word: str) -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_help_says_that_it_takes_folders() -> None:
+    assert run_script("compare", "--help").stdout.startswith("usage: python scripts/compare.py [DIR ...] [key=value]\n")
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path, count: Path) -> None:
     (tmp_path / "file").write_text("")
     ended = run_script("compare", str(count), f"out={tmp_path / 'file'}")

@@ -39,6 +39,8 @@ MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules
     "torch": {"models", "data", "learner", "watch", "descent"},
     "lightning": {"models", "data", "learner", "watch", "descent"},
     "pooch": {"text"},
+    "jinja2": {"page"},
+    "matplotlib": {"charts", "figures"},
 }
 SCRIPTS_WITH_HYDRA = {"train"}
 

@@ -26,7 +26,7 @@ from nextchar.settings import TrainSettings
 
 SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
 LOSSES, SAMPLES = "test_losses.safetensors", "samples.txt"
-CURVE_POINTS = 200
+CURVE_POINTS = 200  # at most, of a curve in run.json
 LARGEST_SAMPLES = 1 << 20  # bytes; ours take a tenth at most
 SWEEP = "multirun.yaml"  # what Hydra leaves in the folder of a sweep
 PROJECT = Path(__file__).resolve().parents[2]

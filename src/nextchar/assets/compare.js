@@ -31,7 +31,7 @@ function show(pointed) {
 for (const event of ["pointerover", "focusin"]) {
   document.addEventListener(event, ({ target }) => show(target.closest("[data-row]")?.dataset.row));
 }
-document.addEventListener("pointerleave", () => show());
+document.documentElement.addEventListener("pointerleave", () => show());
 all(".legend button").forEach((button) => button.addEventListener("click", () => {
   const { row } = button.dataset;
   pressed[pressed.has(row) ? "delete" : "add"](row);
