@@ -1,5 +1,7 @@
 """Speed as ratios to plain scripts, run in turn on this machine; ten minutes, nearly all of them the notes' net's."""
 
+import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,6 +26,7 @@ STEPS = 1024  # of the notes' net
 TIMED_STEPS = 20_000  # of a step's price under the Trainer
 SAMPLED = 100_000  # names side by side
 LOOPED = 1000  # names in the notes' loop
+COMPARED = 1000  # runs
 
 
 def main() -> None:
@@ -32,7 +35,7 @@ def main() -> None:
     table = Table(title=f"medians of {options.pairs} pairs on {options.data.name}", title_justify="left")
     for heading in ("what", "ours", "peer", "ratio", "goal", ""):
         table.add_column(heading, justify="left" if heading == "what" else "right")
-    for row in [*processes(options), *steps(options), *sampling(options), *answers(options)]:
+    for row in [*processes(options), *steps(options), *sampling(options), *comparing(options), *answers(options)]:
         table.add_row(*row)
     Console(width=100).print(table)
 
@@ -123,6 +126,41 @@ def answers(options: Options) -> list[Row]:
             )
         )
     return rows
+
+
+def comparing(options: Options) -> list[Row]:
+    """compare.py over a thousand runs, and a Python that does nothing but json.load their run.json."""
+    reading = "import glob, json, sys; [json.load(open(path)) for path in glob.glob(sys.argv[1] + '/*/run.json')]"
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder) / "runs"
+        thousand_runs(options.data, runs)
+        compare = [sys.executable, SCRIPTS / "compare.py", runs, f"out={folder}/out"]
+        ours = [seconds(compare) for _ in range(options.pairs)]
+        plain = [seconds([sys.executable, "-c", reading, runs]) for _ in range(options.pairs)]
+    middle, peers = statistics.median(ours), statistics.median(plain)
+    ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
+    met = "yes" if middle <= 3 else "NO"
+    what = f"compare.py over {COMPARED:,} runs / json.load of them"
+    return [(what, f"{middle:.3g} s", f"{peers:.3g} s", f"{ratio:.3g}", "3 s", met)]
+
+
+def thousand_runs(data: Path, folder: Path) -> None:
+    """Copies of one run, each with a k of its own and curves as long as they get."""
+    from nextchar import training
+    from nextchar.run import CURVE_POINTS, LOSSES, RECORD, SAMPLES
+    from nextchar.settings import TrainSettings
+
+    words = ["figures=false", "data=lines", f"data.path={data}"]
+    training.train(command_line.parse("train", TrainSettings, words).settings(), lambda result: None, folder / "0")
+    record = json.loads((folder / "0" / RECORD).read_text())
+    curve = {"steps": list(range(CURVE_POINTS)), "values": [2 + 1 / (step + 1) for step in range(CURVE_POINTS)]}
+    record["curves"] = {"train/loss": curve, "val/loss": curve}
+    for number in range(1, COMPARED):
+        (folder / str(number)).mkdir()
+        record["settings"]["smoothing"]["k"] = float(1 + number)
+        (folder / str(number) / RECORD).write_text(json.dumps(record, indent=2))
+        for name in (LOSSES, SAMPLES):
+            shutil.copy(folder / "0" / name, folder / str(number))
 
 
 # --- within a process -----------------------------------------------------------------------------------------------

@@ -124,9 +124,10 @@ class Page:
         flags += ["--no-sandbox"] * (os.geteuid() == 0)  # root has none
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
-        redirected = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'  # where the browser reads and writes
+        # Where the browser reads and writes; bash, for sh knows no numbers of two digits.
+        redirected = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
         self._process = subprocess.Popen(
-            ["sh", "-c", redirected, "sh", browser, f"--user-data-dir={profile}", *flags, "about:blank"],
+            ["bash", "-c", redirected, "bash", browser, f"--user-data-dir={profile}", *flags, "about:blank"],
             pass_fds=(to_browser, from_browser),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -14,13 +14,21 @@ from hypothesis import strategies as st
 from nextchar import command_line, multirun
 from nextchar.errors import BadInput
 from nextchar.knobs import Knobs, knobs
-from nextchar.settings import BenchSettings, EvaluateSettings, ExplainSettings, SampleSettings, TrainCommand
+from nextchar.settings import (
+    BenchSettings,
+    CompareSettings,
+    EvaluateSettings,
+    ExplainSettings,
+    SampleSettings,
+    TrainCommand,
+)
 
 SCRIPTS: dict[str, tuple[type[Knobs], list[str]]] = {  # and the least that must be typed
     "train": (TrainCommand, []),
     "evaluate": (EvaluateSettings, ["run=x"]),
     "sample": (SampleSettings, ["run=x"]),
     "explain": (ExplainSettings, ["run=x", "text=emma"]),
+    "compare": (CompareSettings, []),
     "bench": (BenchSettings, []),
 }
 

@@ -13,7 +13,14 @@ from conftest import PROJECT
 
 from nextchar import command_line
 from nextchar.knobs import Knobs
-from nextchar.settings import BenchSettings, EvaluateSettings, ExplainSettings, SampleSettings, TrainCommand
+from nextchar.settings import (
+    BenchSettings,
+    CompareSettings,
+    EvaluateSettings,
+    ExplainSettings,
+    SampleSettings,
+    TrainCommand,
+)
 
 SOURCES = PROJECT / "src" / "nextchar"
 CONF = PROJECT / "conf"
@@ -21,9 +28,9 @@ CONF = PROJECT / "conf"
 # A module imports only modules above it. One that is new takes its place here.
 ORDER = [
     "errors", "knobs", "settings", "manual", "command_line", "vocabulary", "random_numbers", "text", "splits",
-    "language_model", "foreign", "counts", "smoothing", "metrics", "sampling", "explanation", "figures", "run",
-    "sweep", "terminal", "search", "multirun", "board", "models.net", "models", "data", "learner", "watch", "descent",
-    "experiment", "training", "job",
+    "language_model", "foreign", "counts", "smoothing", "metrics", "differences", "sampling", "explanation", "figures",
+    "charts", "run", "sweep", "board", "comparison", "terminal", "search", "multirun", "page", "report", "models.net",
+    "models", "data", "learner", "watch", "descent", "experiment", "training", "job",
 ]  # fmt: skip
 
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it
@@ -33,6 +40,8 @@ MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules
     "torch": {"models", "data", "learner", "watch", "descent"},
     "lightning": {"models", "data", "learner", "watch", "descent"},
     "pooch": {"text"},
+    "jinja2": {"page"},
+    "matplotlib": {"charts", "figures"},
 }
 SCRIPTS_WITH_HYDRA = {"train"}
 
@@ -115,6 +124,7 @@ TREES: dict[str, tuple[type[Knobs], list[str]]] = {
     "evaluate": (EvaluateSettings, ["run=x"]),
     "sample": (SampleSettings, ["run=x"]),
     "explain": (ExplainSettings, ["run=x", "text=emma"]),
+    "compare": (CompareSettings, []),
     "bench": (BenchSettings, []),
 }
 NEEDED = {"data=lines": ["data.path=x"], "data=text": ["data.path=x"]}

@@ -95,14 +95,17 @@ def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.Monke
         )
     folder = tmp_path / "deep" / "down"
     runs.train(*(COUNT if model == "count" else NN), runs.names(tmp_path), f"hydra.run.dir={folder}")
-    usual = {"settings.json", "run.json", "weights.safetensors", "samples.txt", "train.log", "events"}
+    usual = {"settings.json", "run.json", "weights.safetensors", "test_losses.safetensors", "samples.txt"}
+    usual |= {"train.log", "events"}
     assert runs.files(folder) == usual | EXPECTED[model]
     assert (order[0], order[-1]) == ("settings.json", "run.json")
     times = {path.name: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert times["settings.json"] == min(times.values())
     assert times["run.json"] == max(times.values())
     vouched = runs.record(folder)["files"]
-    assert set(vouched) == {"weights.safetensors", "samples.txt"} | {f for f in EXPECTED[model] if "figures" in f}
+    assert set(vouched) == {"weights.safetensors", "test_losses.safetensors", "samples.txt"} | {
+        f for f in EXPECTED[model] if "figures" in f
+    }
     assert all(os.stat(folder / name).st_size == file["size"] for name, file in vouched.items())
     for path in folder.rglob("*"):
         assert oct(path.stat().st_mode & 0o777) == oct((0o777 if path.is_dir() else 0o666) & ~run._umask())

@@ -135,17 +135,18 @@ class Command(Generic[Tree]):
 
 
 def parse(
-    name: str, tree: type[Tree], argv: Sequence[str], about: str | None = None, job: bool = False
+    name: str, tree: type[Tree], argv: Sequence[str], about: str | None = None, job: bool = False, operands: str = ""
 ) -> Command[Tree]:
     """Takes argv apart; answers --help itself, with `about` on top. Raises BadInput where argv makes no sense.
 
-    `job`: the script is a Hydra job, which can be swept (-m) and asked for its configuration (--cfg).
+    `job`: the script is a Hydra job, which can be swept (-m) and asked for its configuration (--cfg). `operands`: how
+    --help calls the words that the script has taken out of argv.
     """
     parser = get_args_parser()
     parser.error = _argparse_error  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(argv)
     if args.help:
-        print(help_text(name, tree, about or tree.__doc__ or "", job))
+        print(help_text(name, tree, about or tree.__doc__ or "", job, operands))
         raise SystemExit(0)
     flags = [word for word in argv if word not in args.overrides]
     for_hydra = flags if args.cfg or args.info or args.shell_completion or args.hydra_help else []

@@ -64,8 +64,10 @@ def load(data: Data) -> Text:
     return Text(report, vocabulary, parts)
 
 
-def measure(model: LanguageModel, parts: dict[str, Part], is_text: bool) -> tuple[dict[str, float], list[str]]:
-    """The metrics of every part, and what must be said of them."""
+def measure(
+    model: LanguageModel, parts: dict[str, Part], is_text: bool
+) -> tuple[dict[str, float], list[str], dict[str, metrics.Loss]]:
+    """The metrics of every part, what must be said of them, and the sums that they were made of."""
     values: dict[str, float] = {}
     notes: list[str] = []
     measured: dict[int, metrics.Loss] = {}  # split=all has one part under three names
@@ -84,7 +86,7 @@ def measure(model: LanguageModel, parts: dict[str, Part], is_text: bool) -> tupl
             )
         if part.skipped:
             notes.append(f"{name}: {part.skipped:,} characters that train never shows were left out of the metric")
-    return values, notes
+    return values, notes, {name: measured[id(part)] for name, part in parts.items()}
 
 
 def pictures(model: LanguageModel, counts: PairCounts, document: str) -> Iterator[tuple[str, "Picture"]]:
@@ -152,7 +154,7 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str], s
     if data.split == "all":
         dealt = {"all": corpus.documents}
     _, parts = splits.encode(dealt, data, model.vocabulary)
-    values, said = measure(model, parts, data.is_text)
+    values, said, _ = measure(model, parts, data.is_text)
     return values, notes + said, corpus.source
 
 

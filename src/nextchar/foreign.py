@@ -47,23 +47,38 @@ def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def load_tensors(
-    path: Path, size: int, sha256: str, expected: Mapping[str, TensorSpec], most: int
+    path: Path, size: int, sha256: str, expected: Mapping[str, TensorSpec], most: int, infinite: bool = False
 ) -> dict[str, np.ndarray]:
     """The tensors of a safetensors file that must have this size, digest, and the expected names, dtypes and shapes.
 
-    `most` is the greatest length that None in a shape stands for. Raises BadInput.
+    `most` is the greatest length that None in a shape stands for; `infinite`: inf may be among the values. Raises
+    BadInput.
     """
     room = sum(np.dtype(kind).itemsize * math.prod(n or most for n in shape) for kind, shape in expected.values())
     if not 0 < size <= room + LARGEST_HEADER:
         raise BadInput(f"{path}: {size:,} bytes do not fit this model, which has at most {room:,}")
     refuse_beyond_memory(str(path), size, "it may be a file of nothing but holes")
+    return _tensors(path, _vouched(path, size, sha256), expected, infinite)
+
+
+def load_text(path: Path, size: int, sha256: str, most: int) -> str:
+    """The text of a UTF-8 file that must have this size, at most `most` bytes, and digest. Raises BadInput."""
+    if not 0 <= size <= most:
+        raise BadInput(f"{path}: {size:,} bytes, more than the {most:,} that it may have")
+    try:
+        return _vouched(path, size, sha256).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: not valid UTF-8") from None
+
+
+def _vouched(path: Path, size: int, sha256: str) -> bytes:
     content = _read_regular(path, size)
     if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
         raise BadInput(f"{path} is not the file that run.json vouches for (size or sha256 differ)")
-    return _tensors(path, content, expected)
+    return content
 
 
-def _tensors(path: Path, content: bytes, expected: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
+def _tensors(path: Path, content: bytes, expected: Mapping[str, TensorSpec], infinite: bool) -> dict[str, np.ndarray]:
     import safetensors
     import safetensors.numpy
 
@@ -85,12 +100,12 @@ def _tensors(path: Path, content: bytes, expected: Mapping[str, TensorSpec]) -> 
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise BadInput(f"{path}: not a sound safetensors file: {shown(error)}") from None
     for name, tensor in tensors.items():
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+        if tensor.dtype.kind == "f" and not (np.isfinite(tensor) | (infinite & np.isposinf(tensor))).all():
             raise BadInput(f"{path}: {name} holds nan or inf")
     return tensors
 
 
-_DTYPES = {"int64": "I64", "float32": "F32", "float64": "F64"}
+_DTYPES = {"int64": "I64", "uint32": "U32", "float32": "F32", "float64": "F64"}
 
 
 def _fits(shape: object, expected: tuple[int | None, ...]) -> bool:

@@ -22,12 +22,12 @@ def options_of(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def help_text(name: str, tree: type[Knobs], about: str, job: bool) -> str:
+def help_text(name: str, tree: type[Knobs], about: str, job: bool, operands: str = "") -> str:
     """Usage, groups with their options, and every knob with what it takes, folded to the terminal's width."""
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 110)
     groups = groups_of(tree)
-    usage = f"usage: python scripts/{name}.py{' [-m]' if job else ''}{' [group=option]' if groups else ''} [key=value]"
-    lines = [usage, "", *textwrap.wrap(about, width), ""]
+    words = ["[-m]"] * job + ["[group=option]"] * bool(groups) + [operands] * bool(operands) + ["[key=value]"]
+    lines = [f"usage: python scripts/{name}.py {' '.join(words)}", "", *textwrap.wrap(about, width), ""]
     if groups:
         lines += ["Groups: an option is a file of conf/GROUP/ and brings the settings that it has.", ""]
         lines += [_entry(group, " | ".join(options_of(group)), width) for group in groups] + [""]

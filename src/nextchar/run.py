@@ -20,12 +20,16 @@ from typing import Any, Literal
 import numpy as np
 
 from nextchar.errors import BadInput
-from nextchar.foreign import TensorSpec, check_folder, load_json, load_tensors
+from nextchar.foreign import TensorSpec, check_folder, load_json, load_tensors, load_text
 from nextchar.knobs import Knobs, read, shown
+from nextchar.metrics import BLOCK, Loss
 from nextchar.settings import TrainSettings
 
 SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
 SWEEP = "sweep.json"  # in the folder of a sweep
+LOSSES, SAMPLES = "test_losses.safetensors", "samples.txt"
+CURVE_POINTS = 200  # at most, of a curve in run.json
+LARGEST_SAMPLES = 1 << 20  # bytes; ours take a tenth at most
 PROJECT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("nextchar", "numpy", "torch", "lightning", "hydra-core", "omegaconf", "tensorboardX", "safetensors")
 
@@ -252,6 +256,41 @@ def open_weights(path: Path, record: Record, expected: Mapping[str, TensorSpec])
     return load_tensors(path / WEIGHTS, vouched.size, vouched.sha256, expected, most=v * v)
 
 
+def losses_file(loss: Loss) -> bytes:
+    """The sums of the test part as they are kept: (D,) float32 nats and (D,) uint32 characters."""
+    import safetensors.numpy
+
+    return safetensors.numpy.save({"nll": loss.nll.astype(np.float32), "chars": loss.chars.astype(np.uint32)})
+
+
+def open_losses(path: Path, record: Record) -> Loss | None:
+    """The sums of a finished run's test part; None where its folder has no such file. Raises BadInput.
+
+    They must add up to the loss that run.json gives; what is kept is rounded to float32.
+    """
+    vouched = record.files.get(LOSSES)
+    if record.data is None or vouched is None or not os.path.lexists(path / LOSSES):
+        return None
+    predicted = record.data.predicted.get("test", 0)
+    units = -(-predicted // BLOCK) if record.settings.data.is_text else record.data.documents.get("test", 0)
+    expected: dict[str, TensorSpec] = {"nll": ("float32", (units,)), "chars": ("uint32", (units,))}
+    kept = load_tensors(path / LOSSES, vouched.size, vouched.sha256, expected, most=0, infinite=True)
+    loss = Loss(kept["nll"].astype(np.float64), kept["chars"].astype(np.int64))
+    if not loss.chars.all() or loss.chars.sum() != predicted:
+        raise BadInput(f"{path / LOSSES}: the characters are not the {predicted:,} of run.json")
+    if not np.isclose(loss.value, float(record.metrics.get("test/loss", "nan")), rtol=1e-6, atol=1e-12):
+        raise BadInput(f"{path / LOSSES}: the sums do not add up to the test/loss of run.json")
+    return loss
+
+
+def open_samples(path: Path, record: Record) -> str:
+    """samples.txt of a finished run. Raises BadInput."""
+    vouched = record.files.get(SAMPLES)
+    if vouched is None:
+        raise BadInput(f"{path / RECORD} vouches for no {SAMPLES}")
+    return load_text(path / SAMPLES, vouched.size, vouched.sha256, LARGEST_SAMPLES)
+
+
 def unfinished_settings(path: Path) -> dict[str, Any]:
     """The plain settings of a run that can be resumed. Raises BadInput."""
     check_folder(path, "resume")
@@ -274,7 +313,7 @@ def circumstances() -> dict[str, Any]:
 
 def _git() -> dict[str, str | bool] | None:
     def ask(*words: str) -> str:
-        command = ["git", "--no-optional-locks", "-C", PROJECT, *words]
+        command = ["git", "--no-optional-locks", "-C", str(PROJECT), *words]
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
         return answer.stdout.strip()
 

@@ -343,6 +343,13 @@ class ExplainSettings(Knobs):
     json_: Json = Field(alias="json")
 
 
+class CompareSettings(Knobs):
+    """What `scripts/compare.py` is told, beside the folders."""
+
+    out: FilePath | None = Field(description="folder for table, picture and page; null: a new one under outputs/")
+    json_: Json = Field(alias="json")
+
+
 class BenchSettings(Knobs):
     """What `scripts/bench.py` is told."""
 

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nextchar.comparison import HEADS, Comparison, cells
 from nextchar.explanation import Step, mean_nll
 from nextchar.run import DataReport
 from nextchar.sweep import WELL, Job, SweepFolder, value_of
@@ -24,6 +26,8 @@ PATIENCE = 1.0  # seconds before a progress bar appears
 NARROWEST = 80  # columns of a table: a narrower terminal breaks lines, but no number is cut short
 FILE_WIDTH = 1000  # columns
 CONTEXT_SHOWN = 12  # characters
+MOST_RANKED = 50  # rows of a leaderboard
+LABEL = 28  # columns; a longer word of a run's label is folded
 
 
 def print_json(value: Any) -> None:
@@ -140,6 +144,34 @@ def _how(job: Job) -> Text:
     return text.append(f"  {printable(job.reason)}", style="not bold default") if job.reason else text
 
 
+def leaderboard(compared: Comparison) -> None:
+    """The table of runs from the best to the worst, and below it what can be said of them."""
+    rows = compared.rows[:MOST_RANKED]
+    columns = dict(zip(HEADS, zip(*map(cells, rows), strict=True), strict=True))
+    caption = f"Test loss in nats per character, with its 95% interval over {compared.units}"
+    if any(len(row.runs) > 1 for row in rows):
+        caption += "; of several seeds the mean, with its 95% interval over seeds"
+    else:
+        del columns["seeds"]
+    caption += ". To the best: the paired difference, which is what tells two runs apart."
+    if len(rows) < len(compared.rows):
+        caption = f"The best {len(rows)} of {len(compared.rows):,}. {caption}"
+    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0))
+    widths = []
+    for heading, column in columns.items():
+        right = heading != "run"
+        words = [heading, *column] if right else " ".join(column).split(" ")
+        widths.append(min(max(map(len, words)), LABEL))
+        table.add_column(
+            heading, justify="right" if right else "left", min_width=widths[-1], no_wrap=right, overflow="fold"
+        )
+    for texts in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, texts))
+    _print(table, sum(widths) + 2 * len(widths) + 2)
+    for text in compared.sentences:
+        print(printable(text))
+
+
 @contextmanager
 def busy(what: str) -> Iterator[None]:
     """Says on stderr what is being done, where it takes over a second."""
@@ -201,10 +233,11 @@ def short(path: Path) -> str:
     return relative if not relative.startswith("..") else str(path)
 
 
-def _print(table: Table, whole_lines: bool = False) -> None:
+def _print(table: Table, narrowest: int = 0, whole_lines: bool = False) -> None:
     """`whole_lines`: into a file or a pipe a row is one line, however long."""
     console = Console()
-    console.width = max(console.width, NARROWEST, 0 if console.is_terminal or not whole_lines else FILE_WIDTH)
+    whole = FILE_WIDTH if whole_lines and not console.is_terminal else 0
+    console.width = max(console.width, NARROWEST, narrowest, whole)
     with console.capture() as capture:  # rich itself would end the program where a pipe was closed
         console.print(table)
     print(capture.get(), end="")

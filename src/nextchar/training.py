@@ -19,8 +19,11 @@ from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_m
 from nextchar.experiment import Text, load, measure, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.run import (
+    CURVE_POINTS,
+    LOSSES,
     PROJECT,
     RECORD,
+    SAMPLES,
     WEIGHTS,
     Curve,
     DataReport,
@@ -29,6 +32,7 @@ from nextchar.run import (
     Status,
     circumstances,
     infinite_as_text,
+    losses_file,
 )
 from nextchar.settings import TrainSettings
 from nextchar.smoothing import CountModel, smoother
@@ -38,9 +42,8 @@ if TYPE_CHECKING:  # what costs time to import is imported where it is needed
     from nextchar.board import Board
     from nextchar.models.net import NetModel
 
-SAMPLES = 10
+SAMPLED = 10  # documents, or pieces of a running text
 SAMPLE_CHARS = {False: 1000, True: 100}  # of a document, of a running text
-CURVE_POINTS = 200  # in run.json
 TABLES = 8  # V x V, while a net learns: weights, gradients, running means, shares, and what a step computes
 
 log = logging.getLogger("nextchar")
@@ -175,7 +178,7 @@ def _learn_and_show(run: "_Run", watch: Stopwatch, show: Callable[[Result], None
         model = run.learn()
         watch.lap("learn")
         with terminal.busy("measuring the loss"):
-            values, notes = measure(model, run.source.parts, settings.data.is_text)
+            values, notes, losses = measure(model, run.source.parts, settings.data.is_text)
         notes = [*report.notes, *notes, *run.judge(values["train/loss"])]
         watch.lap("evaluate")
         with terminal.busy("sampling"):
@@ -188,7 +191,7 @@ def _learn_and_show(run: "_Run", watch: Stopwatch, show: Callable[[Result], None
         with terminal.even_if_nobody_reads():
             show(Result(run.folder.path, values, samples, report, notes, dict(watch.seconds)))
         with terminal.busy("writing the run folder"):
-            run.write(model, values, samples)
+            run.write(model, values, losses["test"], samples)
         watch.lap("write")
     finally:
         run.close()
@@ -255,14 +258,15 @@ class _Run:
     def samples(self, model: LanguageModel) -> list[str]:
         """What the model says. The random numbers begin anew at every look, so that only the model has changed."""
         chars = SAMPLE_CHARS[self.settings.data.is_text]
-        return sampling.documents(model, SAMPLES, self.settings.seed, max_chars=chars)
+        return sampling.documents(model, SAMPLED, self.settings.seed, max_chars=chars)
 
-    def write(self, model: LanguageModel, values: dict[str, float], samples: list[str]) -> None:
-        """Weights, samples, TensorBoard and pictures."""
+    def write(self, model: LanguageModel, values: dict[str, float], tested: metrics.Loss, samples: list[str]) -> None:
+        """Weights, sums of the test part, samples, TensorBoard and pictures."""
         import safetensors.numpy
 
         self.folder.write(WEIGHTS, safetensors.numpy.save(model.tensors()))
-        self.folder.write("samples.txt", ("\n".join(map(printable, samples)) + "\n").encode())
+        self.folder.write(LOSSES, losses_file(tested))
+        self.folder.write(SAMPLES, ("\n".join(map(printable, samples)) + "\n").encode())
         board = self.board or self._open_board(0)
         board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
         if self.settings.model.net is None:

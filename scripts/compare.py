@@ -1,0 +1,59 @@
+"""Ranks finished runs that were tested alike, and says which differences are real: python scripts/compare.py DIR DIR.
+
+DIR is a run folder, or holds run folders, or folders of these (a sweep, outputs/, which is taken where none is named).
+Nothing in them is run. Runs that differ in the seed only are one row. The interval of a loss says how far it may be off
+on other documents; whether two runs differ is told by the paired difference, whose interval is far narrower. Writes
+compare.csv, compare.md, compare.png and compare.html, a page that needs no network.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nextchar import command_line, comparison, report, terminal
+from nextchar.errors import BadInput
+from nextchar.knobs import knobs
+from nextchar.run import PROJECT, claim, write_atomically
+from nextchar.settings import CompareSettings
+
+MOST_LEFT_OUT = 10  # named on the terminal; the page names all
+
+
+def main() -> None:
+    folders, words = apart(sys.argv[1:])
+    settings = command_line.parse("compare", CompareSettings, words, __doc__, operands="[DIR ...]").settings()
+    with terminal.busy("reading the runs"):
+        compared = comparison.compare(folders or [PROJECT / "outputs"])
+    for folder, reason in compared.left_out[:MOST_LEFT_OUT]:
+        terminal.note(f"left out {folder}: {reason}")
+    if (more := len(compared.left_out) - MOST_LEFT_OUT) > 0:
+        terminal.note(f"left out {more:,} more; {report.PAGE} names more")
+    with terminal.even_if_nobody_reads():
+        if settings.json_:
+            terminal.print_json(report.plain(compared))
+        else:
+            terminal.leaderboard(compared)
+    with terminal.busy("drawing"):
+        write(report.files(compared), Path(settings.out) if settings.out else claim(PROJECT / "outputs", "compare"))
+
+
+def apart(argv: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Folders, and what are settings: a folder may be called 3_smoothing.k=0.1, but not json=true."""
+    keys = {knob.key for knob in knobs(CompareSettings)}
+    settings = [word for word in argv if word.startswith("-") or (word.partition("=")[0] in keys and "=" in word)]
+    return [Path(os.path.expanduser(word)) for word in argv if word not in settings], settings
+
+
+def write(files: dict[str, bytes], folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_atomically(folder / name, content)
+            print(f"{Path(name).suffix[1:]:12} {terminal.short(folder / name)}", file=sys.stderr)
+    except OSError as error:
+        raise BadInput(f"out={folder} cannot be written: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    command_line.run_script(main)

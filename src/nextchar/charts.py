@@ -1,0 +1,147 @@
+"""Charts of results: runs or settings by their loss. Each is a PNG file, drawn with matplotlib and without its pyplot.
+
+Two pixels stand for one, so that the charts are sharp on a screen of today and in print.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from nextchar.figures import BAR, FAINT, INK, MUTED, TRACK, Colour, visible
+
+if TYPE_CHECKING:  # drawing takes time to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+MOST_ROWS = 40
+DENSITY = 200  # pixels an inch
+WIDTH, ROW = 9.0, 0.3  # inches
+ABOVE, BELOW = 0.66, 0.62  # inches for the headline, and for the axis
+LONGEST = 64  # characters of a label
+
+
+class Row(NamedTuple):
+    """One line of a leaderboard: an infinite value has no dot, an interval of None no bar."""
+
+    label: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def leaderboard(rows: Sequence[Row], title: str, x_label: str) -> bytes:
+    """Values as dots on a common scale, each with its interval and its number, the lowest on top and in colour.
+
+    Of more than 40 rows the best 40 are drawn, and said to be. Returns a PNG file. Raises ValueError without rows.
+    """
+    if not rows:
+        raise ValueError("a leaderboard needs a row")
+    ranked = sorted(rows, key=lambda row: row.value)[:MOST_ROWS]
+    figure, axes = _page(ABOVE + ROW * len(ranked) + BELOW)
+    kept = f"the best {len(ranked)} of {len(rows):,}" if len(ranked) < len(rows) else ""
+    labels = [_write(axes, (0, i), row.label, "right") for i, row in enumerate(ranked)]
+    numbers = [_write(axes, (1, i), f"{row.value:.4f}", "left") for i, row in enumerate(ranked)]
+    for text in (labels[0], numbers[0]):
+        text.set_fontweight("bold")
+    left, right = _place(figure, axes, labels, numbers)
+    _headline(figure, title, kept)
+    finite = [row for row in ranked if math.isfinite(row.value)]
+    for i, row in enumerate(finite):  # what is infinite stands last
+        colour = _hex(BAR if i == 0 else MUTED)
+        if row.low is not None and row.high is not None:
+            axes.plot([row.low, row.high], [i, i], color=colour, linewidth=1.6, alpha=0.55, solid_capstyle="round")
+        axes.plot([row.value], [i], "o", color=colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6)
+    if finite:
+        axes.axvline(finite[0].value, color=_hex(BAR), linewidth=0.8, alpha=0.35, zorder=0)
+        _scale(axes, finite, x_label)
+    else:
+        axes.set_xticks([])
+    for text, at in [*((text, left) for text in labels), *((text, right) for text in numbers)]:
+        text.set_x(at)
+    axes.set_ylim(len(ranked) - 0.4, -0.6)
+    return _png(figure)
+
+
+# --- small change ---------------------------------------------------------------------------------------------------
+
+
+def _page(height: float) -> "tuple[Figure, Axes]":
+    """An empty page with axes that have nothing but a grid."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), dpi=DENSITY)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, BELOW / height, 1, 1 - (ABOVE + BELOW) / height))
+    axes.spines[:].set_visible(False)
+    axes.set_yticks([])
+    axes.tick_params(axis="x", length=0, labelsize=8.5, labelcolor=_hex(MUTED), pad=6)
+    axes.grid(axis="x", color=_hex(TRACK), linewidth=0.9)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _write(axes: "Axes", at: tuple[float, float], text: str, align: str) -> "Text":
+    """Text beside the axes, in line with a row; x is a share of their width."""
+    return axes.text(
+        *at,
+        _cut(_visible(text)),
+        transform=axes.get_yaxis_transform(),
+        ha=align,
+        va="center_baseline",
+        fontsize=9,
+        color=_hex(INK),
+        parse_math=False,
+    )
+
+
+def _place(figure: "Figure", axes: "Axes", labels: "list[Text]", numbers: "list[Text]") -> tuple[float, float]:
+    """Makes room beside the axes for the texts. Returns their x, in shares of the axes' width."""
+    whole, gap = WIDTH * DENSITY, 0.16 * DENSITY
+    left, right = (max(text.get_window_extent().width for text in texts) for texts in (labels, numbers))
+    left, right = min(left, 0.6 * whole) + 2 * gap, right + 2 * gap
+    box = axes.get_position()
+    axes.set_position((left / whole, box.y0, (whole - left - right) / whole, box.height))
+    inside = gap / (whole - left - right)
+    return -inside, 1 + inside
+
+
+def _headline(figure: "Figure", title: str, kept: str) -> None:
+    height = figure.get_size_inches()[1]
+    at = {"x": 0.16 / WIDTH, "y": 1 - 0.32 / height, "va": "center", "parse_math": False}
+    figure.text(s=_visible(title), ha="left", fontsize=12, fontweight="bold", color=_hex(INK), **at)
+    if kept:
+        figure.text(s=kept, ha="right", fontsize=8.5, color=_hex(MUTED), **(at | {"x": 1 - 0.16 / WIDTH}))
+
+
+def _scale(axes: "Axes", rows: Sequence[Row], x_label: str) -> None:
+    """The range of all values and intervals."""
+    from matplotlib.ticker import MaxNLocator
+
+    ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None and math.isfinite(end)]
+    low, high = min(ends), max(ends)
+    margin = 0.04 * (high - low) or 1e-3 * max(1.0, abs(high))
+    axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.ticklabel_format(axis="x", useOffset=False, style="plain")
+    axes.set_xlabel(x_label, fontsize=8.5, color=_hex(FAINT), labelpad=8, loc="right")
+
+
+def _visible(text: str) -> str:
+    return " ".join(visible(part) for part in text.split(" "))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _hex(colour: Colour) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _png(figure: "Figure") -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", facecolor="white", metadata={"Software": None})
+    return file.getvalue()

@@ -1,0 +1,370 @@
+"""Runs beside one another: found, read without running code, grouped over seeds, ranked, and their differences judged.
+
+Only runs that were tested on the same documents, under the same split and vocabulary, are ranked; others are refused.
+"""
+
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nextchar.board import NOT_COMPARED
+from nextchar.differences import Estimate, difference, over_seeds, per_character
+from nextchar.errors import BadInput
+from nextchar.knobs import flat, one_line, shown
+from nextchar.metrics import BLOCK, Loss
+from nextchar.run import LOSSES, RECORD, SETTINGS, Record, open_losses, open_record
+
+DEPTH = 2  # folders between a folder that is named and a run: outputs/SWEEP/RUN
+MOST_CAUSES = 4  # of a refusal; the rest follows from these
+HEADS = ("", "run", "seeds", "loss", "95% interval", "bits/char", "to the best")
+NO_LOSS = 1e9  # nats per character; nothing that was trained comes near
+
+# What makes no two runs different models: what changes no result (board.py says which), and the seed. Where the text
+# was read from does not count either, but its digest does.
+IGNORED = NOT_COMPARED | {"seed", "data.path"}
+GROUPS = ("model", "smoothing", "optim", "trainer", "data")  # the order in which a label names what differs
+
+
+class Run(NamedTuple):
+    """A finished run; `losses` is None where its folder holds no sums of its documents."""
+
+    path: Path
+    record: Record
+    losses: Loss | None
+
+    @property
+    def seed(self) -> int:
+        return self.record.settings.seed
+
+    @property
+    def loss(self) -> float:
+        """Of the test part, nats per character."""
+        return float(self.record.metrics["test/loss"])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One place of the leaderboard: runs that differ in nothing but the seed, as a rule a single one.
+
+    `interval`: 95%, over documents. `over_seeds`: the mean over seeds with its variance, where there are several.
+    `to_best`: by how much the loss is above the best one's, None where that cannot be told, and for the best itself.
+    """
+
+    rank: int  # from 1
+    runs: list[Run]
+    label: str
+    settings: dict[str, Any]  # those that differ between rows
+    loss: float
+    metrics: dict[str, float]  # means over seeds
+    interval: tuple[float, float] | None
+    over_seeds: Estimate | None
+    to_best: Estimate | None = None
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.loss / math.log(2)
+
+    @property
+    def ties_with_best(self) -> bool:
+        """Whether the difference to the best cannot be told apart from none."""
+        return self.to_best is not None and abs(self.to_best.value) <= self.to_best.half
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows from the best to the worst, what can be said of them, and the folders that were left out with the reason."""
+
+    rows: list[Row]
+    varying: list[str]  # the settings that differ between rows
+    sentences: list[str]
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def units(self) -> str:
+        """What the intervals are over, in words: 3,226 documents."""
+        return _units(self.rows[0].runs[0].record)
+
+
+def compare(folders: Sequence[Path]) -> Comparison:
+    """The runs in these folders, in their subfolders or in those of these. Raises BadInput where none can be ranked."""
+    runs, left_out = [], []
+    for path in find(folders):
+        try:
+            runs.append(_opened(path))
+        except BadInput as error:
+            left_out.append((one_line(str(path)), _reason(error, path)))
+    if not runs:
+        why = f"; {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
+        raise BadInput(f"there is no finished run in {', '.join(map(str, folders))}{why}")
+    _refuse_other_tests(runs)
+    rows, varying = _rows(runs)
+    return Comparison(rows, varying, _sentences(rows), left_out)
+
+
+def find(folders: Sequence[Path]) -> list[Path]:
+    """The run folders that are among these or up to two levels below; links below are not followed. Raises BadInput."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise BadInput(f"{folder}: no such folder (nor a setting); name run folders, or folders that hold some")
+        for path in _runs_in(folder, DEPTH):
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def _runs_in(folder: Path, depth: int) -> Iterator[Path]:
+    if os.path.lexists(folder / SETTINGS) or os.path.lexists(folder / RECORD):
+        yield folder
+    elif depth:
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except OSError:
+            yield folder  # to be left out, with what is wrong
+            return
+        for name in names:
+            yield from _runs_in(folder / name, depth - 1)
+
+
+def _opened(path: Path) -> Run:
+    record = open_record(path)
+    if record.data is None:
+        raise BadInput(f"{RECORD} holds no data report")
+    loss = float(record.metrics.get("test/loss", "nan"))
+    if not (0 <= loss < NO_LOSS or loss == math.inf):
+        raise BadInput(f"{RECORD}: test/loss is {shown(record.metrics.get('test/loss'))}")
+    ends = [float(record.metrics.get(f"test/loss_{end}", loss)) for end in ("low", "high")]
+    if not (0 <= ends[0] <= ends[1] < NO_LOSS or loss == math.inf):
+        raise BadInput(f"{RECORD}: the interval of test/loss is {ends[0]} .. {ends[1]}")
+    return Run(path, record, open_losses(path, record))
+
+
+def _reason(error: BadInput, path: Path) -> str:
+    """An error about a run folder, on one line and without the folder's name."""
+    text = str(error).replace(f"resume={path}", "resume=DIR").replace(f"run={path}", "").replace(f"{path}/", "")
+    return one_line(text.lstrip(": "))
+
+
+# --- the same test --------------------------------------------------------------------------------------------------
+
+
+def _refuse_other_tests(runs: Sequence[Run]) -> None:
+    """Raises BadInput, naming two runs and what differs, where not all were tested alike."""
+    first = next((run for run in runs if run.losses is not None), runs[0])
+    tested = _test_of(first)
+    differing = [
+        (run, [key for key, value in _test_of(run).items() if tested.get(key, value) != value]) for run in runs
+    ]
+    others = [(run, keys) for run, keys in differing if keys]
+    if not others:
+        return
+    other, keys = others[0]
+    theirs = _test_of(other)
+    what = "; ".join(f"{key} ({_brief(tested[key])} and {_brief(theirs[key])})" for key in keys[:MOST_CAUSES])
+    raise BadInput(
+        f"{first.path} and {other.path} cannot be ranked together; they differ in {what}. Of the {len(runs):,} runs "
+        f"{len(runs) - len(others):,} can be ranked with the first: name their folders alone"
+    )
+
+
+def _test_of(run: Run) -> dict[str, object]:
+    """What two runs must share so that their losses compare; lengths only of a run that kept them."""
+    data, report = run.record.settings.data, run.record.data
+    assert report is not None
+    lengths = {} if run.losses is None else {"lengths of the documents": run.losses.chars.tobytes()}
+    return {
+        "test data by sha256": report.test_sha256,
+        "data.split": data.split,
+        "vocabulary": run.record.vocabulary,
+        "kind of data": "a running text" if data.is_text else "documents",
+        "data.unk": data.unk,
+        "characters left out of test": report.left_out.get("test", 0),
+        "documents of test": report.documents.get("test", 0),
+        "characters of test": report.predicted.get("test", 0),
+        **lengths,
+    }
+
+
+def _brief(value: object) -> str:
+    return "..." if isinstance(value, bytes) else shown(value, 24)
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+
+def _rows(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
+    """The rows in their order, and the settings that differ between them."""
+    groups = _grouped(runs)
+    settings = [_settings_of(group[0]) for group in groups]
+    order = {group: place for place, group in enumerate(GROUPS)}
+    known = dict.fromkeys(key for each in settings for key in each)
+    keys = sorted(known, key=lambda key: order.get(key.partition(".")[0], len(order)))
+    varying = [key for key in keys if len({shown(each[key]) for each in settings if key in each}) > 1]
+    own = [{key: each[key] for key in varying if key in each} for each in settings]
+    rows = [_row(*each) for each in zip(groups, own, _labels(own, varying), strict=True)]
+    rows.sort(key=lambda row: row.loss)
+    twice, names = Counter(row.label for row in rows), _names(runs)
+    for i, row in enumerate(rows):
+        label = row.label if row.label and twice[row.label] == 1 else _told_apart(row, names)
+        rows[i] = replace(row, rank=i + 1, label=label, to_best=_to_best(row, rows[0]) if i else None)
+    return rows, varying
+
+
+def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that differ in nothing but the seed, together. A seed's repetition tells nothing new: a row of its own."""
+    groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
+    times: Counter[tuple[object, ...]] = Counter()
+    for run in runs:
+        settings = tuple(_settings_of(run).items())
+        nth = times[(settings, run.seed)]
+        times[(settings, run.seed)] += 1
+        groups[(settings, nth)].append(run)
+    return list(groups.values())
+
+
+def _settings_of(run: Run) -> dict[str, Any]:
+    """What makes a run's model the one it is: dotted keys, a group's name under the group's own."""
+    leaves = flat(run.record.settings.plain())
+    kept = {key: value for key, value in leaves.items() if key not in IGNORED and (key not in GROUPS or value)}
+    assert run.record.data is not None
+    return {key.removesuffix(".name"): value for key, value in kept.items()} | {"data.sha256": run.record.data.sha256}
+
+
+def _labels(settings: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[str]:
+    """What tells each from the others, key by key: only what differs among those that are alike so far."""
+    labels: list[list[str]] = [[] for _ in settings]
+    alike = [list(range(len(settings)))]
+    for key in keys:
+        by_value: list[list[int]] = []
+        for some in alike:
+            values: dict[str, list[int]] = defaultdict(list)
+            for i in some:
+                values[as_typed(settings[i][key]) if key in settings[i] else ""].append(i)
+            for value, having in values.items():
+                for i in having if len(values) > 1 and value else []:
+                    labels[i].append(f"{key}={value}")
+            by_value += values.values()
+        alike = by_value
+    return [" ".join(label) for label in labels]
+
+
+def _row(runs: list[Run], settings: dict[str, Any], label: str) -> Row:
+    means = over_seeds([run.loss for run in runs])
+    loss = means.value if means else max(run.loss for run in runs)  # of one seed; or infinite, as one seed's is
+    common = set.intersection(*(set(run.record.metrics) for run in runs))
+    metrics = {key: float(np.mean([float(run.record.metrics[key]) for run in runs])) for key in sorted(common)}
+    return Row(0, runs, label, settings, loss, metrics, _interval(runs), means)
+
+
+def _interval(runs: Sequence[Run]) -> tuple[float, float] | None:
+    """95%, over documents: of one run as it measured it, of several that of their mean."""
+    low, high = (runs[0].record.metrics.get(f"test/loss_{end}") for end in ("low", "high"))
+    if len(runs) == 1:
+        return None if low is None or high is None else (float(low), float(high))
+    losses = _losses(runs)
+    mean = per_character(np.mean([loss.nll for loss in losses], axis=0), losses[0].chars) if losses else None
+    return None if mean is None else (mean.value - mean.half, mean.value + mean.half)
+
+
+def _losses(runs: Sequence[Run]) -> list[Loss]:
+    """The sums of all seeds, none where a folder lacks them."""
+    losses = [run.losses for run in runs if run.losses is not None]
+    return losses if len(losses) == len(runs) else []
+
+
+def _to_best(row: Row, best: Row) -> Estimate | None:
+    ours, theirs = _losses(row.runs), _losses(best.runs)
+    return difference(ours, theirs) if ours and theirs else None
+
+
+def _names(runs: Sequence[Run]) -> dict[Path, str]:
+    """The folders' names, as far as they differ."""
+    paths = [os.path.abspath(run.path) for run in runs]
+    above = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return {run.path: one_line(os.path.relpath(path, above)) for run, path in zip(runs, paths, strict=True)}
+
+
+def _told_apart(row: Row, names: dict[Path, str]) -> str:
+    """The label of a row whose settings are another's too."""
+    more = f" and {len(row.runs) - 1} more" if len(row.runs) > 1 else ""
+    return f"{row.label} {names[row.runs[0].path]}{more}".strip()
+
+
+def as_typed(value: object) -> str:
+    """A setting as one would type it: 15, not 15.0."""
+    return f"{value:g}" if isinstance(value, float) else shown(value, 24)
+
+
+# --- sentences ------------------------------------------------------------------------------------------------------
+
+
+def plus_minus(estimate: Estimate) -> str:
+    """0.0383 ± 0.0052: the half width to two digits, the value to as many decimals."""
+    half = estimate.half
+    decimals = min(max(1 - math.floor(math.log10(half)), 0), 9) if half > 0 else 6
+    return f"{estimate.value:.{decimals}f} ± {half:.{decimals}f}"
+
+
+def cells(row: Row) -> list[str]:
+    """A row as a table shows it, in the order of HEADS."""
+    seeds = f"{len(row.runs)} (±{row.over_seeds.half:.4f})" if row.over_seeds else str(len(row.runs))
+    interval = f"{row.interval[0]:.4f} .. {row.interval[1]:.4f}" if row.interval else "-"
+    to_best = plus_minus(row.to_best) if row.to_best else "-"
+    return [str(row.rank), row.label, seeds, f"{row.loss:.4f}", interval, f"{row.bits_per_char:.4f}", to_best]
+
+
+def _sentences(rows: Sequence[Row]) -> list[str]:
+    """Of two rows what their difference is; of more, that of the best two, and which others may be as good."""
+    if len(rows) < 2:
+        return []
+    said = [_verdict(*rows[:2])]
+    ties = [row.label for row in rows[1:] if row.ties_with_best]
+    if len(rows) > 2 and ties:
+        named = ", ".join(ties[:5]) + (f" and {len(ties) - 5:,} more" if len(ties) > 5 else "")
+        said.append(f"cannot be told apart from the best: {named}")
+    elif len(rows) > 2 and all(row.to_best is not None or math.isinf(row.loss) for row in rows[1:]):
+        said.append(f"the best can be told apart from each of the {len(rows) - 1:,} others")
+    return said
+
+
+def _verdict(a: Row, b: Row) -> str:
+    """One sentence about a and b, which is not better than a."""
+    by = f"{b.loss - a.loss:.6f} nats per character"
+    if math.isinf(a.loss):
+        return f"neither {a.label} nor {b.label} can be ranked: each gives probability 0 to a character of the test"
+    if math.isinf(b.loss):
+        why = "gives probability 0 to a character of the test: an infinite loss"
+        return f"{a.label} is better than {b.label}, which {why}"
+    lacking = [row.label for row in (a, b) if not _losses(row.runs)]
+    if lacking:
+        return f"{a.label} is ahead of {b.label} by {by}; no interval, for {lacking[0]} comes without its {LOSSES}"
+    units = _units(a.runs[0].record)
+    if b.to_best is None:
+        return f"{a.label} is ahead of {b.label} by {by}; no interval: {units}, too few or too unequal"
+    if b.ties_with_best:
+        said = f"no difference between {a.label} and {b.label} can be told apart on {units}: {plus_minus(b.to_best)}"
+        return f"{said} nats per character{_only_these(a, b)}"
+    return f"{a.label} is better than {b.label} by {plus_minus(b.to_best)} nats per character{_only_these(a, b)}"
+
+
+def _only_these(*rows: Row) -> str:
+    """What one seed leaves open; counting has no luck of the seed."""
+    single = [row.label for row in rows if len(row.runs) == 1 and row.runs[0].record.settings.model.net is not None]
+    if not single:
+        return ""
+    return f" (another seed of {' or '.join(single)} may differ: that luck is not in the interval)"
+
+
+def _units(record: Record) -> str:
+    assert record.data is not None
+    if record.settings.data.is_text:
+        blocks = -(-record.data.predicted.get("test", 0) // BLOCK)
+        return f"{blocks:,} block{'s' * (blocks != 1)} of {BLOCK:,} characters"
+    documents = record.data.documents.get("test", 0)
+    return f"{documents:,} document{'s' * (documents != 1)}"
