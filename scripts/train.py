@@ -15,7 +15,7 @@ from nextchar.job import run as run_job
 from nextchar.knobs import read
 from nextchar.run import PROJECT, claim, unfinished_settings, write_atomically
 from nextchar.settings import TrainCommand, TrainSettings
-from nextchar.sweep import SweepFolder, line_to_paste
+from nextchar.sweep import SweepFolder, line_to_paste, picture
 
 Command = command_line.Command[TrainCommand]
 
@@ -146,15 +146,22 @@ def conclude(sweep: SweepFolder, as_json: bool) -> None:
     with terminal.even_if_nobody_reads():
         if as_json:
             terminal.print_json([job.plain() for job in sweep.ranked()])
-            return
-        terminal.sweep(sweep)
-        print()
-        if best := sweep.best():
-            print(f"best         {line_to_paste(best)}")
-        if sweep.unfinished():
-            print(f"to go on     python scripts/train.py -m sweep.resume={shlex.quote(terminal.short(sweep.path))}")
-        print(f"sweep folder {terminal.short(sweep.path)}")
-        print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(sweep.path))}")
+        else:
+            tell(sweep)
+    if png := picture(sweep):
+        write_atomically(sweep.path / "sweep.png", png)
+
+
+def tell(sweep: SweepFolder) -> None:
+    """The table on the terminal, and what to type next."""
+    terminal.sweep(sweep)
+    print()
+    if best := sweep.best():
+        print(f"best         {line_to_paste(best)}")
+    if sweep.unfinished():
+        print(f"to go on     python scripts/train.py -m sweep.resume={shlex.quote(terminal.short(sweep.path))}")
+    print(f"sweep folder {terminal.short(sweep.path)}")
+    print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(sweep.path))}")
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")

@@ -1,7 +1,9 @@
 """A sweep runs all its jobs, hides no failure, can be gone on with, and gives the same whoever launches it."""
 
 import csv
+import io
 import json
+import math
 import os
 import re
 import shutil
@@ -12,17 +14,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import runs
 from conftest import PROJECT, run_script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from nextchar import command_line, multirun
+from nextchar import charts, command_line, multirun
 from nextchar.errors import BadInput
 from nextchar.settings import Grid, TrainCommand
-from nextchar.sweep import PROCESS, SweepFolder
+from nextchar.sweep import PROCESS, Job, SweepFolder, picture
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 QUICK = ["data=lines", "figures=false"]
@@ -86,9 +90,76 @@ def test_a_grid(tmp_path: Path) -> None:
     shown = [line.split("│")[1:-1] for line in ended.stdout.splitlines() if line.startswith("│")]
     assert [cells[0].strip() for cells in shown] == [row["job"] for row in rows]
     assert [cells[3].strip() for cells in shown] == [f"{loss:.6f}" for loss in losses]
+    assert not (tmp_path / "s/sweep.png").exists()  # figures=false
     best = next(line for line in ended.stdout.splitlines() if line.startswith("best"))
     again = run_script("train", *best.split()[1:], "json=true", f"hydra.run.dir={tmp_path / 'again'}")
     assert json.loads(again.stdout)["metrics"]["val/loss"] == losses[0]
+
+
+def finished(words: list[str], losses: dict[str, float]) -> SweepFolder:
+    """A sweep all of whose jobs have finished with the losses that are given by their overrides."""
+    sweep = plan(*words)
+
+    def ended(job: Job) -> Job:
+        loss: float | str = losses[" ".join(job.overrides)]
+        loss = "inf" if loss == math.inf else loss
+        return job.model_copy(update={"status": "finished", "metrics": {"val/loss": loss}})
+
+    sweep.jobs = [ended(job) for job in sweep.jobs]
+    return sweep
+
+
+@pytest.mark.parametrize(
+    ("words", "losses", "wanted"),
+    [
+        (
+            ["smoothing.k=0.1,1,10"],
+            {"smoothing.k=0.1": 2.5, "smoothing.k=1": 2.4, "smoothing.k=10": math.inf},
+            "leaderboard val/loss of 2 jobs",
+        ),
+        (
+            ["smoothing.k=0.1,1,10"],
+            {"smoothing.k=0.1": 2.5, "smoothing.k=1": 2.4, "smoothing.k=10": 3.0},
+            "against val/loss over smoothing.k",
+        ),
+        (
+            ["smoothing=none,add_k"],
+            {"smoothing=none": math.inf, "smoothing=add_k": 2.4},
+            "leaderboard val/loss of 1 jobs",
+        ),
+        (["seed=1,2,3"], {"seed=1": 2.5, "seed=2": 2.4, "seed=3": 2.3}, "leaderboard val/loss of 3 jobs"),
+        (["seed=1,2"], {"seed=1": math.inf, "seed=2": math.inf}, None),
+        (["seed=1,2", "figures=false"], {"seed=1 figures=false": 2.0, "seed=2 figures=false": 2.0}, None),
+    ],
+)
+def test_its_picture(
+    words: list[str], losses: dict[str, float], wanted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a setting of at least three numbers, else one below the other; of what is infinite nothing."""
+    drawn: list[str] = []
+    for kind in ("leaderboard", "against"):
+        monkeypatch.setattr(
+            f"nextchar.sweep.{kind}", lambda _, title, *rest, kind=kind: drawn.append(f"{kind} {title}")
+        )
+    picture(finished(words, losses))
+    assert drawn == ([wanted] if wanted else [])
+
+
+def test_the_chart_of_a_setting() -> None:
+    """The line, the band of a single one, the best in colour; many, equal and negative values are no trouble."""
+    line = [charts.Point(10.0**i, 2 + i * i / 10, 1.9 + i * i / 10, 2.1 + i * i / 10) for i in range(-3, 4)]
+    png = charts.against({"": line}, "loss $ over 中", "k", "nats")
+    pixels = np.array(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
+    assert (pixels == charts.BAR).all(1).sum() > 1000
+    for lines in (
+        {"a": line, "b": [charts.Point(p.x, p.value) for p in line], "c": []},
+        {"": [charts.Point(1, 2)]},
+        {"": [charts.Point(-5 + i / 100, 2.0) for i in range(1000)]},
+        {"a": [charts.Point(1, math.inf), charts.Point(1, 2), charts.Point(1, 3)]},
+    ):
+        assert charts.against(lines, "", "", "")[:4] == b"\x89PNG"
+    with pytest.raises(ValueError, match="finite"):
+        charts.against({"a": [charts.Point(1, math.inf)]}, "", "", "")
 
 
 def test_json(tmp_path: Path) -> None:
@@ -100,8 +171,11 @@ def test_json(tmp_path: Path) -> None:
 
 def test_without_val_jobs_are_ranked_by_train(tmp_path: Path) -> None:
     words = ["data=lines", runs.names(tmp_path, 3000), "figures=false", "data.split=makemore", "smoothing.k=10,1"]
+    words[2] = "figures=true"
     ended = sweep(tmp_path / "s", *words)
     assert "train/loss" in ended.stdout
+    with Image.open(tmp_path / "s/sweep.png") as image:
+        assert image.width > 1000
     assert [row["smoothing.k"] for row in table(tmp_path / "s")] == ["1", "10"]
 
 

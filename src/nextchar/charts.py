@@ -5,8 +5,10 @@ Two pixels stand for one, so that the charts are sharp on a screen of today and 
 
 import io
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from itertools import cycle, groupby
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from nextchar.figures import BAR, FAINT, INK, MUTED, TRACK, Colour, visible
 
@@ -16,10 +18,12 @@ if TYPE_CHECKING:  # drawing takes time to import
     from matplotlib.text import Text
 
 MOST_ROWS = 40
+MOST_DOTS = 60  # of a line
 DENSITY = 200  # pixels an inch
-WIDTH, ROW = 9.0, 0.3  # inches
+WIDTH, ROW, TALL = 9.0, 0.3, 4.6  # inches
 ABOVE, BELOW = 0.66, 0.62  # inches for the headline, and for the axis
 LONGEST = 64  # characters of a label
+LINES: tuple[Colour, ...] = (BAR, (196, 98, 16), (58, 130, 88), (156, 60, 140), (128, 104, 20), (184, 50, 48))
 
 
 class Row(NamedTuple):
@@ -62,6 +66,81 @@ def leaderboard(rows: Sequence[Row], title: str, x_label: str) -> bytes:
         text.set_x(at)
     axes.set_ylim(len(ranked) - 0.4, -0.6)
     return _png(figure)
+
+
+class Point(NamedTuple):
+    """A value at a place on the x axis, with its interval where it has one."""
+
+    x: float
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def against(lines: Mapping[str, Sequence[Point]], title: str, x_label: str, y_label: str) -> bytes:
+    """Values over what they depend on: a line each, through the means where several stand at one place.
+
+    The name of a line stands at its end, the lowest point of all is marked; the intervals of a single line are a band.
+    An x axis whose values span more than a factor of 30 is logarithmic. Infinite values are left out. Returns a PNG
+    file. Raises ValueError where there is no finite value.
+    """
+    finite = {name: sorted(p for p in points if math.isfinite(p.value)) for name, points in lines.items()}
+    points = [point for line in finite.values() for point in line]
+    if not points:
+        raise ValueError("a chart needs a finite value")
+    alone, best = len(finite) == 1, min(points, key=lambda point: point.value)
+    figure, axes = _page(TALL)
+    _headline(figure, title, f"best {best.value:.4f} at {best.x:g}")
+    axes.set_position((0.09, BELOW / TALL, 0.87 if alone else 0.68, 1 - (ABOVE + BELOW) / TALL))
+    _plain_scale(axes, [point.x for point in points])
+    for line, colour in zip(finite.values(), cycle(LINES), strict=False):
+        _line(axes, line, _hex(colour), intervals=alone)
+    axes.plot([best.x], [best.value], "o", color=_hex(BAR), markersize=7, markeredgecolor="white", zorder=4)
+    _scale(axes, points if alone else [Point(p.x, p.value) for p in points], y_label, "y")
+    axes.tick_params(axis="y", length=0, labelsize=8.5, labelcolor=_hex(MUTED))
+    axes.grid(axis="x", visible=False)
+    axes.grid(axis="y", color=_hex(TRACK), linewidth=0.9)
+    axes.set_xlabel(_visible(x_label), fontsize=8.5, color=_hex(FAINT), labelpad=8, loc="right", parse_math=False)
+    if not alone:
+        _names(axes, finite)
+    return _png(figure)
+
+
+def _line(axes: "Axes", points: Sequence[Point], colour: str, intervals: bool) -> None:
+    ends = [(p.x, p.low, p.high) for p in points if p.low is not None and p.high is not None]
+    if intervals and ends:
+        at, lows, highs = zip(*ends, strict=True)
+        axes.fill_between(at, lows, highs, color=colour, alpha=0.12, linewidth=0)
+    means = [(x, fmean(p.value for p in same)) for x, same in groupby(points, lambda point: point.x)]
+    axes.plot(*zip(*means, strict=True), color=colour, linewidth=1.6)
+    if len(points) <= MOST_DOTS:
+        xs, values = [p.x for p in points], [p.value for p in points]
+        axes.plot(xs, values, "o", color=colour, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5)
+
+
+def _names(axes: "Axes", lines: Mapping[str, Sequence[Point]]) -> None:
+    """The names of lines at the right edge, level with their last points, or a little off so that all can be read."""
+    ends = {name: axes.transData.transform(points[-1][:2])[1] for name, points in lines.items() if points}
+    colours = dict(zip(lines, cycle(LINES), strict=False))
+    apart = 0.17 * DENSITY
+    y = -math.inf
+    for name, wanted in sorted(ends.items(), key=lambda end: end[1]):
+        y = max(wanted, y + apart)
+        at = (1.012, axes.transAxes.inverted().transform((0, y))[1])
+        text = axes.text(
+            *at, _cut(_visible(name)), transform=axes.transAxes, va="center", fontsize=8.5, parse_math=False
+        )
+        text.set_color(_hex(colours[name]))
+
+
+def _plain_scale(axes: "Axes", xs: Sequence[float]) -> None:
+    """An x axis with numbers as one types them."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    if min(xs) > 0 and max(xs) / min(xs) > 30:
+        axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 
 
 # --- small change ---------------------------------------------------------------------------------------------------
@@ -116,17 +195,21 @@ def _headline(figure: "Figure", title: str, kept: str) -> None:
         figure.text(s=kept, ha="right", fontsize=8.5, color=_hex(MUTED), **(at | {"x": 1 - 0.16 / WIDTH}))
 
 
-def _scale(axes: "Axes", rows: Sequence[Row], x_label: str) -> None:
-    """The range of all values and intervals."""
+def _scale(axes: "Axes", rows: Sequence[Row | Point], label: str, along: Literal["x", "y"] = "x") -> None:
+    """The range of all values and intervals along an axis."""
     from matplotlib.ticker import MaxNLocator
 
     ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None and math.isfinite(end)]
     low, high = min(ends), max(ends)
     margin = 0.04 * (high - low) or 1e-3 * max(1.0, abs(high))
-    axes.set_xlim(low - margin, high + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.ticklabel_format(axis="x", useOffset=False, style="plain")
-    axes.set_xlabel(x_label, fontsize=8.5, color=_hex(FAINT), labelpad=8, loc="right")
+    set_limits, axis = (axes.set_xlim, axes.xaxis) if along == "x" else (axes.set_ylim, axes.yaxis)
+    set_limits(low - margin, high + margin)
+    axis.set_major_locator(MaxNLocator(6))
+    axes.ticklabel_format(axis=along, useOffset=False, style="plain")
+    if along == "x":
+        axes.set_xlabel(label, fontsize=8.5, color=_hex(FAINT), labelpad=8, loc="right")
+    else:
+        axes.set_ylabel(label, fontsize=8.5, color=_hex(FAINT), labelpad=8, loc="top")
 
 
 def _visible(text: str) -> str:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from nextchar.charts import Point, Row, against, leaderboard
 from nextchar.errors import BadInput
 from nextchar.foreign import check_folder, load_json
 from nextchar.knobs import Knobs, flat, one_line, read
@@ -21,6 +22,7 @@ from nextchar.settings import Optuna, TrainSettings
 
 Status = Literal["finished", "pruned", "diverged", "interrupted", "failed", "killed", "running", "not run"]
 WELL: tuple[Status, ...] = ("finished", "pruned")  # a job that ended so is not run again
+MOST_LINES = 6  # of a sweep's picture
 NAME_BYTES = 150  # of a job's folder; a file name may have 255
 PROCESS = ".process"  # in a job's folder: the process that runs it, as long as it does
 
@@ -201,6 +203,42 @@ class SweepFolder:
             end = [job.seconds, job.status, job.reason, job.folder]
             rows.writerow([job.number, *(value_of(job, key) for key in self.varied()), *values, *end])
         return written.getvalue()
+
+
+def picture(sweep: SweepFolder) -> bytes | None:
+    """The finished jobs by their loss: over the setting that takes the most numbers, or one below the other. A PNG."""
+    finished = [job for job in sweep.ranked() if math.isfinite(job.loss(sweep.metric))]
+    if not finished or not any(job.settings.figures for job in finished):
+        return None
+    numeric = {key: xs for key in sweep.varied() if key != "seed" and (xs := _numbers(finished, key)) is not None}
+    key = max(numeric, key=lambda key: len(set(numeric[key])), default=None)
+    if key is None or len(set(numeric[key])) < 3:
+        rows = [Row(_name(job, sweep.varied()), *_loss(job, sweep.metric)) for job in finished]
+        return leaderboard(rows, f"{sweep.metric} of {len(rows):,} jobs", "nats per character; lower is better")
+    others = [other for other in sweep.varied() if other not in (key, "seed")]
+    lines: dict[str, list[Point]] = {}
+    for job, x in zip(finished, numeric[key], strict=True):
+        lines.setdefault(_name(job, others), []).append(Point(x, *_loss(job, sweep.metric)))
+    kept = dict(list(lines.items())[:MOST_LINES])  # the jobs are ranked, so these are the best
+    unit = "nats per character" if len(kept) > 1 else "nats per character, with its 95% interval"
+    return against(kept, f"{sweep.metric} over {key}", key, unit)
+
+
+def _numbers(jobs: Sequence[Job], key: str) -> list[float] | None:
+    """The values of a setting in all jobs, None where it is no number."""
+    try:
+        return [float(value_of(job, key)) for job in jobs]
+    except ValueError:
+        return None
+
+
+def _loss(job: Job, metric: str) -> tuple[float, float | None, float | None]:
+    low, high = (job.metrics.get(f"{metric}_{end}") for end in ("low", "high"))
+    return job.loss(metric), None if low is None else float(low), None if high is None else float(high)
+
+
+def _name(job: Job, keys: Sequence[str]) -> str:
+    return " ".join(f"{key}={value_of(job, key)}" for key in keys)
 
 
 def columns(settings: Sequence[Mapping[str, Any]]) -> list[str]:
