@@ -22,14 +22,15 @@ CONF = PROJECT / "conf"
 ORDER = [
     "errors", "knobs", "settings", "manual", "command_line", "vocabulary", "random_numbers", "text", "splits",
     "language_model", "foreign", "counts", "smoothing", "metrics", "sampling", "explanation", "figures", "run",
-    "terminal", "board", "models.net", "models", "data", "learner", "watch", "descent", "experiment", "training",
+    "terminal", "board", "models.net", "models", "processes", "data", "learner", "watch", "descent", "experiment",
+    "training",
 ]  # fmt: skip
 
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it
     "hydra": {"command_line"},
     "omegaconf": {"command_line"},
-    "torch": {"models", "data", "learner", "watch", "descent"},
-    "lightning": {"models", "data", "learner", "watch", "descent"},
+    "torch": {"models", "processes", "data", "learner", "watch", "descent"},
+    "lightning": {"models", "processes", "data", "learner", "watch", "descent"},
     "pooch": {"text"},
 }
 SCRIPTS_WITH_HYDRA = {"train"}
