@@ -26,15 +26,21 @@ class Learner(L.LightningModule):
         self.losses: list[float] = []  # of each step in the chunk, before its update
         self.objective, self.grad_norm = math.nan, math.nan  # of the chunk's first step, likewise
         self.optimizer = optimizer(settings, net)
-        self.alone = True
+        self.alone = self.settled = True
 
     def on_train_start(self) -> None:
         self.alone = self.trainer.world_size == 1
+        self.settled = self.alone
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.optimizer
 
     def training_step(self, chunk: Chunk, index: int) -> None:
+        if not self.settled:
+            # After its first gradient DDP lays out anew what it adds up, and so adds in another order. A run that
+            # takes its first real step in the first order can be resumed nowhere to the last bit.
+            self._gradient(chunk.batches[0], chunk.weights[0])
+            self.settled = True
         values: list[Tensor] = []  # the first step's objective, then the losses
         for batch, weight in zip(chunk.batches, chunk.weights, strict=True):
             loss, objective = self._gradient(batch, weight)
