@@ -40,7 +40,7 @@ from nextchar.settings import Cpu, Ddp
 
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 GRACE = 2.0  # seconds in which a process that has lost another one learns why
-TO_HEAR = 10.0  # seconds for which rank 0 waits for the others to hear how the run ended
+TO_HEAR = 3.0  # seconds for which rank 0 waits for the others to hear how the run ended
 VERDICT, HEARD = "exit code", "heard"
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
