@@ -86,14 +86,13 @@ def _prepared(settings: TrainSettings, streams: dict[str, Stream], vocab_size: i
 
 
 def _same_start(learner: Learner, first: int) -> int:
-    """The step, the weights and the optimizer's memory of rank 0, on all ranks. Returns the step."""
+    """The step of rank 0, returned, and its optimizer's memory, on all ranks; its weights are sent around by DDP."""
     if not dist.is_initialized():
         return first
-    start = [(first, learner.net.state_dict(), learner.optimizer.state_dict())]
+    start = [(first, learner.optimizer.state_dict())]
     dist.broadcast_object_list(start, src=0)
+    first, memory = start[0]
     if dist.get_rank() > 0:
-        first, weights, memory = start[0]
-        learner.net.load_state_dict(weights)
         learner.optimizer.load_state_dict(memory)
     return first
 
