@@ -40,6 +40,7 @@ from nextchar.settings import Cpu, Ddp
 
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 GRACE = 2.0  # seconds in which a process that has lost another one learns why
+BEREFT = 4  # exit code of a process that has lost another one
 TO_HEAR = 3.0  # seconds for which rank 0 waits for the others to hear how the run ended
 VERDICT, HEARD = "exit code", "heard"
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -169,8 +170,10 @@ def _take_part(
         work(*args)
         parent = multiprocessing.parent_process()
         assert parent is not None
-        parent.join()  # to leave earlier would look like a failure
-    except BaseException:
+        parent.join()  # which ends this process
+    except BaseException as error:
+        if _is_broken(error):
+            os._exit(BEREFT)
         with suppress(OSError):
             pipe.send(traceback.format_exc())
     os._exit(1)
@@ -184,13 +187,24 @@ def _losses_named(others: list[_Other]) -> Iterator[None]:
     except RuntimeError as error:
         if isinstance(error, Diverged):
             raise
-        ended = wait([other.process.sentinel for other in others], GRACE) if others else []
-        for other in others:
-            if other.process.sentinel in ended:
-                raise _loss(other, error) from error
+        if (cause := _cause(others)) is not None:
+            raise _loss(cause, error) from error
         if _is_broken(error):
             raise ChildProcessError("the connection to another process of this run broke") from error
         raise
+
+
+def _cause(others: list[_Other]) -> _Other | None:
+    """The first of these processes to end, those left out that ended because they had lost another one."""
+    running, until = {other.process.sentinel: other for other in others}, time.monotonic() + GRACE
+    while running and (ended := wait(list(running), max(0.0, until - time.monotonic()))):
+        for sentinel in ended:
+            assert isinstance(sentinel, int)
+            other = running.pop(sentinel)
+            other.process.join()
+            if other.process.exitcode != BEREFT:
+                return other
+    return None
 
 
 def _loss(other: _Other, error: BaseException) -> ChildProcessError:
@@ -265,19 +279,26 @@ def company(place: Place) -> Iterator[None]:
     So for these the context is left by SystemExit; but an error that is theirs alone is raised.
     """
     before = [signal.signal(signum, signal.SIG_DFL) for signum in STOPS]  # as long as it waits for the others
-    store, _, _ = next(rendezvous("env://"))
-    dist.init_process_group("gloo", store=PrefixStore("group", store), rank=place.rank, world_size=place.world)
-    for signum, handler in zip(STOPS, before, strict=True):
-        signal.signal(signum, handler if place.rank == 0 else signal.SIG_IGN)
+    try:
+        store, _, _ = next(rendezvous("env://"))
+    except RuntimeError as unreachable:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise ChildProcessError(f"the other processes of this run cannot be reached at {where}") from unreachable
     error: BaseException | None = None
     try:
+        with _losses_named([]):
+            group = PrefixStore("group", store)
+            dist.init_process_group("gloo", store=group, rank=place.rank, world_size=place.world)
+        for signum, handler in zip(STOPS, before, strict=True):
+            signal.signal(signum, handler if place.rank == 0 else signal.SIG_IGN)
         yield
     except BaseException as raised:
         error = raised
         if place.rank == 0:
             raise
     finally:
-        dist.destroy_process_group()  # who still waits for this process gives up
+        if dist.is_initialized():
+            dist.destroy_process_group()  # who still waits for this process gives up
         if place.rank == 0:
             _tell(store, place, _exit_code(error))
         else:

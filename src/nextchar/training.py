@@ -182,7 +182,8 @@ def _ending(error: BaseException | None) -> tuple[Status, str]:
 def _refuse_too_large(settings: TrainSettings, vocab_size: int) -> None:
     """Raises BadInput, before there is a folder, where the V x V tables of a net would not fit."""
     if settings.trainer is not None:
-        need = TABLES * vocab_size**2 * settings.trainer.precision // 8
+        processes = settings.trainer.devices if isinstance(settings.trainer, Ddp) else 1
+        need = processes * TABLES * vocab_size**2 * settings.trainer.precision // 8
         what = f"model={settings.model.name} for {vocab_size - 1:,} distinct characters"
         refuse_beyond_memory(what, need, "model=count stores only the pairs that occur")
 
