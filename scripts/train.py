@@ -1,5 +1,6 @@
 """Trains a model: python scripts/train.py model=nn optim.lr=15; a sweep of four: -m smoothing.k=0.01,0.1,1,10"""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -105,6 +106,10 @@ def printer(settings: TrainSettings) -> Callable[[training.Result], None]:
 
 def many(command: Command) -> None:
     """Plans a sweep, and hands the plan to Hydra once every job in it is known to be sound."""
+    if "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        raise BadInput(
+            "-m under torchrun or srun would run the sweep once a process; the sweep starts processes itself"
+        )
     for key, meant in (("resume", "sweep.resume=DIR"), ("hydra.run.dir", "hydra.sweep.dir=DIR")):
         if command.value(key) is not None:
             raise BadInput(f"{key} is for one run; for a sweep there is {meant}")

@@ -30,15 +30,15 @@ ORDER = [
     "errors", "knobs", "settings", "manual", "command_line", "vocabulary", "random_numbers", "text", "splits",
     "language_model", "foreign", "counts", "smoothing", "metrics", "differences", "sampling", "explanation", "figures",
     "charts", "run", "sweep", "board", "comparison", "terminal", "search", "multirun", "page", "report", "models.net",
-    "models", "data", "learner", "watch", "descent", "experiment", "training", "job",
+    "models", "processes", "data", "learner", "watch", "descent", "experiment", "training", "job",
 ]  # fmt: skip
 
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it
     "hydra": {"command_line", "multirun"},
     "omegaconf": {"command_line"},
     "optuna": {"search"},
-    "torch": {"models", "data", "learner", "watch", "descent"},
-    "lightning": {"models", "data", "learner", "watch", "descent"},
+    "torch": {"models", "processes", "data", "learner", "watch", "descent"},
+    "lightning": {"models", "processes", "data", "learner", "watch", "descent"},
     "pooch": {"text"},
     "jinja2": {"page"},
     "matplotlib": {"charts", "figures"},

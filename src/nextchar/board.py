@@ -21,7 +21,8 @@ ALWAYS_IN_FRONT = ("model.name", "smoothing.name", "optim.name")  # which have a
 IN_FRONT = ("model.name", "smoothing.name", "smoothing.k", "optim.name", "optim.lr")
 METRICS = ("test/loss", "val/loss", "train/loss", "test/bits_per_char", "test/perplexity")
 NOT_COMPARED = {"figures", "json", "resume", "data.url", "data.sha256", "data.encoding", "data.merge"}
-NOT_COMPARED |= {f"trainer.{name}" for name in ("name", "threads", "log_every", "checkpoint_seconds")}
+NOT_COMPARED |= {f"trainer.{name}" for name in ("name", "devices", "nodes", "threads")}
+NOT_COMPARED |= {f"trainer.{name}" for name in ("log_every", "checkpoint_seconds")}
 
 LARGEST_BIN = 1e20  # where tensorboardX's histograms end
 

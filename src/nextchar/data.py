@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import lightning as L
@@ -23,12 +24,20 @@ class Batch(NamedTuple):
     ys: Tensor
 
 
+class Share(NamedTuple):
+    """What one of several processes sees of a batch, and by how much its loss on that is multiplied."""
+
+    batch: Batch
+    weight: float
+
+
 @dataclass
 class Chunk:
     """Successive mini-batches, those of the steps from `step` on: one batch to Lightning, many to the optimizer."""
 
     step: int
     batches: list[Batch]
+    weights: list[float]  # of their losses
 
 
 class Pairs(L.LightningDataModule):
@@ -51,10 +60,12 @@ class Pairs(L.LightningDataModule):
         # what decides which weights were best: val, or all of train where there is no val
         self.judge = self.val or (self.train if merged else self._pairs(streams["train"], merged=True))
         self.first_step, self.max_steps, self.log_every = 0, 0, 1
+        self.rank, self.world = 0, 1
 
-    def deal(self, first: int, last: int, log_every: int) -> None:
-        """Deal out the steps from `first` up to `last`."""
+    def deal(self, first: int, last: int, log_every: int, rank: int = 0, world: int = 1) -> None:
+        """Deal out the steps from `first` up to `last`: of each batch what falls to process `rank` of `world`."""
         self.first_step, self.max_steps, self.log_every = first, last, log_every
+        self.rank, self.world = rank, world
 
     def train_dataloader(self) -> "Chunks":
         return Chunks(self)
@@ -69,6 +80,18 @@ class Pairs(L.LightningDataModule):
         epoch, place = divmod(step, -(-self.size // self.settings.batch_size))
         order = self._order(epoch)[place * self.settings.batch_size :][: self.settings.batch_size]
         return Batch(self.train.xs[order], self.train.ys[order])
+
+    def share(self, step: int) -> Share:
+        """What falls to this process of the mini-batch of a step."""
+        if self.world == 1:
+            return Share(self.batch(step), 1.0)
+        if self.settings.batch_size == "all":
+            return self._share_of_all
+        return share(self.batch(step), self.rank, self.world)
+
+    @cached_property
+    def _share_of_all(self) -> Share:
+        return share(self.train, self.rank, self.world)
 
     def uniform(self) -> Batch:
         """Every pair once: what add-k adds to the counts, for nets that see one id."""
@@ -93,6 +116,20 @@ class Pairs(L.LightningDataModule):
         return Batch(followed[:, None], shares[followed, None])
 
 
+def share(batch: Batch, rank: int, world: int) -> Share:
+    """Every `world`-th row of a batch, from row `rank` on. The mean over ranks of weight * loss is the batch's loss.
+
+    Of fewer rows than ranks some get none: these look at the first row with weight 0, because a process that computes
+    no gradient would keep the others waiting.
+    """
+    xs, ys = batch.xs[rank::world].contiguous(), batch.ys[rank::world].contiguous()
+    if len(xs) == 0:
+        return Share(Batch(batch.xs[:1], batch.ys[:1]), 0.0)
+    if ys.is_floating_point():  # merged: the loss is a sum already
+        return Share(Batch(xs, ys), float(world))
+    return Share(Batch(xs, ys), world * int((ys != -1).sum()) / int((batch.ys != -1).sum()))
+
+
 class Chunks:
     """The iterable that Lightning sees. A chunk begins at every multiple of `log_every`, and after 1,000 steps."""
 
@@ -103,5 +140,6 @@ class Chunks:
         first, every = self.pairs.first_step, self.pairs.log_every
         while first < self.pairs.max_steps:
             end = min((first // every + 1) * every, first + LONGEST_CHUNK, self.pairs.max_steps)
-            yield Chunk(first, [self.pairs.batch(step) for step in range(first, end)])
+            batches, weights = zip(*(self.pairs.share(step) for step in range(first, end)), strict=True)
+            yield Chunk(first, list(batches), list(weights))
             first = end

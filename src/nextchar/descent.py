@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import lightning as L
 import torch
+import torch.distributed as dist
 from lightning.fabric.utilities.warnings import disable_possible_user_warnings
 
-from nextchar import terminal
+from nextchar import processes, terminal
 from nextchar.board import Board
 from nextchar.data import Pairs
 from nextchar.learner import Learner
@@ -45,39 +46,74 @@ def descend(
     `report` hears the loss on val now and then, and may raise Pruned. Raises BadInput, Diverged.
     """
     assert settings.trainer is not None
-    _quiet()
-    torch.set_num_threads(settings.trainer.threads)
-    net = build(settings.model, len(vocabulary), settings.trainer.precision, settings.seed)
-    model = NetModel(vocabulary, net)
-    # L-BFGS compares losses that differ in the tenth digit, which float32 does not have
-    dtype = torch.float64 if isinstance(settings.optim, Lbfgs) else next(net.parameters()).dtype
-    pairs = Pairs(streams, len(vocabulary), settings.data, dtype, settings.seed)
-    learner = Learner(net, settings, pairs)
+    last, log_every = settings.trainer.max_steps, settings.trainer.log_every
+    learner, pairs = _prepared(settings, streams, len(vocabulary))
+    model = NetModel(vocabulary, learner.net)
     watch = Watch(pairs, folder, counted, data_sha256, lambda board, step: glimpse(model, board, step), report)
-    last = settings.trainer.max_steps
     first = watch.restore(learner, checkpoint(folder.path, data_sha256, last))
-    pairs.deal(first, last, settings.trainer.log_every)
-    watch.board = open_board(first)
-    if first < last:
-        with terminal.steps(first, last) as watch.advance:
-            _trainer(watch).fit(learner, datamodule=pairs)
+    with processes.joined(settings.trainer, take_part, settings, streams, len(vocabulary)) as place:
+        first = _same_start(learner, first)
+        pairs.deal(first, last, log_every, *place)
+        watch.board = open_board(first)  # by no other process: it would write what is still in the file's buffer again
+        if first < last:
+            with terminal.steps(first, last) as watch.advance:
+                _trainer(place, watch).fit(learner, datamodule=pairs)
     watch.look(learner, last)
     watch.save(learner, last)
     return Descended(model, last, watch.curves)
 
 
-def _trainer(watch: Watch) -> L.Trainer:
+def take_part(settings: TrainSettings, streams: dict[str, Stream], vocab_size: int) -> None:
+    """The same descent in one of the processes beside the run's own, which computes its share and writes nothing."""
+    assert settings.trainer is not None
+    last, log_every = settings.trainer.max_steps, settings.trainer.log_every
+    learner, pairs = _prepared(settings, streams, vocab_size)
+    place, first = processes.here(), _same_start(learner, 0)
+    pairs.deal(first, last, log_every, *place)
+    if first < last:
+        _trainer(place).fit(learner, datamodule=pairs)
+
+
+def _prepared(settings: TrainSettings, streams: dict[str, Stream], vocab_size: int) -> tuple[Learner, Pairs]:
+    assert settings.trainer is not None
+    _quiet()
+    torch.set_num_threads(settings.trainer.threads)
+    net = build(settings.model, vocab_size, settings.trainer.precision, settings.seed)
+    # L-BFGS compares losses that differ in the tenth digit, which float32 does not have
+    dtype = torch.float64 if isinstance(settings.optim, Lbfgs) else next(net.parameters()).dtype
+    pairs = Pairs(streams, vocab_size, settings.data, dtype, settings.seed)
+    return Learner(net, settings, pairs), pairs
+
+
+def _same_start(learner: Learner, first: int) -> int:
+    """The step of rank 0, returned, and its optimizer's memory, on all ranks; its weights are sent around by DDP."""
+    if not dist.is_initialized():
+        return first
+    start = [(first, learner.optimizer.state_dict())]
+    dist.broadcast_object_list(start, src=0)
+    first, memory = start[0]
+    if dist.get_rank() > 0:
+        learner.optimizer.load_state_dict(memory)
+    return first
+
+
+def _trainer(place: processes.Place, *callbacks: L.Callback) -> L.Trainer:
     """A Trainer that does its loop and nothing else: curves and checkpoints are the watch's, numbered by true steps."""
-    return L.Trainer(
+    trainer = L.Trainer(
         accelerator="cpu",
-        devices=1,
+        devices=place.world,
+        strategy=processes.Together(place) if place.world > 1 else "auto",
         max_epochs=1,
-        callbacks=[watch],
+        callbacks=list(callbacks),
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        use_distributed_sampler=False,
     )
+    # its SIGTERM handler talks to the other processes, whatever these are waiting for
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def _quiet() -> None:

@@ -17,7 +17,7 @@ from nextchar.errors import BadInput
 from nextchar.knobs import read
 from nextchar.manual import groups_of
 from nextchar.search import Study
-from nextchar.settings import Grid, Optuna, Sweep, TrainCommand, TrainSettings
+from nextchar.settings import Ddp, Grid, Optuna, Sweep, TrainCommand, TrainSettings
 from nextchar.sweep import Job, Range, Search, SweepFolder
 
 MOST_JOBS = 10_000  # sweep.json holds the settings of each
@@ -46,6 +46,13 @@ def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
     sweep = SweepFolder(None, settings.metric, None, [])
     sweep.plan(jobs(command, settings))
     return sweep, settings
+
+
+def _one_machine(settings: TrainSettings) -> TrainSettings:
+    """Raises BadInput for a job that asks for several machines: a launcher starts one process a job."""
+    if isinstance(settings.trainer, Ddp) and settings.trainer.nodes > 1:
+        raise BadInput(f"trainer.nodes={settings.trainer.nodes}: a job of a sweep runs on one machine")
+    return settings
 
 
 def _resumed(command: Command[TrainCommand], settings: Sweep, swept: bool) -> SweepFolder:
@@ -168,10 +175,10 @@ class Composer:
                 self._composed[options] = self.command.compose(list(options))
             values = copy.deepcopy(self._composed[options])
             if all(_put(values, o) for o in overrides if o.key_or_group not in self.groups):
-                return read(TrainCommand, values).run()
+                return _one_machine(read(TrainCommand, values).run())
         except Exception:  # whatever it is, composing all of it says it best
             pass
-        return self.command.read(list(words)).run()
+        return _one_machine(self.command.read(list(words)).run())
 
 
 def as_typed(words: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ from nextchar.run import (
     infinite_as_text,
     losses_file,
 )
-from nextchar.settings import TrainSettings
+from nextchar.settings import Ddp, TrainSettings
 from nextchar.smoothing import CountModel, smoother
 from nextchar.vocabulary import printable
 
@@ -87,11 +87,50 @@ def train(
     that TensorBoard's table shows first. Returns the metrics. Raises BadInput, as a rule before there is a folder;
     Diverged; Pruned; Interrupted.
     """
+    if not isinstance(settings.trainer, Ddp):
+        return _train(settings, show, at, report, in_front)
+    with terminal.busy("importing torch and lightning"):
+        from nextchar import processes
+    place = processes.called(settings.trainer)
+    with processes.company(place) if place is not None else nullcontext():
+        if place is None or place.rank == 0:
+            return _train(settings, show, at, report, in_front)
+        _take_part(settings)
+    raise AssertionError("another process than rank 0 ends with its company")
+
+
+def _take_part(settings: TrainSettings) -> None:
+    """What a process does that torchrun or srun has started beside that of the run."""
+    from nextchar.descent import take_part
+
+    source = load(settings.data)
+    _agree(settings, source)
+    take_part(settings, {name: part.stream for name, part in source.parts.items()}, len(source.vocabulary))
+
+
+def _agree(settings: TrainSettings, source: Text) -> None:
+    """Raises BadInput where the run has several processes, and these were told or have read different things."""
+    if isinstance(settings.trainer, Ddp):
+        from nextchar.processes import agree
+
+        agree(
+            settings.plain() | {"data": settings.data.model_copy(update={"path": None}).plain()}, source.report.sha256
+        )
+
+
+def _train(
+    settings: TrainSettings,
+    show: Callable[[Result], None],
+    at: Path | None,
+    report: Callable[[int, float], None],
+    in_front: Sequence[str],
+) -> dict[str, float]:
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
         with terminal.busy("reading the text"):
             source = load(settings.data)
         watch.lap("read")
+        _agree(settings, source)
         _refuse_too_large(settings, len(source.vocabulary))
         with _folder(settings, at) as folder:
             settings = settings.model_copy(update={"resume": None})
@@ -163,7 +202,8 @@ def _ending(error: BaseException | None) -> tuple[Status, str]:
 def _refuse_too_large(settings: TrainSettings, vocab_size: int) -> None:
     """Raises BadInput, before there is a folder, where the V x V tables of a net would not fit."""
     if settings.trainer is not None:
-        need = TABLES * vocab_size**2 * settings.trainer.precision // 8
+        processes = settings.trainer.devices if isinstance(settings.trainer, Ddp) else 1
+        need = processes * TABLES * vocab_size**2 * settings.trainer.precision // 8
         what = f"model={settings.model.name} for {vocab_size - 1:,} distinct characters"
         refuse_beyond_memory(what, need, "model=count stores only the pairs that occur")
 
