@@ -483,3 +483,18 @@ def test_folders_have_names_that_a_file_system_takes(path: str) -> None:
     name = sweep.append([f"data.path={path}"], settings, [f"data.path={path}"]).folder
     assert "/" not in name
     assert len(name.encode()) <= 200
+
+
+def test_processes_in_a_sweep(tmp_path: Path) -> None:
+    """Nets that are shared by two processes, two of them at a time: the results of one process, and no stray folder."""
+    names = runs.names(tmp_path)
+    words = ["model=nn", *QUICK, names, "trainer.max_steps=60", "trainer.precision=64", "seed=1,2"]
+    assert sweep(tmp_path / "one", *words).returncode == 0
+    ended = sweep(tmp_path / "two", *words, "trainer=ddp", *JOBLIB)
+    assert ended.returncode == 0, ended.stderr
+    losses = [{row["seed"]: float(row["val/loss"]) for row in table(tmp_path / each)} for each in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-9)
+    assert len([path for path in (tmp_path / "two").iterdir() if path.is_dir()]) == 2
+    assert "a job of a sweep runs on one machine" in refusal("model=nn", "trainer=ddp", "trainer.nodes=2", "seed=1,2")
+    refused = run_script("train", "-m", "seed=1,2", TORCHELASTIC_RUN_ID="x")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
