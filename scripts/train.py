@@ -10,13 +10,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nextchar import command_line, multirun, terminal, training
+from nextchar import command_line, multirun, sweep_report, terminal, training
 from nextchar.errors import BadInput, Interrupted, Stop
 from nextchar.job import run as run_job
 from nextchar.knobs import read
 from nextchar.run import PROJECT, claim, unfinished_settings, write_atomically
 from nextchar.settings import TrainCommand, TrainSettings
-from nextchar.sweep import SweepFolder, line_to_paste, picture
+from nextchar.sweep import SweepFolder, line_to_paste
 
 Command = command_line.Command[TrainCommand]
 
@@ -147,13 +147,13 @@ def launch(command: Command, sweep: SweepFolder) -> None:
 def conclude(sweep: SweepFolder, as_json: bool) -> None:
     """What became of the jobs: the table, and the files that hold the same."""
     sweep.save()
-    write_atomically(sweep.path / "sweep.csv", sweep.csv().encode())
+    write_atomically(sweep.path / "sweep.csv", sweep_report.table(sweep).encode())
     with terminal.even_if_nobody_reads():
         if as_json:
             terminal.print_json([job.plain() for job in sweep.ranked()])
         else:
             tell(sweep)
-    if png := picture(sweep):
+    if png := sweep_report.picture(sweep):
         write_atomically(sweep.path / "sweep.png", png)
 
 

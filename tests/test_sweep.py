@@ -26,7 +26,8 @@ from PIL import Image
 from nextchar import charts, command_line, multirun
 from nextchar.errors import BadInput
 from nextchar.settings import Grid, TrainCommand
-from nextchar.sweep import PROCESS, Job, SweepFolder, picture
+from nextchar.sweep import PROCESS, Job, SweepFolder
+from nextchar.sweep_report import picture
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 QUICK = ["data=lines", "figures=false"]
@@ -139,7 +140,7 @@ def test_its_picture(
     drawn: list[str] = []
     for kind in ("leaderboard", "against"):
         monkeypatch.setattr(
-            f"nextchar.sweep.{kind}", lambda _, title, *rest, kind=kind: drawn.append(f"{kind} {title}")
+            f"nextchar.sweep_report.{kind}", lambda _, title, *rest, kind=kind: drawn.append(f"{kind} {title}")
         )
     picture(finished(words, losses))
     assert drawn == ([wanted] if wanted else [])

@@ -1,7 +1,5 @@
 """A sweep's folder: the jobs that were planned, what became of each, and the tables that say so."""
 
-import csv
-import io
 import json
 import math
 import os
@@ -13,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from nextchar.charts import Point, Row, against, leaderboard
 from nextchar.errors import BadInput
 from nextchar.foreign import check_folder, load_json
 from nextchar.knobs import Knobs, flat, one_line, read
@@ -22,7 +19,6 @@ from nextchar.settings import Optuna, TrainSettings
 
 Status = Literal["finished", "pruned", "diverged", "interrupted", "failed", "killed", "running", "not run"]
 WELL: tuple[Status, ...] = ("finished", "pruned")  # a job that ended so is not run again
-MOST_LINES = 6  # of a sweep's picture
 NAME_BYTES = 150  # of a job's folder; a file name may have 255
 PROCESS = ".process"  # in a job's folder: the process that runs it, as long as it does
 
@@ -179,11 +175,12 @@ class SweepFolder:
 
     def ranked(self) -> list[Job]:
         """The finished jobs by their loss, then the others by their numbers."""
-        return sorted(self.jobs, key=lambda job: (job.status != "finished", job.loss(self.metric), job.number))
+        metric = self.metric
+        return sorted(self.jobs, key=lambda job: (job.status != "finished", job.loss(metric), job.number))
 
     def best(self) -> Job | None:
-        ranked = [job for job in self.ranked() if math.isfinite(job.loss(self.metric))]
-        return ranked[0] if ranked else None
+        first = self.ranked()[0] if self.jobs else None
+        return first if first and math.isfinite(first.loss(self.metric)) else None
 
     def varied(self) -> list[str]:
         """The keys whose values differ between the jobs, in the order in which they were typed."""
@@ -191,54 +188,6 @@ class SweepFolder:
             return list(self.search.ranges)
         differing = _differing([job.overrides for job in self.jobs])
         return list(dict.fromkeys(_key(word) for job in self.jobs for word in job.overrides if word in differing))
-
-    def csv(self) -> str:
-        """A line a job, ranked: what differs, all metrics in full precision, and how it ended."""
-        metrics = list(dict.fromkeys(name for job in self.ranked() for name in job.metrics))
-        written = io.StringIO()
-        rows = csv.writer(written, lineterminator="\n")
-        rows.writerow(["job", *self.varied(), *metrics, "seconds", "status", "reason", "folder"])
-        for job in self.ranked():
-            values = [job.metrics.get(name, "") for name in metrics]
-            end = [job.seconds, job.status, job.reason, job.folder]
-            rows.writerow([job.number, *(value_of(job, key) for key in self.varied()), *values, *end])
-        return written.getvalue()
-
-
-def picture(sweep: SweepFolder) -> bytes | None:
-    """The finished jobs by their loss: over the setting that takes the most numbers, or one below the other. A PNG."""
-    finished = [job for job in sweep.ranked() if math.isfinite(job.loss(sweep.metric))]
-    if not finished or not any(job.settings.figures for job in finished):
-        return None
-    numeric = {key: xs for key in sweep.varied() if key != "seed" and (xs := _numbers(finished, key)) is not None}
-    key = max(numeric, key=lambda key: len(set(numeric[key])), default=None)
-    if key is None or len(set(numeric[key])) < 3:
-        rows = [Row(_name(job, sweep.varied()), *_loss(job, sweep.metric)) for job in finished]
-        return leaderboard(rows, f"{sweep.metric} of {len(rows):,} jobs", "nats per character; lower is better")
-    others = [other for other in sweep.varied() if other not in (key, "seed")]
-    lines: dict[str, list[Point]] = {}
-    for job, x in zip(finished, numeric[key], strict=True):
-        lines.setdefault(_name(job, others), []).append(Point(x, *_loss(job, sweep.metric)))
-    kept = dict(list(lines.items())[:MOST_LINES])  # the jobs are ranked, so these are the best
-    unit = "nats per character" if len(kept) > 1 else "nats per character, with its 95% interval"
-    return against(kept, f"{sweep.metric} over {key}", key, unit)
-
-
-def _numbers(jobs: Sequence[Job], key: str) -> list[float] | None:
-    """The values of a setting in all jobs, None where it is no number."""
-    try:
-        return [float(value_of(job, key)) for job in jobs]
-    except ValueError:
-        return None
-
-
-def _loss(job: Job, metric: str) -> tuple[float, float | None, float | None]:
-    low, high = (job.metrics.get(f"{metric}_{end}") for end in ("low", "high"))
-    return job.loss(metric), None if low is None else float(low), None if high is None else float(high)
-
-
-def _name(job: Job, keys: Sequence[str]) -> str:
-    return " ".join(f"{key}={value_of(job, key)}" for key in keys)
 
 
 def columns(settings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -94,17 +94,17 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
 def sweep(folder: SweepFolder) -> None:
     """The table of a sweep: a row a job, the best first."""
     table = Table(title=Text(printable(short(folder.path))), title_justify="left")
-    varied = folder.varied()
+    varied, metric = folder.varied(), folder.metric
     table.add_column("job", justify="right")
     for key in varied:
         table.add_column(Text(printable(key)), overflow="fold")
-    for heading in (folder.metric, "95% interval", "seconds"):
+    for heading in (metric, "95% interval", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold", ratio=1)
     for job in folder.ranked():
-        low, high = (job.metrics.get(f"{folder.metric}_{end}") for end in ("low", "high"))
+        low, high = (job.metrics.get(f"{metric}_{end}") for end in ("low", "high"))
         interval = "" if low is None or high is None else f"{float(low):.4f} .. {float(high):.4f}"
-        loss = f"{job.loss(folder.metric):.6f}" if folder.metric in job.metrics else ""
+        loss = f"{job.loss(metric):.6f}" if metric in job.metrics else ""
         seconds = f"{job.seconds:.2f}" if job.seconds else ""
         differing = (Text(printable(value_of(job, key))) for key in varied)
         table.add_row(str(job.number), *differing, loss, interval, seconds, _how(job))

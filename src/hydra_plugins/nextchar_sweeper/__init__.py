@@ -112,6 +112,8 @@ class Vigil(threading.Thread):
         self.sweep, self.jobs, self.elsewhere = sweep, jobs, elsewhere
         self.before = {job.folder: _stamp(self._record(job)) for job in jobs}  # of a resumed sweep
         self.pending = list(jobs)
+        self.varied = sweep.varied()
+        self.total = sweep.search.settings.n_trials if sweep.search else len(sweep.jobs)
         self.alive: dict[int, Job] = {}  # by a handle of the process
         self.first_dead: list[Job] = []
         self.over = threading.Event()
@@ -178,9 +180,7 @@ class Vigil(threading.Thread):
             self._say(job)
 
     def _say(self, job: Job) -> None:
-        sweep = self.sweep
-        total = sweep.search.settings.n_trials if sweep.search else len(sweep.jobs)
-        terminal.job_ended(looked_at(job, sweep.path), total, sweep.wanted_metric, sweep.varied())
+        terminal.job_ended(looked_at(job, self.sweep.path), self.total, self.sweep.wanted_metric, self.varied)
 
     def _record(self, job: Job) -> Path:
         return self.sweep.path / job.folder / RECORD
