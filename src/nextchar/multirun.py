@@ -48,13 +48,6 @@ def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
     return sweep, settings
 
 
-def _one_machine(settings: TrainSettings) -> TrainSettings:
-    """Raises BadInput for a job that asks for several machines: a launcher starts one process a job."""
-    if isinstance(settings.trainer, Ddp) and settings.trainer.nodes > 1:
-        raise BadInput(f"trainer.nodes={settings.trainer.nodes}: a job of a sweep runs on one machine")
-    return settings
-
-
 def _resumed(command: Command[TrainCommand], settings: Sweep, swept: bool) -> SweepFolder:
     """A sweep that is gone on with; a grid may be given more values, a search more trials."""
     assert settings.resume is not None
@@ -89,10 +82,17 @@ def _how(command: Command[TrainCommand]) -> Sweep:
 def cautions(command: Command[TrainCommand], sweep: SweepFolder) -> list[str]:
     """What is worth saying before the jobs run."""
     at_once, cores = command.value("hydra.launcher.n_jobs") or 1, os.cpu_count() or 1
-    threads = max((job.settings.trainer.threads for job in sweep.jobs if job.settings.trainer), default=1)
+    threads = max((_threads(job.settings) for job in sweep.jobs), default=1)
     if at_once * threads <= cores or at_once == 1:
         return []
     return [f"{at_once} jobs of {threads} threads share {cores} cores, and will take turns"]
+
+
+def _threads(settings: TrainSettings) -> int:
+    """How many threads a job computes with, in all its processes."""
+    if settings.trainer is None:
+        return 1
+    return settings.trainer.threads * (settings.trainer.devices if isinstance(settings.trainer, Ddp) else 1)
 
 
 def jobs(command: Command[TrainCommand], sweep: Grid) -> list[Planned]:
@@ -179,6 +179,13 @@ class Composer:
         except Exception:  # whatever it is, composing all of it says it best
             pass
         return _one_machine(self.command.read(list(words)).run())
+
+
+def _one_machine(settings: TrainSettings) -> TrainSettings:
+    """Raises BadInput for a job that asks for several machines: a launcher starts one process a job."""
+    if isinstance(settings.trainer, Ddp) and settings.trainer.nodes > 1:
+        raise BadInput(f"trainer.nodes={settings.trainer.nodes}: a job of a sweep runs on one machine")
+    return settings
 
 
 def as_typed(words: Sequence[str]) -> list[str]:
