@@ -375,3 +375,7 @@ def test_pictures_of_the_readme_without_a_browser(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert process.stderr.startswith("error: there is no browser to look with: install one of chromium, ")
     assert process.stderr.count("\n") == 1
+
+
+def test_ci_knows_the_same_browsers() -> None:
+    assert f"command -v {' '.join(screenshots.BROWSERS)} " in (PROJECT / ".ci/run").read_text()
