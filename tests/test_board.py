@@ -254,7 +254,7 @@ def table(api: Api, columns: list[str], metrics: list[str], order: str = "ORDER_
     asked = [{"hparam": key, "order": order} for key in columns] + [{"metric": {"tag": tag}} for tag in metrics]
     statuses = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
     answer = api.post(
-        "plugin/hparams/session_groups", startIndex=0, sliceSize=100, allowedStatuses=statuses, colParams=asked
+        "plugin/hparams/session_groups", startIndex=0, sliceSize=1000, allowedStatuses=statuses, colParams=asked
     )
     return {
         group["sessions"][0]["name"]: (
@@ -342,6 +342,23 @@ def test_a_search(tmp_path: Path) -> None:
         names = list(table(server, ["seed"], []))
     assert [int(name.partition("_")[0]) for name in names] == list(range(11))  # in their order
     assert all(re.fullmatch(r"\d\d_optim=(sgd|adam),optim\.lr=[\d.]{1,6}", name) for name in names), names
+
+
+def test_a_thousand_runs(tmp_path: Path) -> None:
+    """All of them are in the table, with the column that differs in front."""
+    settings = command_line.parse("train", TrainCommand, []).settings().run()
+    for number in range(1000):
+        (tmp_path / str(number)).mkdir()
+        writer = board.Board(tmp_path / str(number))
+        smoothing = settings.smoothing.model_copy(update={"k": float(number)})
+        writer.describe(settings.model_copy(update={"smoothing": smoothing}), {}, board.in_front(["smoothing.k"]))
+        writer.scalars({"test/loss": 2 + number / 1000}, 0)
+        writer.close()
+    with reading(tmp_path, 1000) as server:
+        assert "smoothing.k" in ticked(server)
+        rows = table(server, ["smoothing.k"], ["test/loss"])
+        assert {run: values["smoothing.k"] for run, (values, _) in rows.items()} == {str(n): n for n in range(1000)}
+        assert rows["7"][1] == pytest.approx({"test/loss": 2.007})
 
 
 def test_markdown_finds_nothing_to_interpret() -> None:
