@@ -7,11 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
+from screenshots import serving
 
 from nextchar import command_line
 from nextchar.run import PROJECT
@@ -27,6 +30,8 @@ TIMED_STEPS = 20_000  # of a step's price under the Trainer
 SAMPLED = 100_000  # names side by side
 LOOPED = 1000  # names in the notes' loop
 COMPARED = 1000  # runs
+SWEPT = 50  # jobs
+SHOWN = 1000  # runs in TensorBoard
 
 
 def main() -> None:
@@ -35,8 +40,9 @@ def main() -> None:
     table = Table(title=f"medians of {options.pairs} pairs on {options.data.name}", title_justify="left")
     for heading in ("what", "ours", "peer", "ratio", "goal", ""):
         table.add_column(heading, justify="left" if heading == "what" else "right")
-    for row in [*processes(options), *steps(options), *sampling(options), *comparing(options), *answers(options)]:
-        table.add_row(*row)
+    for measure in (processes, sweeping, steps, sampling, comparing, showing, answers):
+        for each in measure(options):
+            table.add_row(*each)
     Console(width=100).print(table)
 
 
@@ -128,6 +134,27 @@ def answers(options: Options) -> list[Row]:
     return rows
 
 
+def sweeping(options: Options) -> list[Row]:
+    """The process of a sweep less its start, and the same jobs in a process that has started.
+
+    With pictures it is one pair: they take half a second a job, on both sides.
+    """
+    rows = []
+    for what, words, pairs in (("pictures", [], 1), ("figures=false", ["figures=false"], options.pairs)):
+        data = ["data=lines", f"data.path={options.data}", *words]
+        sweep = [sys.executable, SCRIPTS / "train.py", "-m", *data]
+        ours, plain = [], []
+        for _ in range(pairs):
+            with tempfile.TemporaryDirectory() as folder:
+                start = seconds([*sweep, "smoothing.k=1", "sweep.dry_run=true"])
+                whole = seconds([*sweep, f"smoothing.k=range(1,{SWEPT + 1})", f"hydra.sweep.dir={folder}/sweep"])
+                ours.append(whole - start)
+                jobs = [sys.executable, SCRIPTS / "peers" / "jobs.py", str(SWEPT), folder, *data]
+                plain.append(float(subprocess.run(jobs, capture_output=True, text=True, check=True).stdout))
+        rows.append(row(f"-m with {SWEPT} counted jobs, {what} / the jobs' own work", ours, plain, 1.3))
+    return rows
+
+
 def comparing(options: Options) -> list[Row]:
     """compare.py over a thousand runs, and a Python that does nothing but json.load their run.json."""
     reading = "import glob, json, sys; [json.load(open(path)) for path in glob.glob(sys.argv[1] + '/*/run.json')]"
@@ -148,10 +175,11 @@ def thousand_runs(data: Path, folder: Path) -> None:
     """Copies of one run, each with a k of its own and curves as long as they get."""
     from nextchar import training
     from nextchar.run import CURVE_POINTS, LOSSES, RECORD, SAMPLES
-    from nextchar.settings import TrainSettings
+    from nextchar.settings import TrainCommand
 
     words = ["figures=false", "data=lines", f"data.path={data}"]
-    training.train(command_line.parse("train", TrainSettings, words).settings(), lambda result: None, folder / "0")
+    settings = command_line.parse("train", TrainCommand, words).settings().run()
+    training.train(settings, lambda result: None, folder / "0")
     record = json.loads((folder / "0" / RECORD).read_text())
     curve = {"steps": list(range(CURVE_POINTS)), "values": [2 + 1 / (step + 1) for step in range(CURVE_POINTS)]}
     record["curves"] = {"train/loss": curve, "val/loss": curve}
@@ -161,6 +189,58 @@ def thousand_runs(data: Path, folder: Path) -> None:
         (folder / str(number) / RECORD).write_text(json.dumps(record, indent=2))
         for name in (LOSSES, SAMPLES):
             shutil.copy(folder / "0" / name, folder / str(number))
+
+
+def showing(options: Options) -> list[Row]:
+    """TensorBoard, from its start until HParams shows a thousand runs with their losses."""
+    took = []
+    with tempfile.TemporaryDirectory() as folder:
+        thousand_events(options.data, Path(folder))
+        for _ in range(options.pairs):
+            began = time.perf_counter()
+            with serving(Path(folder) / "runs") as address:
+                while shown(address) < SHOWN:
+                    time.sleep(0.05)
+                took.append(time.perf_counter() - began)
+    middle = statistics.median(took)
+    return [(f"HParams over {SHOWN:,} runs", f"{middle:.3g} s", "", "", "5 s", "yes" if middle <= 5 else "NO")]
+
+
+def thousand_events(data: Path, folder: Path) -> None:
+    """TensorBoard's files of counted runs, each with a k of its own."""
+    from nextchar import training
+    from nextchar.board import Board
+    from nextchar.settings import TrainCommand
+
+    results: list[training.Result] = []
+    words = ["figures=false", "data=lines", f"data.path={data}"]
+    settings = command_line.parse("train", TrainCommand, words).settings().run()
+    training.train(settings, results.append, folder / "run")
+    for number in range(SHOWN):
+        smoothing = settings.smoothing.model_copy(update={"k": float(number)})
+        (folder / "runs" / str(number)).mkdir(parents=True)
+        board = Board(folder / "runs" / str(number))
+        board.describe(settings.model_copy(update={"smoothing": smoothing}), results[0].report.plain())
+        board.samples(results[0].samples, 0)
+        board.scalars(results[0].metrics, 0)
+        board.close()
+
+
+def shown(address: str) -> int:
+    """How many runs stand in the table with a loss on test."""
+    columns = [{"hparam": "smoothing.k"}, {"metric": {"tag": "test/loss"}}]
+    asked = {"startIndex": 0, "sliceSize": SHOWN, "allowedStatuses": ["STATUS_UNKNOWN"], "colParams": columns}
+    request = urllib.request.Request(
+        f"{address}/data/plugin/hparams/session_groups",
+        json.dumps(asked).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+            groups = json.load(answer)["sessionGroups"]
+    except urllib.error.HTTPError:  # it has read nothing yet
+        return 0
+    return sum(any(metric["name"]["tag"] == "test/loss" for metric in group["metricValues"]) for group in groups)
 
 
 # --- within a process -----------------------------------------------------------------------------------------------

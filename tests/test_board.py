@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,7 @@ def table(api: Api, columns: list[str], metrics: list[str], order: str = "ORDER_
     asked = [{"hparam": key, "order": order} for key in columns] + [{"metric": {"tag": tag}} for tag in metrics]
     statuses = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
     answer = api.post(
-        "plugin/hparams/session_groups", startIndex=0, sliceSize=100, allowedStatuses=statuses, colParams=asked
+        "plugin/hparams/session_groups", startIndex=0, sliceSize=1000, allowedStatuses=statuses, colParams=asked
     )
     return {
         group["sessions"][0]["name"]: (
@@ -266,6 +267,98 @@ def table(api: Api, columns: list[str], metrics: list[str], order: str = "ORDER_
         )
         for group in answer["sessionGroups"]
     }
+
+
+# --- a sweep --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def reading(logdir: Path, number: int) -> Iterator[Api]:
+    """TensorBoard over a folder, once it has read so many runs to their ends."""
+    with screenshots.serving(logdir) as address:
+        server, deadline = Api(address), time.monotonic() + 60
+        while sum("test/loss" in tags for tags in server.get("plugin/scalars/tags").values()) < number:
+            assert time.monotonic() < deadline, "TensorBoard has not read the runs"
+            time.sleep(0.1)
+        yield server
+
+
+def ticked(server: Api) -> set[str]:
+    """The columns that are there before one asks for others."""
+    experiment = server.post("plugin/hparams/experiment", experimentName="", hparamsLimit=1000)
+    infos = experiment["hparamInfos"]
+    assert {info["name"] for info in infos} == set(board.columns())
+    first = {info["name"] for info in infos[:5]}
+    assert first == {info["name"] for info in infos if info["differs"]}
+    return first
+
+
+def check(server: Api, sweep: Path, differing: set[str]) -> None:
+    """All runs are in the table, as run.json has them, and each has a value in all columns that are there at first."""
+    jobs = {job["folder"]: job for job in json.loads((sweep / "sweep.json").read_text())["jobs"]}
+    first = ticked(server)
+    assert differing <= first
+    assert set(server.get("runs")) == set(jobs)
+    rows = table(server, [*board.columns()], list(board.METRICS))
+    assert set(rows) == set(jobs)
+    for folder, (values, measured) in rows.items():
+        own = knobs.flat(jobs[folder]["settings"])
+        for key in first:  # an empty column would keep the run out of the parallel coordinates
+            assert values[key] == ("-" if own.get(key) is None else own[key])
+        metrics = runs.record(sweep / folder)["metrics"]
+        if jobs[folder]["status"] == "finished":
+            assert measured == pytest.approx({tag: metrics[tag] for tag in board.METRICS}, rel=1e-6)
+
+
+def sweep(folder: Path, *words: str) -> Path:
+    """train.py -m, on 400 names."""
+    folder.parent.mkdir(exist_ok=True)
+    data = ["data=lines", runs.names(folder.parent), "figures=false"]
+    where = f"sweep.resume={folder}" if folder.exists() else f"hydra.sweep.dir={folder}"
+    ended = run_script("train", "-m", *words, *data, where)
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+def test_a_grid_of_counts_and_nets(tmp_path: Path) -> None:
+    """Named by what differs; gone on with other values, what differs then is in front in the old runs too."""
+    folder = sweep(tmp_path / "s", "model=count,nn", "smoothing=add_k", "smoothing.k=0.1,1")
+    with reading(folder, 4) as server:
+        check(server, folder, {"model.name", "smoothing.k"})
+        differing = product(("count", "nn"), ("0.1", "1"))
+        assert server.get("runs") == [f"{n}_model={model},smoothing.k={k}" for n, (model, k) in enumerate(differing)]
+    sweep(folder, "model=nn", "optim=adam", "seed=1,2")
+    with reading(folder, 6) as server:
+        check(server, folder, {"model.name", "smoothing.name", "seed"})
+        assert "smoothing.k" not in ticked(server)  # which the new runs do not have
+        assert server.get("runs")[-1] == "5_seed=2"
+
+
+def test_a_search(tmp_path: Path) -> None:
+    words = ["model=nn", "optim=sgd,adam", "optim.lr=tag(log,interval(0.1,3))", "trainer.max_steps=5"]
+    folder = sweep(tmp_path / "s", "sweep=optuna", "sweep.n_trials=11", "sweep.prune=false", *words)
+    with reading(folder, 11) as server:
+        check(server, folder, {"optim.name", "optim.lr"})
+        names = list(table(server, ["seed"], []))
+    assert [int(name.partition("_")[0]) for name in names] == list(range(11))  # in their order
+    assert all(re.fullmatch(r"\d\d_optim=(sgd|adam),optim\.lr=[\d.]{1,6}", name) for name in names), names
+
+
+def test_a_thousand_runs(tmp_path: Path) -> None:
+    """All of them are in the table, with the column that differs in front."""
+    settings = command_line.parse("train", TrainCommand, []).settings().run()
+    for number in range(1000):
+        (tmp_path / str(number)).mkdir()
+        writer = board.Board(tmp_path / str(number))
+        smoothing = settings.smoothing.model_copy(update={"k": float(number)})
+        writer.describe(settings.model_copy(update={"smoothing": smoothing}), {}, board.in_front(["smoothing.k"]))
+        writer.scalars({"test/loss": 2 + number / 1000}, 0)
+        writer.close()
+    with reading(tmp_path, 1000) as server:
+        assert "smoothing.k" in ticked(server)
+        rows = table(server, ["smoothing.k"], ["test/loss"])
+        assert {run: values["smoothing.k"] for run, (values, _) in rows.items()} == {str(n): n for n in range(1000)}
+        assert rows["7"][1] == pytest.approx({"test/loss": 2.007})
 
 
 def test_markdown_finds_nothing_to_interpret() -> None:
@@ -299,3 +392,7 @@ def test_pictures_of_the_readme_without_a_browser(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert process.stderr.startswith("error: there is no browser to look with: install one of chromium, ")
     assert process.stderr.count("\n") == 1
+
+
+def test_ci_knows_the_same_browsers() -> None:
+    assert f"command -v {' '.join(screenshots.BROWSERS)} " in (PROJECT / ".ci/run").read_text()

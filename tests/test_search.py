@@ -47,7 +47,7 @@ def test_interrupted_it_goes_on_as_it_would_have(tmp_path: Path) -> None:
     assert sweep(tmp_path / "whole", *words).returncode == 0
     command = [sys.executable, PROJECT / "scripts/train.py", "-m", *words, f"hydra.sweep.dir={tmp_path / 's'}"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob("s/4_*")):
+    while not list(tmp_path.glob("s/04_*")):
         assert process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)

@@ -227,11 +227,11 @@ def test_twelve_jobs_of_which_three_fail(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    victim = next(folder.glob("6_*"), None)
+    victim = next(folder.glob("06_*"), None)
     while victim is None or not list(victim.glob("events.*")):
         assert process.poll() is None
         time.sleep(0.05)
-        victim = next(folder.glob("6_*"), None)
+        victim = next(folder.glob("06_*"), None)
     time.sleep(0.2)
     os.kill(int((victim / PROCESS).read_text()), signal.SIGKILL)
     out, err = process.communicate(timeout=100)
@@ -258,7 +258,7 @@ def test_twelve_jobs_of_which_three_fail(tmp_path: Path) -> None:
     assert again.returncode == 1  # one diverges for ever
     assert len([line for line in again.stderr.splitlines() if line.startswith("job ")]) == 3
     now = written(folder)
-    assert {name.partition("_")[0] for name in now if now[name] != before.get(name)} == {"3", "5", "6"}
+    assert {name.partition("_")[0] for name in now if now[name] != before.get(name)} == {"03", "05", "06"}
     assert {n for n, state in states(folder).items() if state != "finished"} == {3}
     assert {path.name for path in folder.iterdir() if path.is_dir()} == set(now)
 

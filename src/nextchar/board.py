@@ -3,6 +3,7 @@
 import math
 import re
 import socket
+import struct
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +14,21 @@ from typing import Any
 import numpy as np
 
 from nextchar import knobs
+from nextchar.run import write_atomically
 from nextchar.settings import TrainSettings
 from nextchar.vocabulary import printable
 
 # The table of HParams. Of settings and of metrics it shows five at first, those in front; the others by a tick.
-ALWAYS_IN_FRONT = ("model.name", "smoothing.name", "optim.name")  # which have a value in every run
+SHOWN_AT_FIRST = 5
+WITH_A_VALUE = ("model.name", "smoothing.name", "optim.name", "data.name", "seed")  # in every run
 IN_FRONT = ("model.name", "smoothing.name", "smoothing.k", "optim.name", "optim.lr")
 METRICS = ("test/loss", "val/loss", "train/loss", "test/bits_per_char", "test/perplexity")
 NOT_COMPARED = {"figures", "json", "resume", "data.url", "data.sha256", "data.encoding", "data.merge"}
 NOT_COMPARED |= {f"trainer.{name}" for name in ("name", "devices", "nodes", "threads")}
 NOT_COMPARED |= {f"trainer.{name}" for name in ("log_every", "checkpoint_seconds")}
+
+HPARAMS = "_hparams_"
+EXPERIMENT = f"{HPARAMS}/experiment"
 
 LARGEST_BIN = 1e20  # where tensorboardX's histograms end
 
@@ -81,7 +87,7 @@ class Board:
 
         for kind, content in _hparams(settings, in_front).items():
             data = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
-            value = Summary.Value(tag=f"_hparams_/{kind}", metadata=SummaryMetadata(plugin_data=data))
+            value = Summary.Value(tag=f"{HPARAMS}/{kind}", metadata=SummaryMetadata(plugin_data=data))
             self.writer.file_writer.add_summary(Summary(value=[value]))
         self.writer.add_custom_scalars({"nextchar": _curves(settings)})
         self.writer.add_text(
@@ -145,6 +151,62 @@ def columns() -> dict[str, type]:
         members = set(knob.members) - {type(None)}
         kinds[knob.key] = bool if members == {bool} else float if members <= {int, float} else str
     return {key: kind for key, kind in kinds.items() if key not in NOT_COMPARED}
+
+
+def in_front(differing: Sequence[str]) -> list[str]:
+    """The columns to be shown at first where these settings differ: they, and where there is room what is usual.
+
+    More than are shown would come in the order of the alphabet.
+    """
+    known = columns()
+    return [key for key in dict.fromkeys([*differing, *WITH_A_VALUE]) if key in known][:SHOWN_AT_FIRST]
+
+
+def show_at_first(folder: Path, in_front: Sequence[str]) -> None:
+    """Puts other columns in front in what a run has written already, its sweep having grown since.
+
+    Needed because TensorBoard asks any one of the runs for the columns, and believes the first answer in a run's files.
+    """
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        content = path.read_bytes()
+        for start, end in _records(content):
+            record = content[start + 12 : end - 4]
+            if EXPERIMENT.encode() in record:
+                changed = _with_columns(record, in_front)
+                if changed != record:
+                    write_atomically(path, content[:start] + _framed(changed) + content[end:])
+                return
+
+
+def _records(content: bytes) -> Iterator[tuple[int, int]]:
+    """Where the records of an event file begin and end: 8 bytes of length, 4 of its checksum, data, 4 of theirs."""
+    start = 0
+    while (end := start + 16 + int.from_bytes(content[start : start + 8], "little")) <= len(content):
+        yield start, end
+        start = end
+
+
+def _framed(record: bytes) -> bytes:
+    from tensorboardX.record_writer import masked_crc32c
+
+    length = struct.pack("<Q", len(record))
+    checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, record))
+    return length + next(checksums) + record + next(checksums)
+
+
+def _with_columns(record: bytes, in_front: Sequence[str]) -> bytes:
+    """The event that describes the table, with these columns in front."""
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+    from tensorboardX.proto.event_pb2 import Event
+
+    event = Event.FromString(record)
+    plugin_data = event.summary.value[0].metadata.plugin_data
+    table = HParamsPluginData.FromString(plugin_data.content)
+    for info in table.experiment.hparam_infos:
+        info.differs = info.name in in_front
+    plugin_data.content = table.SerializeToString()
+    content: bytes = event.SerializeToString()
+    return content
 
 
 def _hparams(settings: TrainSettings, in_front: Sequence[str]) -> dict[str, bytes]:

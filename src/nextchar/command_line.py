@@ -4,6 +4,7 @@ With scripts/train.py the only place that sees Hydra. Hydra composes `conf/` and
 `settings.py` checks them. The YAML files are read from the clone, so the package is installed with `pip install -e .`.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice, product
 from types import FrameType
 from typing import Any, Generic, NoReturn
 
@@ -25,6 +27,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from nextchar import completion
 from nextchar.errors import BadInput, Diverged, Interrupted
 from nextchar.knobs import Tree, knobs, nearest, one_line, one_of, read, shown, unknown_key
 from nextchar.manual import CONF, groups_of, help_text, options_of
@@ -32,6 +35,7 @@ from nextchar.manual import CONF, groups_of, help_text, options_of
 # Hydra's own keys that hold a path
 HYDRA_PATHS = ("hydra.run.dir", "hydra.sweep.dir")
 LAUNCHER = "hydra/launcher"
+MOST_COMPOSED = 4  # combinations of a sweep that TAB looks at, a tenth of a second each
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Command(Generic[Tree]):
     tree: type[Tree]
     overrides: list[str]
     multirun: bool
-    for_hydra: list[str]  # --cfg, --info, completion: flags that Hydra answers
+    for_hydra: list[str]  # --cfg, --info: flags that Hydra answers
 
     def settings(self) -> Tree:
         """The checked settings of what was typed. Raises BadInput."""
@@ -83,7 +87,7 @@ class Command(Generic[Tree]):
 
     def _refusal(self, error: Exception, overrides: Sequence[str], composed: dict[str, Any]) -> BadInput:
         """The line that says what is wrong; `composed` is empty where nothing could be."""
-        groups = cache(lambda: composed or self._composed_of_groups(overrides))  # a tenth of a second
+        groups = cache(lambda: composed or self.composed_of_groups(overrides))  # a tenth of a second
         why = next((line for override in parse_overrides(overrides) if (line := self._wrong(override, groups))), "")
         return BadInput(why or _first_line(error))
 
@@ -122,7 +126,7 @@ class Command(Generic[Tree]):
             return f"{key}={shown(value)}: {group}={chosen} has no {leaf}; {owners} has"
         return ""
 
-    def _composed_of_groups(self, overrides: Sequence[str]) -> dict[str, Any]:
+    def composed_of_groups(self, overrides: Sequence[str]) -> dict[str, Any]:
         """The values of the groups that were chosen, no matter what else was typed."""
         chosen = [override for override in parse_overrides(overrides) if override.key_or_group in groups_of(self.tree)]
         brought = [override for override in chosen if override.key_or_group in ("model", "data", "experiment")]
@@ -132,6 +136,31 @@ class Command(Generic[Tree]):
             except Exception:
                 continue
         return self.compose([])
+
+
+def _answer_bash(command: Command[Tree], words: Sequence[str], job: bool) -> None:
+    """What `-sc install=bash` prints for a shell to evaluate, and what the shell asks at each TAB (query)."""
+    what = " ".join(words)
+    known = {"install=bash": completion.BASH, "uninstall=bash": completion.BASH_AWAY}
+    if what in known:
+        print(known[what])
+    elif what == "query=bash":
+        line = os.environ.get("COMP_LINE", "")
+        with contextlib.suppress(BadInput):  # what is half typed may be wrong
+            offered = completion.candidates(
+                command.tree, line, job, lambda words: _composed(command, words), _launchers
+            )
+            print(*offered, sep="\n", end="\n" if offered else "")
+    else:
+        raise BadInput(f"-sc {shown(what)}: must be install=bash, uninstall=bash or query=bash")
+
+
+def _composed(command: Command[Tree], words: Sequence[str]) -> list[dict[str, Any]]:
+    """What the groups among these words come to: once for each combination that a sweep makes of them."""
+    groups = groups_of(command.tree)
+    chosen = [word.partition("=") for word in words if word.partition("=")[0] in groups]
+    each = [[f"{group}={option}" for option in _swept(options)] for group, _, options in chosen]
+    return [command.composed_of_groups(one) for one in islice(product(*each), MOST_COMPOSED)]
 
 
 def parse(
@@ -148,8 +177,11 @@ def parse(
     if args.help:
         print(help_text(name, tree, about or tree.__doc__ or "", job, operands))
         raise SystemExit(0)
+    if args.shell_completion:
+        _answer_bash(Command(name, tree, [], False, []), args.overrides, job)
+        raise SystemExit(0)
     flags = [word for word in argv if word not in args.overrides]
-    for_hydra = flags if args.cfg or args.info or args.shell_completion or args.hydra_help else []
+    for_hydra = flags if args.cfg or args.info or args.hydra_help else []
     if flags and not (job and (for_hydra or args.multirun)):
         raise BadInput(f"{flags[0]}: scripts/{name}.py does not take this flag; see --help")
     if args.experimental_rerun or args.config_path or args.config_dir or args.config_name:

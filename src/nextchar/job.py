@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from nextchar import training
-from nextchar.board import ALWAYS_IN_FRONT
+from nextchar.board import in_front
 from nextchar.run import RECORD, SETTINGS
 from nextchar.search import reporter
 from nextchar.sweep import PROCESS, planned_job
@@ -26,7 +26,7 @@ def run(folder: Path) -> None:
     at = None if begun else folder
     try:
         report = reporter(folder.parent, job, search.settings.prune) if search else lambda step, loss: None
-        training.train(settings, lambda result: None, at, report, [*columns, *ALWAYS_IN_FRONT])
+        training.train(settings, lambda result: None, at, report, in_front(columns))
     except Exception as error:
         if not (folder / RECORD).exists():
             training.record_failure(settings, error, None if (folder / SETTINGS).exists() else folder)

@@ -8,6 +8,18 @@ from nextchar.knobs import Knob, Knobs, knobs
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
+# What --help says besides of a script that can be swept
+OF_A_JOB = {
+    "a sweep": "-m model=count,nn seed=1,2 runs four jobs, each in a folder of its own",
+    "a search in ranges": "-m sweep=optuna 'smoothing.k=tag(log,interval(0.01,10))'",
+    "what a sweep would run": "-m ... sweep.dry_run=true",
+    "its unfinished jobs": "-m sweep.resume=DIR",
+    "jobs side by side": "-m ... hydra/launcher=joblib hydra.launcher.n_jobs=2",
+    "another place for results": "hydra.run.dir=DIR; with -m hydra.sweep.dir=DIR",
+    "TAB in bash": 'eval "$(python scripts/train.py -sc install=bash)"',
+    "the composed settings": "--cfg job; Hydra's other flags: --hydra-help",
+}
+
 
 def groups_of(tree: type[Knobs]) -> list[str]:
     """The groups of conf/ that a tree has, in the order in which a user thinks of them."""
@@ -44,8 +56,7 @@ def help_text(name: str, tree: type[Knobs], about: str, job: bool, operands: str
         only = f"{group}={'|'.join(options)}: " if any(options) else ""
         lines.append(_entry(key, only + knob.help, width, f"[{knob.allowed}]"))
     if job:
-        lines += ["", "With -m, commas make a sweep: -m smoothing.k=0.1,1 seed=1,2 runs four jobs."]
-        lines += ["Hydra's own flags (--cfg job, --info, tab completion): --hydra-help"]
+        lines += ["", "Also:", "", *(_entry(what, how, width) for what, how in OF_A_JOB.items())]
     return "\n".join(lines)
 
 

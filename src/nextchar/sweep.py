@@ -136,17 +136,24 @@ class SweepFolder:
         """Gives jobs that are new a number and a folder; the same settings are the same job."""
         known = {_identity(job.settings) for job in self.jobs}
         differing = _differing([words for words, _ in planned])
+        new = []
         for words, settings in planned:
             if _identity(settings) not in known:
                 known.add(_identity(settings))
-                self.append(words, settings, differing)
+                new.append((words, settings))
+        total = len(self.jobs) + len(new)
+        for words, settings in new:
+            self.append(words, settings, differing, total)
 
-    def append(self, words: Sequence[str], settings: TrainSettings, differing: Collection[str]) -> Job:
-        """One more job, its folder named by what differs."""
+    def append(
+        self, words: Sequence[str], settings: TrainSettings, differing: Collection[str], total: int | None = None
+    ) -> Job:
+        """One more job, its folder named by what differs; `total`: how many there will be, of a grid."""
         number = len(self.jobs)
+        last = (total or (self.search.settings.n_trials if self.search else 1)) - 1
         job = Job(
             number=number,
-            folder=_folder_name(number, [word for word in words if word in differing]),
+            folder=_folder_name(f"{number:0{len(str(last))}}", [word for word in words if word in differing]),
             overrides=list(words),
             settings=settings,
             status="not run",
@@ -191,10 +198,11 @@ class SweepFolder:
 
 
 def columns(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings that differ between jobs and have a value in each: what TensorBoard's table shows first."""
+    """The settings that differ between jobs and have a value in each, the seed last: what TensorBoard shows first."""
     leaves = [flat(each) for each in settings]
-    common = set(leaves[0]).intersection(*leaves)
-    return [key for key in leaves[0] if key in common and len({str(each[key]) for each in leaves}) > 1]
+    common = {key for key in leaves[0] if all(each.get(key) is not None for each in leaves)}
+    differing = [key for key in leaves[0] if key in common and len({str(each[key]) for each in leaves}) > 1]
+    return sorted(differing, key=lambda key: key == "seed")
 
 
 def value_of(job: Job, key: str) -> str:
@@ -240,10 +248,14 @@ def _key(word: str) -> str:
     return word.partition("=")[0].lstrip("+")
 
 
-def _folder_name(number: int, words: list[str]) -> str:
-    """The number and what differs; what a file name cannot hold is left out."""
+def _folder_name(number: str, words: list[str]) -> str:
+    """The number, with zeros in front so that TensorBoard too sorts by it, and what differs.
+
+    What a file name cannot hold is left out, and so are the digits by which a search chooses.
+    """
+    words = [re.sub(r"-?\d+\.\d{6,}(e[+-]?\d+)?", lambda match: f"{float(match[0]):.4g}", word) for word in words]
     text = re.sub(r"[^\w.=,+-]+", "-", ",".join(words)).encode("utf-8", "ignore")[:NAME_BYTES].decode("utf-8", "ignore")
-    return f"{number}_{text}" if text else str(number)
+    return f"{number}_{text}" if text else number
 
 
 def planned_job(folder: Path) -> tuple[Job, Search | None, list[str]]:

@@ -21,12 +21,12 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from nextchar import terminal
+from nextchar import board, terminal
 from nextchar.job import run as run_job
 from nextchar.knobs import shown
 from nextchar.multirun import trials
 from nextchar.run import RECORD, is_running
-from nextchar.sweep import PROCESS, Job, SweepFolder, looked_at
+from nextchar.sweep import PROCESS, Job, SweepFolder, columns, looked_at
 
 # Seconds between two looks. Which of two processes died first is seen only if both were seen alive
 POLL = {"this process": 0.05, "others": 0.005}
@@ -71,6 +71,9 @@ class NextcharSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         sweep = SweepFolder.read(self.folder)
         if sweep.search is None:
+            in_front = board.in_front(columns([job.settings.plain() for job in sweep.jobs]))
+            for job in sweep.jobs:  # those of a resumed sweep
+                board.show_at_first(sweep.path / job.folder, in_front)
             self._run(sweep, sweep.unfinished())
             return
         for batch in trials(sweep, self.at_once):
