@@ -10,10 +10,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nextchar import command_line, multirun, sweep_report, terminal, training
+from nextchar import command_line, multirun, terminal, training
 from nextchar.errors import BadInput, Interrupted, Stop
 from nextchar.job import run as run_job
 from nextchar.knobs import read
+from nextchar.manual import CONF
 from nextchar.run import PROJECT, claim, unfinished_settings, write_atomically
 from nextchar.settings import TrainCommand, TrainSettings
 from nextchar.sweep import SweepFolder, line_to_paste
@@ -72,7 +73,7 @@ def resumed(command: Command) -> TrainSettings:
 def folder(command: Command, key: str) -> Path | None:
     """The folder that was typed for a key, None where none was."""
     typed = command.value(key)
-    return Path(typed).expanduser().absolute() if typed else None
+    return Path(os.path.abspath(Path(typed).expanduser())) if typed else None
 
 
 def printer(settings: TrainSettings) -> Callable[[training.Result], None]:
@@ -131,9 +132,10 @@ def many(command: Command) -> None:
         finally:
             stop.hold()  # from here on the table gets made, however often one asks to stop
             sweep = SweepFolder.read(sweep.path)  # a search has chosen its jobs meanwhile
-            conclude(sweep, as_json=bool(command.value("json")))
-    if unfinished := sweep.unfinished():
-        print(f"error: {len(unfinished):,} of {len(sweep.jobs):,} jobs did not finish", file=sys.stderr)
+            is_written = conclude(command, sweep, stop.asked is not None)
+    if not sweep.is_complete():
+        print(f"error: {len(sweep.unfinished()):,} of {len(sweep.jobs):,} jobs did not finish", file=sys.stderr)
+    if not (sweep.is_complete() and is_written):
         raise SystemExit(1)
 
 
@@ -144,32 +146,44 @@ def launch(command: Command, sweep: SweepFolder) -> None:
     job()
 
 
-def conclude(sweep: SweepFolder, as_json: bool) -> None:
-    """What became of the jobs: the table, and the files that hold the same."""
-    sweep.save()
-    write_atomically(sweep.path / "sweep.csv", sweep_report.table(sweep).encode())
+def conclude(command: Command, sweep: SweepFolder, stopped: bool) -> bool:
+    """What became of the jobs: the table, and the files that hold the same. Returns whether these could be written."""
+    from nextchar import sweep_report
+
+    if stopped:
+        sweep.blame_the_stop()
     with terminal.even_if_nobody_reads():
-        if as_json:
+        if command.value("json"):
             terminal.print_json([job.plain() for job in sweep.ranked()])
         else:
-            tell(sweep)
-    if png := sweep_report.picture(sweep):
-        write_atomically(sweep.path / "sweep.png", png)
+            tell(command, sweep)
+    try:
+        sweep.save()
+        write_atomically(sweep.path / "sweep.csv", sweep_report.table(sweep).encode())
+        if png := sweep_report.picture(sweep):
+            write_atomically(sweep.path / "sweep.png", png)
+    except OSError as error:
+        terminal.note(f"the table cannot be written: {error}")
+        return False
+    return True
 
 
-def tell(sweep: SweepFolder) -> None:
+def tell(command: Command, sweep: SweepFolder) -> None:
     """The table on the terminal, and what to type next."""
     terminal.sweep(sweep)
     print()
     if best := sweep.best():
         print(f"best         {line_to_paste(best)}")
-    if sweep.unfinished():
-        print(f"to go on     python scripts/train.py -m sweep.resume={shlex.quote(terminal.short(sweep.path))}")
+    if running := [str(job.number) for job in sweep.jobs if job.status == "running"]:
+        print(f"still runs   {', '.join(running)}: whoever launched them must end them")
+    if not sweep.is_complete():
+        again = [f"sweep.resume={terminal.short(sweep.path)}", *command_line.to_launcher(command)]
+        print(f"to go on     python scripts/train.py -m {shlex.join(again)}")
     print(f"sweep folder {terminal.short(sweep.path)}")
     print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(sweep.path))}")
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(config: DictConfig) -> None:
     """One job of a sweep, in whatever process the launcher runs it."""
     run_job(Path(HydraConfig.get().runtime.output_dir))

@@ -11,9 +11,10 @@ from pathlib import Path
 import optuna
 import pytest
 import runs
-from conftest import PROJECT
+from conftest import PROJECT, run_script
 from test_sweep import JOBLIB, QUICK, plan, resume, states, sweep, table
 
+from nextchar import job, multirun
 from nextchar.sweep import Range
 
 SEARCH = "smoothing.k=tag(log,interval(0.001,100))"
@@ -54,12 +55,45 @@ def test_interrupted_it_goes_on_as_it_would_have(tmp_path: Path) -> None:
     process.wait()
     assert resume(tmp_path / "s").returncode == 0
     assert tried(tmp_path / "s") == tried(tmp_path / "whole")
-    assert resume(tmp_path / "s", "sweep=optuna", "sweep.n_trials=15").returncode == 0
+    assert resume(tmp_path / "s", "sweep.n_trials=15").returncode == 0
     assert len(tried(tmp_path / "s")) == 15
     assert tried(tmp_path / "s")[:12] == tried(tmp_path / "whole")
     refused = resume(tmp_path / "s", "sweep=optuna", "seed=3")
     assert refused.returncode == 2
     assert "seed: a resumed search stays what it is" in refused.stderr
+
+
+def test_what_ended_untold_is_told(tmp_path: Path) -> None:
+    """Killed between a trial's end and its telling, a search knows of it when it goes on."""
+    planned = plan(*QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "sweep.n_trials=3")
+    planned.place(tmp_path / "s")
+    planned.save()
+    (first,) = next(multirun.trials(planned, None))
+    job.run(tmp_path / "s" / first.folder)
+    assert resume(tmp_path / "s").returncode == 0
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 's/optuna.db'}")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
+
+
+def test_a_study_that_is_lost(tmp_path: Path) -> None:
+    assert (
+        sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "sweep.n_trials=2").returncode == 0
+    )
+    (tmp_path / "s/optuna.db").unlink()
+    ended = resume(tmp_path / "s", "sweep.n_trials=3")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "has lost trials" in ended.stderr
+    (tmp_path / "s/optuna.db").write_bytes(b"garbage" * 1000)
+    ended = resume(tmp_path / "s", "sweep.n_trials=3")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "not the study of this search" in ended.stderr
+
+
+def test_without_optuna(tmp_path: Path) -> None:
+    (tmp_path / "optuna.py").write_text("raise ModuleNotFoundError('no optuna')")
+    ended = run_script("train", "-m", "sweep=search_k", PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 2
+    assert ended.stderr == "error: sweep=optuna needs Optuna; pip install optuna\n"
 
 
 def test_what_optuna_knows_is_what_happened(tmp_path: Path) -> None:
@@ -126,7 +160,7 @@ def test_ranges(typed: str, wanted: tuple[object, ...]) -> None:
 def test_a_dry_search(tmp_path: Path) -> None:
     ended = sweep(tmp_path / "s", "sweep=search_k", "seed=1,2", "sweep.dry_run=true")
     assert ended.returncode == 0
-    assert "20 trials, none of them run" in ended.stdout
+    assert "20 trials, 0 of them run so far" in ended.stdout
     assert "smoothing.k: 0.001 to 100.0, on a log scale" in ended.stdout
     assert "seed: 1 or 2" in ended.stdout
     assert not (tmp_path / "s").exists()

@@ -25,6 +25,8 @@ from PIL import Image
 
 from nextchar import charts, command_line, multirun
 from nextchar.errors import BadInput
+from nextchar.job import run as run_job
+from nextchar.run import RunFolder, lock
 from nextchar.settings import Grid, TrainCommand
 from nextchar.sweep import PROCESS, Job, SweepFolder
 from nextchar.sweep_report import picture
@@ -170,6 +172,37 @@ def test_json(tmp_path: Path) -> None:
     assert jobs[0]["metrics"]["val/loss"] <= jobs[1]["metrics"]["val/loss"]
 
 
+def test_a_narrow_terminal(tmp_path: Path) -> None:
+    """No word is broken: columns are left out, and reasons stand below."""
+    sweep_of = finished(["smoothing.k=0.1,1", "seed=1,2"], dict.fromkeys(ALL_FOUR, 2.4))
+    sweep_of.place(tmp_path / "s")
+    long = {"status": "diverged", "reason": "training diverged " * 10, "metrics": {}}
+    sweep_of.jobs[1] = sweep_of.jobs[1].model_copy(update=long)
+    sweep_of.save()
+    shown = subprocess.run(
+        [sys.executable, "-c", SHOW, tmp_path / "s"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "60", "FORCE_COLOR": "1", "TERM": "dumb"},
+    ).stdout
+    rows = [line for line in shown.splitlines() if "│" in line]
+    assert len(rows) == 4
+    assert max(map(len, rows)) <= 80
+    assert sum("finished" in row for row in rows) == 3
+    assert [line for line in shown.splitlines() if line.startswith("job 1 DIVERGED  training diverged")]
+
+
+ALL_FOUR = ["smoothing.k=0.1 seed=1", "smoothing.k=0.1 seed=2", "smoothing.k=1 seed=1", "smoothing.k=1 seed=2"]
+SHOW = """
+import sys
+from pathlib import Path
+from nextchar import foreign, knobs, sweep, terminal
+record = knobs.read(sweep.SweepRecord, foreign.load_json(Path(sys.argv[1]) / "sweep.json"))
+terminal.sweep(sweep.SweepFolder(Path(sys.argv[1]), record.metric, None, record.jobs))
+"""
+
+
 def test_without_val_jobs_are_ranked_by_train(tmp_path: Path) -> None:
     words = ["data=lines", runs.names(tmp_path, 3000), "figures=false", "data.split=makemore", "smoothing.k=10,1"]
     words[2] = "figures=true"
@@ -295,6 +328,74 @@ def test_told_to_stop(launcher: str, signum: signal.Signals, tmp_path: Path) -> 
     assert not alive, alive
 
 
+def test_a_folder_that_cannot_be_used_stops_no_other_job(tmp_path: Path) -> None:
+    """One is a file, one is run by somebody else, one holds a damaged record; the others finish."""
+    planned = plan(*QUICK, runs.names(tmp_path), "seed=1,2,3,4")
+    planned.place(tmp_path / "s")
+    planned.save()
+    folders = [tmp_path / "s" / job.folder for job in planned.jobs]
+    folders[0].write_text("")
+    for folder in folders[1:3]:
+        folder.mkdir()
+        (folder / "settings.json").write_text(json.dumps(planned.jobs[1].settings.plain()))
+    (folders[2] / "run.json").write_text('{"status": "odd"}')
+    handle = lock(folders[1])
+    try:
+        ended = resume(tmp_path / "s")
+    finally:
+        os.close(handle)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "job 1 still runs elsewhere, and is left alone" in ended.stderr
+    assert "0_seed=1: " in ended.stderr
+    assert states(tmp_path / "s") == {0: "not run", 1: "running", 2: "finished", 3: "finished"}
+
+
+def test_what_cannot_be_written_down_goes_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job whose disk is full leaves nothing in the project's own outputs/, and raises nothing."""
+    planned = plan(*QUICK, runs.names(tmp_path), "seed=1,2")
+    planned.place(tmp_path / "s")
+    planned.save()
+    before = set((PROJECT / "outputs").iterdir())
+
+    write = RunFolder.write
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def without_weights(self: RunFolder, name: str, *rest: Any, **options: Any) -> None:
+        full() if name == "weights.safetensors" else write(self, name, *rest, **options)
+
+    monkeypatch.setattr("nextchar.run.RunFolder.write", without_weights)
+    run_job(tmp_path / "s" / planned.jobs[0].folder)
+    assert runs.record(tmp_path / "s" / planned.jobs[0].folder)["status"] == "failed"
+    monkeypatch.setattr("nextchar.run.write_atomically", full)
+    run_job(tmp_path / "s" / planned.jobs[1].folder)
+    assert set((PROJECT / "outputs").iterdir()) == before
+    assert SweepFolder.read(tmp_path / "s").jobs[1].status == "killed"
+
+
+def test_a_table_that_cannot_be_written_is_shown(tmp_path: Path) -> None:
+    planned = plan(*QUICK, runs.names(tmp_path), "seed=1,2")
+    planned.place(tmp_path / "s")
+    planned.save()
+    (tmp_path / "s/sweep.csv").mkdir()
+    ended = resume(tmp_path / "s")
+    assert ended.returncode == 1
+    assert ended.stdout.count("finished") == 2
+    assert "note: the table cannot be written: " in ended.stderr
+
+
+def test_failures_count_though_nobody_reads(tmp_path: Path) -> None:
+    words = " ".join([*QUICK, f"{runs.names(tmp_path)},{tmp_path}/none.txt", "seed=1,2"])
+    command = f"{sys.executable} {PROJECT}/scripts/train.py -m {words} hydra.sweep.dir={tmp_path}/s"
+    ended = subprocess.run(
+        ["bash", "-c", f"{command} 2>&1 | head -1; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines()[-1] == "1"
+    assert sorted(states(tmp_path / "s").values()) == ["failed", "failed", "finished", "finished"]
+
+
 def test_a_launcher_that_cannot_launch(tmp_path: Path) -> None:
     """No Slurm here: one line says so, and nothing is lost."""
     words = ["hydra/launcher=submitit_slurm", *QUICK, runs.names(tmp_path), "seed=1,2"]
@@ -345,6 +446,28 @@ def test_a_killed_sweep_is_gone_on_with(tmp_path: Path) -> None:
     assert runs.weights(next(folder.glob("1_*"))) == runs.weights(tmp_path / "alone")
 
 
+def test_more_values_inherit_what_all_jobs_share(tmp_path: Path) -> None:
+    assert sweep(tmp_path / "a, b", *QUICK, runs.names(tmp_path), "seed=1,2").returncode == 0
+    more = plan(f"sweep.resume={tmp_path / 'a, b'}", "seed=2,3")
+    assert [job.settings.seed for job in more.jobs] == [1, 2, 3]
+    assert {job.settings.data.path for job in more.jobs} == {f"{tmp_path}/names.txt"}
+
+
+def test_another_folder_is_no_folder_of_the_sweep(tmp_path: Path) -> None:
+    planned = plan("seed=1,2")
+    planned.place(tmp_path / "s")
+    planned.save()
+    saved = (tmp_path / "s/sweep.json").read_text()
+    for odd in ("..", "", "sweep.json", "1_seed=1", "/tmp/x", "0_a/../../b"):
+        (tmp_path / "s/sweep.json").write_text(saved.replace('"0_seed=1"', json.dumps(odd)))
+        assert "is no folder of job 0" in refusal(f"sweep.resume={tmp_path / 's'}")
+    (tmp_path / "s/sweep.json").write_text(saved)
+    (tmp_path / "s/0_seed=1").symlink_to(tmp_path)
+    assert "is no folder of job 0" in refusal(f"sweep.resume={tmp_path / 's'}")
+    (tmp_path / "t/0_seed=1").mkdir(parents=True)
+    assert "already holds a run or a sweep" in sweep(tmp_path / "t", "seed=1,2").stderr
+
+
 def test_refusals_of_resuming(tmp_path: Path) -> None:
     assert "does not exist" in refusal(f"sweep.resume={tmp_path / 'none'}")
     assert "it is not the folder of a sweep" in refusal(f"sweep.resume={tmp_path}")
@@ -373,6 +496,18 @@ def test_the_same_whoever_launches(launcher: list[str], tmp_path: Path) -> None:
     assert ranked[0] == ranked[1]
 
 
+def test_texts_that_differ_are_said(tmp_path: Path) -> None:
+    ended = sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "data.split=hash,lecture")
+    assert "note: the jobs differ in their data" in ended.stderr
+
+
+def test_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "train.py").symlink_to(PROJECT / "scripts/train.py")
+    words = ["-m", *QUICK, runs.names(tmp_path), "seed=1,2", f"hydra.sweep.dir={tmp_path / 's'}"]
+    ended = subprocess.run([sys.executable, tmp_path / "train.py", *words], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_too_many_threads_are_said(tmp_path: Path) -> None:
     words = ["model=nn", *QUICK, runs.names(tmp_path), "trainer.max_steps=1", "seed=1", "trainer.threads=64"]
     assert "2 jobs of 64 threads share" in sweep(tmp_path / "s", *words, *JOBLIB).stderr
@@ -384,7 +519,7 @@ def test_too_many_threads_are_said(tmp_path: Path) -> None:
 def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:
     ended = sweep(tmp_path / "s", "smoothing.k=1,2", "seed=1,2,3", "sweep.dry_run=true")
     assert ended.returncode == 0
-    assert "6 jobs to run" in ended.stdout
+    assert "to run: 6" in ended.stdout
     assert not (tmp_path / "s").exists()
     assert len([line for line in ended.stdout.splitlines() if line.startswith("│")]) == 6
 
@@ -427,6 +562,10 @@ def test_all_options_of_a_group() -> None:
         ([], "-m sweeps over values"),
         (["smoothing.k=1,-2,3", "seed=1,2"], "smoothing.k=-2: must be a number of at least 0"),
         (["sweep=optuna", "smoothing.k=interval(-1,1)"], "smoothing.k=-1"),
+        (["sweep=optuna", "smoothing.k=interval(1,1e400)"], "must go from low to high"),
+        (["sweep=optuna", "smoothing.k=tag(lgo,interval(1,2))"], "there is no tag lgo; log is the only one"),
+        (["sweep=optuna", "seed=tag(log,range(1,9))"], "only an interval can have a tag"),
+        (["hydra.launcher.n_jobs=2", "seed=1,2"], "is a setting of another launcher; add hydra/launcher=joblib"),
         (["sweep=optuna", "smoothing.k=tag(log,interval(0,1))"], "both above 0 on a log scale"),
         (["sweep=optuna", "model=count,nn", "optim.lr=interval(1,2)"], "model=count takes no optim"),
     ],

@@ -35,22 +35,23 @@ class Row(NamedTuple):
     high: float | None = None
 
 
-def leaderboard(rows: Sequence[Row], title: str, x_label: str) -> bytes:
+def leaderboard(rows: Sequence[Row], title: str, x_label: str, aside: str = "") -> bytes:
     """Values as dots on a common scale, each with its interval and its number, the lowest on top and in colour.
 
-    Of more than 40 rows the best 40 are drawn, and said to be. Returns a PNG file. Raises ValueError without rows.
+    Of more than 40 rows the best 40 are drawn, and said to be; `aside` is said beside it. Returns a PNG file. Raises
+    ValueError without rows.
     """
     if not rows:
         raise ValueError("a leaderboard needs a row")
     ranked = sorted(rows, key=lambda row: row.value)[:MOST_ROWS]
     figure, axes = _page(ABOVE + ROW * len(ranked) + BELOW)
-    kept = f"the best {len(ranked)} of {len(rows):,}" if len(ranked) < len(rows) else ""
+    kept = [f"the best {len(ranked)} of {len(rows):,}"] if len(ranked) < len(rows) else []
     labels = [_write(axes, (0, i), row.label, "right") for i, row in enumerate(ranked)]
     numbers = [_write(axes, (1, i), f"{row.value:.4f}", "left") for i, row in enumerate(ranked)]
     for text in (labels[0], numbers[0]):
         text.set_fontweight("bold")
     left, right = _place(figure, axes, labels, numbers)
-    _headline(figure, title, kept)
+    _headline(figure, title, "; ".join([*kept, *([aside] if aside else [])]))
     finite = [row for row in ranked if math.isfinite(row.value)]
     for i, row in enumerate(finite):  # what is infinite stands last
         colour = _hex(BAR if i == 0 else MUTED)
@@ -77,7 +78,7 @@ class Point(NamedTuple):
     high: float | None = None
 
 
-def against(lines: Mapping[str, Sequence[Point]], title: str, x_label: str, y_label: str) -> bytes:
+def against(lines: Mapping[str, Sequence[Point]], title: str, x_label: str, y_label: str, aside: str = "") -> bytes:
     """Values over what they depend on: a line each, through the means where several stand at one place.
 
     The name of a line stands at its end, the lowest point of all is marked; the intervals of a single line are a band.
@@ -90,7 +91,7 @@ def against(lines: Mapping[str, Sequence[Point]], title: str, x_label: str, y_la
         raise ValueError("a chart needs a finite value")
     alone, best = len(finite) == 1, min(points, key=lambda point: point.value)
     figure, axes = _page(TALL)
-    _headline(figure, title, f"best {best.value:.4f} at {best.x:g}")
+    _headline(figure, title, f"best {best.value:.4f} at {best.x:g}" + (f"; {aside}" if aside else ""))
     axes.set_position((0.09, BELOW / TALL, 0.87 if alone else 0.68, 1 - (ABOVE + BELOW) / TALL))
     _plain_scale(axes, [point.x for point in points])
     for line, colour in zip(finite.values(), cycle(LINES), strict=False):

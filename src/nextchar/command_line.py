@@ -34,6 +34,7 @@ from nextchar.manual import CONF, groups_of, help_text, options_of
 
 # Hydra's own keys that hold a path
 HYDRA_PATHS = ("hydra.run.dir", "hydra.sweep.dir")
+OF_A_WHOLE_SWEEP = (*HYDRA_PATHS, "resume", "sweep.resume")  # a comma in these is a comma
 LAUNCHER = "hydra/launcher"
 MOST_COMPOSED = 4  # combinations of a sweep that TAB looks at, a tenth of a second each
 
@@ -65,7 +66,7 @@ class Command(Generic[Tree]):
 
     def typed(self) -> dict[str, Any]:
         """The keys and groups that were typed, with their last values."""
-        return {override.key_or_group: _resolved(override.value()) for override in parse_overrides(self.overrides)}
+        return {override.key_or_group: resolved(override.value()) for override in parse_overrides(self.overrides)}
 
     def compose(self, words: Sequence[str]) -> dict[str, Any]:
         """What Hydra makes of these words, as plain values and not yet checked. Raises whatever it raises."""
@@ -89,7 +90,8 @@ class Command(Generic[Tree]):
         """The line that says what is wrong; `composed` is empty where nothing could be."""
         groups = cache(lambda: composed or self.composed_of_groups(overrides))  # a tenth of a second
         why = next((line for override in parse_overrides(overrides) if (line := self._wrong(override, groups))), "")
-        return BadInput(why or _first_line(error))
+        cause = f": {_first_line(error.__cause__)}" if error.__cause__ else ""
+        return BadInput(why or f"{_first_line(error)}{cause}")
 
     def _wrong(self, override: Override, composed_groups: Callable[[], dict[str, Any]]) -> str:
         """What is wrong with an override's key or option, or ''."""
@@ -97,6 +99,8 @@ class Command(Generic[Tree]):
         group, _, leaf = key.partition(".")
         if key == LAUNCHER and value not in (launchers := _launchers()):
             return f"{key}={shown(value)}: must be {one_of(launchers)}; others come with hydra-NAME-launcher from PyPI"
+        if key.startswith(f"{LAUNCHER.replace('/', '.')}.") and LAUNCHER not in self.typed():
+            return f"{key}={shown(value)}: is a setting of another launcher; add {LAUNCHER}=joblib"
         if key.startswith("hydra"):
             return ""
         if override.is_delete():
@@ -228,7 +232,7 @@ def quote(tree: type[Tree], overrides: Sequence[str], multirun: bool) -> list[st
             remedy = "; rename the file or the folder" if name in HYDRA_PATHS or (knob and knob.is_path) else ""
             raise BadInput(f"{shown(name)}={shown(value)}: not valid UTF-8{remedy}")
         if name in HYDRA_PATHS or (knob and not (value == "null" and type(None) in knob.members)):
-            values = _swept(value) if multirun else [value]
+            values = _swept(value) if multirun and name not in OF_A_WHOLE_SWEEP else [value]
             value = ",".join(_quoted(part) for part in values)
         quoted.append(f"{key}={value}")
     return quoted
@@ -246,7 +250,8 @@ def run_script(main: Callable[[], None]) -> NoReturn:
         main()
         sys.stdout.flush()
     except (BadInput, Diverged, Interrupted) as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print has nowhere to go
@@ -264,7 +269,7 @@ def _launchers() -> list[str]:
     return sorted(conf().get_group_options(LAUNCHER))
 
 
-def _resolved(value: object) -> object:
+def resolved(value: object) -> object:
     """A typed value as it would stand in the composed configuration: `\\${` is `${` again."""
     try:
         return OmegaConf.create({"value": value})["value"] if isinstance(value, str) else value

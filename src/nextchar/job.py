@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
-from nextchar import training
+from nextchar import terminal, training
 from nextchar.board import in_front
 from nextchar.run import RECORD, SETTINGS
 from nextchar.search import reporter
-from nextchar.sweep import PROCESS, planned_job
+from nextchar.settings import TrainSettings
+from nextchar.sweep import PROCESS, Job, Search, planned_job
 
 
 def run(folder: Path) -> None:
@@ -16,19 +17,30 @@ def run(folder: Path) -> None:
     Whatever goes wrong stands in the folder's run.json and train.log and does not stop other jobs; only a request to
     stop (Interrupted) does.
     """
-    job, search, columns = planned_job(folder)
-    folder.mkdir(exist_ok=True)
     process = folder / PROCESS
-    process.write_text(str(os.getpid()))
-    begun = (folder / SETTINGS).exists()
-    (folder / RECORD).unlink(missing_ok=True)  # of an attempt that failed
-    settings = job.settings.model_copy(update={"resume": str(folder)}) if begun else job.settings
-    at = None if begun else folder
     try:
-        report = reporter(folder.parent, job, search.settings.prune) if search else lambda step, loss: None
-        training.train(settings, lambda result: None, at, report, in_front(columns))
-    except Exception as error:
-        if not (folder / RECORD).exists():
-            training.record_failure(settings, error, None if (folder / SETTINGS).exists() else folder)
-    finally:
-        process.unlink(missing_ok=True)
+        job, search, columns = planned_job(folder)
+        folder.mkdir(exist_ok=True)
+        process.write_text(str(os.getpid()))
+        (folder / RECORD).unlink(missing_ok=True)  # of an attempt that failed
+        try:
+            _train(folder, job, search, columns)
+        except Exception as error:
+            if not (folder / RECORD).exists():
+                training.record_failure(*_placed(job.settings, folder), error)
+        finally:
+            process.unlink(missing_ok=True)
+    except Exception as error:  # not even the failure can be written down, as on a full disk
+        terminal.note(f"{folder.name}: {error}")
+
+
+def _train(folder: Path, job: Job, search: Search | None, columns: list[str]) -> None:
+    settings, at = _placed(job.settings, folder)
+    report = reporter(folder.parent, job, search.settings.prune) if search else lambda step, loss: None
+    training.train(settings, lambda result: None, at, report, in_front(columns))
+
+
+def _placed(settings: TrainSettings, folder: Path) -> tuple[TrainSettings, Path | None]:
+    """The settings of a run in this folder and nowhere else, and the folder where it has yet to begin."""
+    begun = (folder / SETTINGS).exists()
+    return settings.model_copy(update={"resume": str(folder) if begun else None}), None if begun else folder

@@ -4,6 +4,7 @@ import copy
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +13,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from nextchar.command_line import Command, conf, parse, parse_overrides, quote
+from nextchar.command_line import Command, conf, parse, parse_overrides, quote, resolved
 from nextchar.errors import BadInput
-from nextchar.knobs import read
+from nextchar.knobs import knobs, read
 from nextchar.manual import groups_of
-from nextchar.search import Study
-from nextchar.settings import Ddp, Grid, Optuna, Sweep, TrainCommand, TrainSettings
+from nextchar.search import Study, require
+from nextchar.settings import Ddp, Grid, Optuna, Sweep, TrainCommand, TrainSettings, absolute
 from nextchar.sweep import Job, Range, Search, SweepFolder
 
 MOST_JOBS = 10_000  # sweep.json holds the settings of each
@@ -33,6 +34,7 @@ class Planned(NamedTuple):
 
 def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
     """The sweep that was typed, or the one to go on with, and how it goes. Raises BadInput for any wrong job."""
+    command = _of_a_search(command)
     settings = _how(command)
     swept = any(_group(override) not in OF_THE_SWEEP for override in parse_overrides(command.overrides))
     if settings.resume is not None:
@@ -40,12 +42,21 @@ def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
     if not (swept or settings.space):
         raise BadInput("-m sweeps over values, as in -m smoothing.k=0.1,1; there are none")
     if isinstance(settings, Optuna):
+        require()
         fixed, varied = ranges(command, settings)
         search = Search(settings=settings, fixed=fixed, ranges=varied)
         return SweepFolder(None, settings.metric, search, []), settings
     sweep = SweepFolder(None, settings.metric, None, [])
     sweep.plan(jobs(command, settings))
     return sweep, settings
+
+
+def _of_a_search(command: Command[TrainCommand]) -> Command[TrainCommand]:
+    """A search that is gone on with takes the settings of searches, though nobody typed sweep=optuna again."""
+    path, typed = command.value("sweep.resume"), command.typed()
+    if not path or "sweep" in typed or SweepFolder.open(Path(path).expanduser().absolute()).search is None:
+        return command
+    return replace(command, overrides=["sweep=optuna", *command.overrides])
 
 
 def _resumed(command: Command[TrainCommand], settings: Sweep, swept: bool) -> SweepFolder:
@@ -56,18 +67,27 @@ def _resumed(command: Command[TrainCommand], settings: Sweep, swept: bool) -> Sw
         sweep.wanted_metric = settings.metric
     if isinstance(settings, Grid) and sweep.search is None:
         if swept:
-            sweep.plan(jobs(command, settings))
+            sweep.plan(jobs(_with_what_all_share(command, sweep), settings))
         return sweep
     if sweep.search is None:
         raise BadInput(f"sweep.resume={settings.resume} is a grid; leave out sweep={settings.name}")
     allowed = {"sweep", "sweep.resume", "sweep.n_trials", "sweep.dry_run", "json"}
     if strange := [key for key in command.typed() if key not in allowed and not key.startswith("hydra")]:
         raise BadInput(f"{strange[0]}: a resumed search stays what it is; only sweep.n_trials may change")
+    if sweep.jobs and Study(sweep.path, sweep.search).number < len(sweep.jobs):
+        raise BadInput(f"sweep.resume={settings.resume}: the study of this search has lost trials")
     if "sweep.n_trials" in command.typed():
         assert isinstance(settings, Optuna)
         kept = sweep.search.settings.model_copy(update={"n_trials": settings.n_trials})
         sweep.search = sweep.search.model_copy(update={"settings": kept})
     return sweep
+
+
+def _with_what_all_share(command: Command[TrainCommand], sweep: SweepFolder) -> Command[TrainCommand]:
+    """More values for a grid: what is not typed again is as in all of its jobs."""
+    typed = command.typed()
+    shared = [word for word in sweep.shared() if word.partition("=")[0].lstrip("+") not in typed]
+    return replace(command, overrides=[*quote(TrainCommand, shared, multirun=False), *command.overrides])
 
 
 def _how(command: Command[TrainCommand]) -> Sweep:
@@ -83,9 +103,12 @@ def cautions(command: Command[TrainCommand], sweep: SweepFolder) -> list[str]:
     """What is worth saying before the jobs run."""
     at_once, cores = command.value("hydra.launcher.n_jobs") or 1, os.cpu_count() or 1
     threads = max((_threads(job.settings) for job in sweep.jobs), default=1)
-    if at_once * threads <= cores or at_once == 1:
-        return []
-    return [f"{at_once} jobs of {threads} threads share {cores} cores, and will take turns"]
+    said = []
+    if at_once * threads > cores and at_once > 1:
+        said.append(f"{at_once} jobs of {threads} threads share {cores} cores, and will take turns")
+    if any(key.partition(".")[0] == "data" for key in sweep.varied()):
+        said.append("the jobs differ in their data: losses on different texts do not rank them")
+    return said
 
 
 def _threads(settings: TrainSettings) -> int:
@@ -147,6 +170,8 @@ def trials(sweep: SweepFolder, launched_at_once: int | None) -> Iterator[list[Jo
 
     for words in study.asked()[len(sweep.jobs) :]:  # chosen, and then killed before it stood in the plan
         planned(words)
+    for job in sweep.jobs:  # ended, and then killed before the study was told
+        study.tell(job, sweep.wanted_metric)
     waiting = sweep.unfinished()
     while waiting or len(sweep.jobs) < search.settings.n_trials:
         batch, waiting = waiting[:at_once], waiting[at_once:]
@@ -190,9 +215,21 @@ def _one_machine(settings: TrainSettings) -> TrainSettings:
 
 def as_typed(words: Sequence[str]) -> list[str]:
     """Overrides as a user would type them, without the quotes that protect them from Hydra's grammar."""
-    overrides = parse_overrides(words)
-    values = [(o, o.value()) for o in overrides]
-    return [f"{o.get_key_element()}={v}" if isinstance(v, str) else str(o.input_line) for o, v in values]
+    paths = {knob.key for knob in knobs(TrainCommand) if knob.is_path}
+
+    def typed(override: Override) -> str:
+        value = override.value()
+        if not isinstance(value, str):
+            return str(override.input_line)
+        text = str(resolved(value))
+        return f"{override.get_key_element()}={absolute(text) if override.key_or_group in paths else text}"
+
+    return [typed(override) for override in parse_overrides(words)]
+
+
+def _takes_whole_numbers(key: str) -> bool:
+    kinds = [set(knob.members) for knob in knobs(TrainCommand) if knob.key == key]
+    return any(int in kind and float not in kind for kind in kinds)
 
 
 def _put(values: dict[str, Any], override: Override) -> bool:
@@ -214,7 +251,8 @@ def _put(values: dict[str, Any], override: Override) -> bool:
 
 def _of_jobs(command: Command[TrainCommand], sweep: Sweep) -> list[Override]:
     """The overrides that make jobs: those that were typed, and what conf/sweep/ has for other keys."""
-    typed = [override for override in _parsed(command.overrides) if _group(override) not in OF_THE_SWEEP]
+    last = {override.key_or_group: override for override in _parsed(command.overrides)}
+    typed = [override for override in last.values() if _group(override) not in OF_THE_SWEEP]
     keys = {override.key_or_group for override in typed}
     words = [f"{key}={value}" for key, value in sweep.space.items() if key not in keys]
     space = _parsed(quote(TrainCommand, words, multirun=True))
@@ -259,13 +297,22 @@ def _range(override: Override) -> Range:
         assert value.start is not None
         assert value.end is not None
         low, high, log = value.start, value.end, "log" in value.tags
-        if not low < high or (log and low <= 0):
+        if unknown := value.tags - {"log"}:
+            raise BadInput(f"{override.input_line}: there is no tag {min(unknown)}; log is the only one")
+        if isinstance(low, float) and _takes_whole_numbers(override.key_or_group):
+            whole = f"{low:g},{high:g}"
+            raise BadInput(
+                f"{override.input_line}: takes whole numbers, as in int(interval({whole})) or range({whole})"
+            )
+        if not low < high < math.inf or low == -math.inf or (log and low <= 0):
             raise BadInput(f"{override.input_line}: must go from low to high, both above 0 on a log scale")
         return Range(low=low, high=high, log=log, step=None, choices=None)
+    if getattr(value, "tags", None):
+        raise BadInput(f"{override.input_line}: only an interval can have a tag, as in tag(log,interval(1,100))")
     if isinstance(value, RangeSweep) and not value.shuffle and value.step is not None and value.step > 0:
         values = [float(each) for each in _values(override)]
-        whole = all(each.is_integer() for each in [*values, float(value.step)])
-        kind: Callable[[float], float] = int if whole else float
+        are_whole = all(each.is_integer() for each in [*values, float(value.step)])
+        kind: Callable[[float], float] = int if are_whole else float
         if len(values) > 1:
             low, high, step = map(kind, (values[0], values[-1], value.step))
             return Range(low=low, high=high, log=False, step=step, choices=None)

@@ -21,9 +21,15 @@ class Study:
     """Optuna's study of a search. The number of a trial is that of its job."""
 
     def __init__(self, folder: Path, search: Search) -> None:
+        require()
         self.search = search
         self._distributions = {key: _distribution(each) for key, each in search.ranges.items()}
         self._study = _open(folder)
+
+    @property
+    def number(self) -> int:
+        """Of trials so far."""
+        return len(self._study.trials)
 
     def ask(self) -> list[str]:
         """A new trial: the overrides that it tries."""
@@ -80,20 +86,27 @@ def reporter(folder: Path, job: Job, prune: bool) -> Callable[[int, float], None
     return report
 
 
-def _open(folder: Path) -> "optuna.Study":
+def require() -> None:
+    """Raises BadInput where Optuna is not installed."""
     try:
-        import optuna
+        import optuna  # noqa: F401
     except ModuleNotFoundError:
         raise BadInput("sweep=optuna needs Optuna; pip install optuna") from None
+
+
+def _open(folder: Path) -> "optuna.Study":
+    import optuna
+    import sqlalchemy
+
     for name in ("optuna", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
-        storage=f"sqlite:///{folder / STORAGE}",
-        study_name=STUDY,
-        direction="minimize",
-        load_if_exists=True,
-    )
+    try:
+        return optuna.create_study(
+            storage=f"sqlite:///{folder / STORAGE}", study_name=STUDY, direction="minimize", load_if_exists=True
+        )
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise BadInput(f"{folder / STORAGE}: not the study of this search ({type(error).__name__})") from None
 
 
 def _words(params: dict[str, Any]) -> list[str]:

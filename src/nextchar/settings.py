@@ -16,7 +16,7 @@ from nextchar.knobs import FREE_TEXT, PATH, Called, Knobs, one_of, shown
 LARGEST = 2**31 - 1  # of things that are counted: beyond, the libraries overflow
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
         raise ValueError("a URL is not opened; download it, and give the path of your copy")
     return os.path.abspath(os.path.expanduser(path))
@@ -32,7 +32,7 @@ def _known_encoding(name: str) -> str:
 
 
 Text = Annotated[str, FREE_TEXT]
-FilePath = Annotated[str, FREE_TEXT, PATH, Field(min_length=1), AfterValidator(_absolute)]
+FilePath = Annotated[str, FREE_TEXT, PATH, Field(min_length=1), AfterValidator(absolute)]
 Digest = Annotated[str, FREE_TEXT, Called("64 hexadecimal digits"), Field(pattern="^[0-9a-f]{64}$")]
 Encoding = Annotated[
     str, FREE_TEXT, Called("an encoding that Python knows (utf-8, latin-1, utf-16)"), AfterValidator(_known_encoding)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from nextchar.errors import BadInput
 from nextchar.foreign import check_folder, load_json
-from nextchar.knobs import Knobs, flat, one_line, read
+from nextchar.knobs import Knobs, flat, one_line, read, shown
 from nextchar.run import RECORD, SETTINGS, SWEEP, Metric, is_running, json_bytes, lock, write_atomically
 from nextchar.settings import Optuna, TrainSettings
 
@@ -89,7 +89,7 @@ class SweepFolder:
 
     def place(self, path: Path) -> None:
         """Takes a folder, which is made. Raises BadInput where that cannot be."""
-        if (path / SWEEP).exists() or (path / SETTINGS).exists():
+        if any((path / name).exists() for name in (SWEEP, SETTINGS, *(job.folder for job in self.jobs))):
             raise BadInput(f"hydra.sweep.dir={path} already holds a run or a sweep; name another folder, or none")
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -126,8 +126,10 @@ class SweepFolder:
             record = read(SweepRecord, load_json(path / SWEEP))
         except BadInput as error:
             raise BadInput(f"{path / SWEEP}: {str(error).removeprefix(f'{path / SWEEP}: ')}") from None
-        if odd := [job.folder for job in record.jobs if Path(job.folder).name != job.folder]:
-            raise BadInput(f"{path / SWEEP}: {odd[0]} is no folder of this sweep")
+        for number, job in enumerate(record.jobs):
+            place = re.fullmatch(r"0*(\d+)(_[^/\0]*)?", job.folder)
+            if job.number != number or not place or int(place[1]) != number or (path / job.folder).is_symlink():
+                raise BadInput(f"{path / SWEEP}: {shown(job.folder)} is no folder of job {number}")
         sweep = cls(path, record.metric, record.search, record.jobs)
         sweep.look()
         return sweep
@@ -168,9 +170,20 @@ class SweepFolder:
         """Sees what has become of the jobs."""
         self.jobs = [looked_at(job, self.path) for job in self.jobs]
 
+    def blame_the_stop(self) -> None:
+        """Says of the jobs that ended without a word that they were told to."""
+        for number, job in enumerate(self.jobs):
+            if job.status == "killed" and (self.path / job.folder / PROCESS).exists():
+                self.jobs[number] = job.model_copy(update={"reason": "stopped with the sweep"})
+
     def save(self) -> None:
         record = SweepRecord(schema_version=1, metric=self.wanted_metric, search=self.search, jobs=self.jobs)
         write_atomically(self.path / SWEEP, json_bytes(record.plain()))
+
+    def is_complete(self) -> bool:
+        """Whether all jobs ended well, and, of a search, all were chosen."""
+        trials = self.search.settings.n_trials if self.search else 0
+        return not self.unfinished() and len(self.jobs) >= trials
 
     def unfinished(self) -> list[Job]:
         return [job for job in self.jobs if job.status not in WELL]
@@ -178,7 +191,12 @@ class SweepFolder:
     @property
     def metric(self) -> str:
         """What the jobs are ranked by: the metric that was asked for, or, where no job has it, the loss on train."""
-        return self.wanted_metric if any(self.wanted_metric in job.metrics for job in self.jobs) else "train/loss"
+        measured = [job.metrics for job in self.jobs if job.metrics]
+        return (
+            "train/loss"
+            if measured and not any(self.wanted_metric in each for each in measured)
+            else self.wanted_metric
+        )
 
     def ranked(self) -> list[Job]:
         """The finished jobs by their loss, then the others by their numbers."""
@@ -188,6 +206,11 @@ class SweepFolder:
     def best(self) -> Job | None:
         first = self.ranked()[0] if self.jobs else None
         return first if first and math.isfinite(first.loss(self.metric)) else None
+
+    def shared(self) -> list[str]:
+        """The overrides that all jobs have."""
+        differing = _differing([job.overrides for job in self.jobs])
+        return [word for word in self.jobs[0].overrides if word not in differing] if self.jobs else []
 
     def varied(self) -> list[str]:
         """The keys whose values differ between the jobs, in the order in which they were typed."""
@@ -218,20 +241,20 @@ def line_to_paste(job: Job) -> str:
 def looked_at(job: Job, sweep: Path) -> Job:
     """A job as its folder shows it: run.json is written last, settings.json first, and while it runs it is locked."""
     folder = sweep / job.folder
-    seen: dict[str, object] = {"status": "not run", "reason": "", "seconds": 0.0, "metrics": {}}
+    blank = job.plain() | {"status": "not run", "reason": "", "seconds": 0.0, "metrics": {}}
     if (folder / RECORD).exists():
         try:
             record = load_json(folder / RECORD)
-            seconds = round(sum(record["seconds"].values()), 4)
-            seen = {"status": record["status"], "reason": one_line(record["reason"]), "seconds": seconds}
-            seen["metrics"] = record["metrics"]
+            end = {"status": record["status"], "reason": one_line(record["reason"]), "metrics": record["metrics"]}
+            return read(Job, blank | end | {"seconds": round(float(sum(record["seconds"].values())), 4)})
         except (BadInput, KeyError, AttributeError, TypeError):
-            seen |= {"status": "failed", "reason": f"{RECORD} cannot be read"}
-    elif (folder / SETTINGS).exists():
-        running = is_running(folder)
-        seen |= {"status": "running" if running else "killed"}
-        seen |= {} if running else {"reason": "the process ended without a word, as when it is killed"}
-    return job.model_copy(update=seen)
+            return read(Job, blank | {"status": "failed", "reason": f"{RECORD} cannot be read"})
+    if (folder / SETTINGS).exists() and is_running(folder):
+        return read(Job, blank | {"status": "running"})
+    if (folder / SETTINGS).exists() or (folder / PROCESS).exists():
+        reason = "the process ended without a word, as when it is killed"
+        return read(Job, blank | {"status": "killed", "reason": reason})
+    return read(Job, blank)
 
 
 def _identity(settings: TrainSettings) -> str:

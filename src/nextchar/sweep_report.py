@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from nextchar.charts import Point, Row, against, leaderboard
+from nextchar.knobs import one_line
 from nextchar.sweep import Job, SweepFolder, value_of
 
 MOST_LINES = 6  # of the picture
@@ -21,7 +22,7 @@ def table(sweep: SweepFolder) -> str:
     for job in ranked:
         values = [job.metrics.get(name, "") for name in metrics]
         end = [job.seconds, job.status, job.reason, job.folder]
-        rows.writerow([job.number, *(value_of(job, key) for key in varied), *values, *end])
+        rows.writerow([job.number, *(one_line(value_of(job, key)) for key in varied), *values, *end])
     return written.getvalue()
 
 
@@ -31,18 +32,20 @@ def picture(sweep: SweepFolder) -> bytes | None:
     finished = [job for job in sweep.ranked() if math.isfinite(job.loss(metric))]
     if not finished or not any(job.settings.figures for job in finished):
         return None
+    missing = f"{len(sweep.jobs) - len(finished):,} of {len(sweep.jobs):,} jobs have no finite loss"
+    aside = missing if len(finished) < len(sweep.jobs) else ""
     numeric = {key: xs for key in varied if key != "seed" and (xs := _numbers(finished, key)) is not None}
     key = max(numeric, key=lambda key: len(set(numeric[key])), default=None)
     if key is None or len(set(numeric[key])) < 3:
         rows = [Row(_name(job, varied), *_loss(job, metric)) for job in finished]
-        return leaderboard(rows, f"{metric} of {len(rows):,} jobs", "nats per character; lower is better")
+        return leaderboard(rows, f"{metric} of {len(rows):,} jobs", "nats per character; lower is better", aside)
     others = [other for other in varied if other not in (key, "seed")]
     lines: dict[str, list[Point]] = {}
     for job, x in zip(finished, numeric[key], strict=True):
         lines.setdefault(_name(job, others), []).append(Point(x, *_loss(job, metric)))
     kept = dict(list(lines.items())[:MOST_LINES])  # the jobs are ranked, so these are the best
     unit = "nats per character" if len(kept) > 1 else "nats per character, with its 95% interval"
-    return against(kept, f"{metric} over {key}", key, unit)
+    return against(kept, f"{metric} over {key}", key, unit, aside)
 
 
 def _numbers(jobs: Sequence[Job], key: str) -> list[float] | None:

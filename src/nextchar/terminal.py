@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +27,8 @@ from nextchar.vocabulary import printable
 PATIENCE = 1.0  # seconds before a progress bar appears
 NARROWEST = 80  # columns of a table: a narrower terminal breaks lines, but no number is cut short
 FILE_WIDTH = 1000  # columns
+LOSS, INTERVAL, SECONDS = "loss", "95% interval", "seconds"  # columns of a sweep's table
+STYLES = {"finished": "", "pruned": "dim", "not run": "yellow", "running": "yellow"}
 CONTEXT_SHOWN = 12  # characters
 MOST_RANKED = 50  # rows of a leaderboard
 LABEL = 28  # columns; a longer word of a run's label is folded
@@ -37,7 +41,15 @@ def print_json(value: Any) -> None:
 
 
 def note(text: str) -> None:
-    print(f"note: {printable(text)}", file=sys.stderr)
+    say(f"note: {text}")
+
+
+def say(text: str) -> None:
+    """A line on stderr, for whoever reads it; that nobody can is no reason to end."""
+    try:
+        print(printable(text), file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def losses(metrics: dict[str, float], title: str, caption: str = "") -> None:
@@ -92,56 +104,74 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
 
 
 def sweep(folder: SweepFolder) -> None:
-    """The table of a sweep: a row a job, the best first."""
+    """The table of a sweep, a row a job, the best first, and below it why some did not finish, a line each."""
+    for columns in (LOSS, INTERVAL, SECONDS), (LOSS, SECONDS), (LOSS,):
+        table = _ranking(folder, columns)
+        if Measurement.get(console := Console(), console.options, table).maximum <= max(console.width, NARROWEST):
+            break  # else leave out a column, before a word must be folded
+    _print(table, whole_lines=True)
+    for job in folder.ranked():
+        if job.reason:
+            print(f"job {job.number} {_status(job)}  {printable(job.reason)}")
+
+
+def _ranking(folder: SweepFolder, columns: Sequence[str]) -> Table:
     table = Table(title=Text(printable(short(folder.path))), title_justify="left")
     varied, metric = folder.varied(), folder.metric
-    table.add_column("job", justify="right")
+    table.add_column("job", justify="right", no_wrap=True)
     for key in varied:
         table.add_column(Text(printable(key)), overflow="fold")
-    for heading in (metric, "95% interval", "seconds"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("status", overflow="fold", ratio=1)
+    for heading in columns:
+        table.add_column(metric if heading == LOSS else heading, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
     for job in folder.ranked():
         low, high = (job.metrics.get(f"{metric}_{end}") for end in ("low", "high"))
-        interval = "" if low is None or high is None else f"{float(low):.4f} .. {float(high):.4f}"
-        loss = f"{job.loss(metric):.6f}" if metric in job.metrics else ""
-        seconds = f"{job.seconds:.2f}" if job.seconds else ""
-        differing = (Text(printable(value_of(job, key))) for key in varied)
-        table.add_row(str(job.number), *differing, loss, interval, seconds, _how(job))
-    _print(table, whole_lines=True)
+        cells = {
+            LOSS: f"{job.loss(metric):.6f}" if metric in job.metrics else "",
+            INTERVAL: "" if low is None or high is None else f"{float(low):.4f} .. {float(high):.4f}",
+            SECONDS: f"{job.seconds:.2f}" if job.seconds else "",
+        }
+        status = Text(_status(job), style=STYLES.get(job.status, "bold red"))
+        differing = (Text(_value(folder, job, key)) for key in varied)
+        table.add_row(str(job.number), *differing, *(cells[heading] for heading in columns), status)
+    return table
 
 
 def planned(sweep: SweepFolder) -> None:
     """What a sweep would run: a row a job, or the ranges of a search."""
     if sweep.search is not None:
-        print(f"{sweep.search.settings.n_trials:,} trials, none of them run; searched are")
+        print(f"{sweep.search.settings.n_trials:,} trials, {len(sweep.jobs):,} of them run so far; searched are")
         for key, each in sweep.search.ranges.items():
             between = " or ".join(each.choices) if each.choices else f"{each.low} to {each.high}"
             print(f"  {key}: {between}{', on a log scale' if each.log else ''}")
         return
     varied, waiting = sweep.varied(), sweep.unfinished()
-    table = Table(title=f"{len(waiting):,} jobs to run, none of them run now", title_justify="left")
+    table = Table(title=f"to run: {len(waiting):,}", title_justify="left")
     for heading in ("job", *varied):
         table.add_column(Text(printable(heading)), justify="right" if heading == "job" else "left", overflow="fold")
     for job in waiting:
-        table.add_row(str(job.number), *(Text(printable(value_of(job, key))) for key in varied))
+        table.add_row(str(job.number), *(Text(_value(sweep, job, key)) for key in varied))
     _print(table, whole_lines=True)
 
 
-def job_ended(job: Job, total: int, metric: str, varied: Sequence[str]) -> None:
+def job_ended(sweep: SweepFolder, job: Job, total: int, varied: Sequence[str]) -> None:
     """A line of progress."""
-    names = [name for name in (metric, "train/loss") if name in job.metrics]
-    result = f"{names[0]} {float(job.metrics[names[0]]):.6f}" if job.status == "finished" else str(_how(job))
-    words = " ".join(f"{key}={value_of(job, key)}" for key in varied)
-    print(f"job {job.number:{len(str(total))}} of {total}  {result}  {printable(words)}", file=sys.stderr)
+    names = [name for name in (sweep.wanted_metric, "train/loss") if name in job.metrics]
+    result = f"{names[0]} {float(job.metrics[names[0]]):.6f}" if job.status == "finished" else _status(job)
+    words = " ".join(f"{key}={_value(sweep, job, key)}" for key in varied)
+    say("  ".join(part for part in (f"job {job.number} of {total}", words, result, job.reason) if part))
 
 
-def _how(job: Job) -> Text:
-    """How a job ended: bad ends in capitals, and why."""
-    status = job.status if job.status in WELL else job.status.upper()
-    style = {"finished": "", "pruned": "dim", "not run": "yellow", "running": "yellow"}.get(job.status, "bold red")
-    text = Text(status, style=style)
-    return text.append(f"  {printable(job.reason)}", style="not bold default") if job.reason else text
+def _status(job: Job) -> str:
+    """Bad ends in capitals."""
+    return job.status if job.status in WELL else job.status.upper()
+
+
+def _value(sweep: SweepFolder, job: Job, key: str) -> str:
+    """What was typed for a key, or, in a search, chosen: of such numbers the first digits."""
+    value = value_of(job, key)
+    is_long = sweep.search is not None and re.fullmatch(r"-?\d*\.\d+(e-?\d+)?", value)
+    return f"{float(value):.6g}" if is_long else printable(value)
 
 
 def leaderboard(compared: Comparison) -> None:

@@ -160,7 +160,7 @@ def _train(
     return values
 
 
-def record_failure(settings: TrainSettings, error: Exception, at: Path | None = None) -> None:
+def record_failure(settings: TrainSettings, at: Path | None, error: Exception) -> None:
     """The folder of a run that could not begin, as where its text is missing: run.json and train.log say why."""
     started = datetime.now(UTC)
     with _folder(settings, at) as folder:

@@ -22,6 +22,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from nextchar import board, terminal
+from nextchar.errors import BadInput
 from nextchar.job import run as run_job
 from nextchar.knobs import shown
 from nextchar.multirun import trials
@@ -69,16 +70,24 @@ class NextcharSweeper(Sweeper):
         self.here = isinstance(self.launcher, BasicLauncher)
 
     def sweep(self, arguments: list[str]) -> Any:
-        sweep = SweepFolder.read(self.folder)
-        if sweep.search is None:
-            in_front = board.in_front(columns([job.settings.plain() for job in sweep.jobs]))
-            for job in sweep.jobs:  # those of a resumed sweep
-                board.show_at_first(sweep.path / job.folder, in_front)
-            self._run(sweep, sweep.unfinished())
+        try:
+            self._sweep(SweepFolder.read(self.folder))
+        except (OSError, BadInput) as error:  # the table is made all the same
+            terminal.note(f"the sweep cannot go on: {error}")
+
+    def _sweep(self, sweep: SweepFolder) -> None:
+        if sweep.search is not None:
+            for batch in trials(sweep, self.at_once):
+                if not self._run(sweep, batch):
+                    return
             return
-        for batch in trials(sweep, self.at_once):
-            if not self._run(sweep, batch):
-                return
+        in_front = board.in_front(columns([job.settings.plain() for job in sweep.jobs]))
+        for job in sweep.jobs:  # those of a resumed sweep
+            board.show_at_first(sweep.path / job.folder, in_front)
+        for job in sweep.jobs:
+            if job.status == "running":
+                terminal.note(f"job {job.number} still runs elsewhere, and is left alone")
+        self._run(sweep, [job for job in sweep.unfinished() if job.status != "running"])
 
     def _run(self, sweep: SweepFolder, jobs: Sequence[Job]) -> bool:
         """Launches jobs; what a worker that died took along is launched again. Returns whether all were launched."""
@@ -121,7 +130,8 @@ class Vigil(threading.Thread):
         self.first_dead: list[Job] = []
         self.over = threading.Event()
         for job in jobs:
-            self._process(job).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._process(job).unlink()
 
     def __enter__(self) -> "Vigil":
         self.start()
@@ -183,7 +193,7 @@ class Vigil(threading.Thread):
             self._say(job)
 
     def _say(self, job: Job) -> None:
-        terminal.job_ended(looked_at(job, self.sweep.path), self.total, self.sweep.wanted_metric, self.varied)
+        terminal.job_ended(self.sweep, looked_at(job, self.sweep.path), self.total, self.varied)
 
     def _record(self, job: Job) -> Path:
         return self.sweep.path / job.folder / RECORD
