@@ -105,9 +105,11 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
 
 def sweep(folder: SweepFolder) -> None:
     """The table of a sweep, a row a job, the best first, and below it why some did not finish, a line each."""
+    console, endless = Console(), Console(width=FILE_WIDTH)
+    room = max(console.width, NARROWEST) if console.is_terminal else FILE_WIDTH
     for columns in (LOSS, INTERVAL, SECONDS), (LOSS, SECONDS), (LOSS,):
         table = _ranking(folder, columns)
-        if Measurement.get(console := Console(), console.options, table).maximum <= max(console.width, NARROWEST):
+        if Measurement.get(endless, endless.options, table).maximum <= room:
             break  # else leave out a column, before a word must be folded
     _print(table, whole_lines=True)
     for job in folder.ranked():
