@@ -16,7 +16,7 @@ from nextchar.job import run as run_job
 from nextchar.knobs import read
 from nextchar.manual import CONF
 from nextchar.run import PROJECT, claim, unfinished_settings, write_atomically
-from nextchar.settings import TrainCommand, TrainSettings
+from nextchar.settings import Ddp, TrainCommand, TrainSettings
 from nextchar.sweep import SweepFolder, line_to_paste
 
 Command = command_line.Command[TrainCommand]
@@ -41,6 +41,8 @@ def one(command: Command) -> None:
     if strange := [key for key in command.typed() if key.startswith(("sweep", "hydra.sweep."))]:
         raise BadInput(f"{strange[0]} belongs to a sweep; say -m")
     settings = command.settings().run() if command.value("resume") is None else resumed(command)
+    if one_of_many_processes() and not isinstance(settings.trainer, Ddp):
+        raise BadInput("torchrun or srun has started several processes, and only trainer=ddp has a use for them")
     try:
         training.train(settings, printer(settings), folder(command, "hydra.run.dir"))
     except Interrupted as stopped:
@@ -74,6 +76,12 @@ def folder(command: Command, key: str) -> Path | None:
     """The folder that was typed for a key, None where none was."""
     typed = command.value(key)
     return Path(os.path.abspath(Path(typed).expanduser())) if typed else None
+
+
+def one_of_many_processes() -> bool:
+    """Whether torchrun or srun has started this process among others."""
+    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE") != "1"
+    return by_torchrun or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
 
 
 def printer(settings: TrainSettings) -> Callable[[training.Result], None]:

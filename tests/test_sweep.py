@@ -636,5 +636,6 @@ def test_processes_in_a_sweep(tmp_path: Path) -> None:
     assert losses[0] == pytest.approx(losses[1], abs=1e-9)
     assert len([path for path in (tmp_path / "two").iterdir() if path.is_dir()]) == 2
     assert "a job of a sweep runs on one machine" in refusal("model=nn", "trainer=ddp", "trainer.nodes=2", "seed=1,2")
-    refused = run_script("train", "-m", "seed=1,2", TORCHELASTIC_RUN_ID="x")
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    for words in (["-m", "seed=1,2"], ["model=nn"]):
+        refused = run_script("train", *words, TORCHELASTIC_RUN_ID="x", WORLD_SIZE="2")
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
