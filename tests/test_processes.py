@@ -30,7 +30,7 @@ from nextchar.data import Batch, Chunks, Pairs, share
 from nextchar.errors import BadInput, Pruned
 from nextchar.learner import Learner
 from nextchar.models.net import Net, build
-from nextchar.settings import TrainSettings
+from nextchar.settings import TrainCommand, TrainSettings
 
 DDP = ["model=nn", "data=lines", "trainer=ddp", "figures=false"]
 ENDLESS = ["trainer.max_steps=100000000", "trainer.checkpoint_seconds=0.05", "trainer.log_every=7"]
@@ -52,7 +52,7 @@ def rows(batch: Batch) -> Counter[str]:
 
 
 def nn(*argv: str) -> TrainSettings:
-    return command_line.parse("train", TrainSettings, ["model=nn", *argv]).settings()
+    return command_line.parse("train", TrainCommand, ["model=nn", *argv]).settings().run()
 
 
 NET = build(nn().model, 5, 64, seed=0).requires_grad_(False)
@@ -203,7 +203,7 @@ def test_divergence(tmp_path: Path, capsys: Any) -> None:
 
 def test_a_hopeless_run_is_pruned(tmp_path: Path) -> None:
     argv = [*DDP, runs.names(tmp_path), "trainer.log_every=5"]
-    settings = command_line.parse("train", TrainSettings, argv, "", job=True).settings()
+    settings = command_line.parse("train", TrainCommand, argv, "", job=True).settings().run()
 
     def report(step: int, loss: float) -> None:
         if step == 10:
