@@ -20,7 +20,8 @@ from conftest import PROJECT
 from PIL import Image
 
 from nextchar import charts, report
-from nextchar.comparison import Comparison, compare
+from nextchar import page as page_module
+from nextchar.comparison import Comparison, as_typed, compare
 
 _spec = importlib.util.spec_from_file_location("screenshots_to_compare", PROJECT / "scripts" / "screenshots.py")
 assert _spec is not None
@@ -186,6 +187,27 @@ def test_the_page_of_one_run_and_of_samples_that_are_gone(tmp_path: Path, count:
     assert "samples.txt is not the file that run.json vouches for" in report.page(compare([run]))
     (run / SAMPLES).unlink()
     assert "samples.txt: No such file or directory" in report.page(compare([run]))
+
+
+def test_of_many_settings_each_row_unfolds_all(tmp_path: Path, nn: Path) -> None:
+    """More than have a column each; and none of them is a label's to leave out."""
+    copy(nn, tmp_path / "a")
+
+    def change(record: dict[str, Any]) -> None:
+        record["settings"]["optim"] |= {"lr": 1.0, "momentum": 0.5}
+        record["settings"]["trainer"] |= {"max_steps": 7, "precision": 64}
+        record["settings"]["data"] |= {"normalize": "nfc", "dedup": "before_split", "batch_size": 64}
+        record["settings"]["model"]["init"] = "zeros"
+        record["data"]["sha256"] = "0" * 64
+
+    copy(nn, tmp_path / "b", change)
+    compared = compare([tmp_path])
+    assert len(compared.varying) > page_module.MOST_COLUMNS
+    text = report.page(compared)
+    for row in compared.rows:
+        assert row.settings.keys() == set(compared.varying)
+        for key, value in row.settings.items():
+            assert f"{key}={as_typed(value)} " in text
 
 
 def test_the_page_of_a_running_text(tmp_path: Path) -> None:

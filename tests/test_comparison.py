@@ -76,7 +76,8 @@ def test_a_real_pair_against_a_bootstrap_by_hand(count: Path, nn: Path) -> None:
     (said,) = compared.sentences
     numbers = comparison.plus_minus(estimate)
     assert said.startswith(
-        f"model=count is better than model=nn by {numbers} nats per character (another seed of model"
+        f"model=count is better than model=nn by {numbers} nats per character "
+        "(they also differ in smoothing; another seed of model=nn may differ"
     )
 
 
@@ -194,6 +195,21 @@ def test_labels_name_no_more_than_what_differs(tmp_path: Path, count: Path, nn: 
     labels = {row.label for row in compare([tmp_path, count, nn]).rows}
     assert {label.split(" ")[0] for label in labels} == {"model=count", "model=nn"}
     assert {"model=count smoothing.k=0.5", "model=count smoothing.k=1", "model=nn optim.lr=2.5"} <= labels
+
+
+def test_the_sentence_names_all_that_differs(tmp_path: Path, nn: Path) -> None:
+    """A label needs one setting to tell two runs apart; what makes the difference may be another."""
+
+    def change(record: dict) -> None:
+        setting("optim.lr", 3.0)(record)
+        setting("trainer.max_steps", 999)(record)
+        setting("trainer.precision", 64)(record)
+
+    worse = copy(nn, tmp_path / "b", change)
+    with_nll(worse, losses(nn)["nll"] + losses(nn)["chars"])
+    (said,) = compare([nn, worse]).sentences
+    assert said.startswith("optim.lr=15 is better than optim.lr=3 by ")
+    assert "nats per character (they also differ in trainer.max_steps, trainer.precision; another seed" in said
 
 
 def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path) -> None:

@@ -22,6 +22,7 @@ from nextchar.run import LOSSES, RECORD, SETTINGS, Record, open_losses, open_rec
 
 DEPTH = 2  # folders between a folder that is named and a run: outputs/SWEEP/RUN
 MOST_CAUSES = 4  # of a refusal; the rest follows from these
+MOST_NAMED = 6  # settings or rows in a sentence
 HEADS = ("", "run", "seeds", "loss", "95% interval", "bits/char", "to the best")
 NO_LOSS = 1e9  # nats per character; nothing that was trained comes near
 
@@ -326,8 +327,7 @@ def _sentences(rows: Sequence[Row]) -> list[str]:
     said = [_verdict(*rows[:2])]
     ties = [row.label for row in rows[1:] if row.ties_with_best]
     if len(rows) > 2 and ties:
-        named = ", ".join(ties[:5]) + (f" and {len(ties) - 5:,} more" if len(ties) > 5 else "")
-        said.append(f"cannot be told apart from the best: {named}")
+        said.append(f"cannot be told apart from the best: {_listed(ties)}")
     elif len(rows) > 2 and all(row.to_best is not None or math.isinf(row.loss) for row in rows[1:]):
         said.append(f"the best can be told apart from each of the {len(rows) - 1:,} others")
     return said
@@ -335,22 +335,43 @@ def _sentences(rows: Sequence[Row]) -> list[str]:
 
 def _verdict(a: Row, b: Row) -> str:
     """One sentence about a and b, which is not better than a."""
-    by = f"{b.loss - a.loss:.6f} nats per character"
+    beside = _in_brackets(_beside(a, b))
+    ahead = f"{a.label} is ahead of {b.label} by {b.loss - a.loss:.6f} nats per character{beside}; no interval"
     if math.isinf(a.loss):
         return f"neither {a.label} nor {b.label} can be ranked: each gives probability 0 to a character of the test"
     if math.isinf(b.loss):
         why = "gives probability 0 to a character of the test: an infinite loss"
-        return f"{a.label} is better than {b.label}, which {why}"
+        return f"{a.label} is better than {b.label}, which {why}{beside}"
     lacking = [row.label for row in (a, b) if not _losses(row.runs)]
     if lacking:
-        return f"{a.label} is ahead of {b.label} by {by}; no interval, for {lacking[0]} comes without its {LOSSES}"
+        return f"{ahead}, for {lacking[0]} comes without its {LOSSES}"
     units = _units(a.runs[0].record)
     if b.to_best is None:
-        return f"{a.label} is ahead of {b.label} by {by}; no interval: {units}, too few or too unequal"
+        return f"{ahead}: {units}, too few or too unequal"
+    by = f"{plus_minus(b.to_best)} nats per character{_in_brackets(_beside(a, b), _only_these(a, b))}"
     if b.ties_with_best:
-        said = f"no difference between {a.label} and {b.label} can be told apart on {units}: {plus_minus(b.to_best)}"
-        return f"{said} nats per character{_only_these(a, b)}"
-    return f"{a.label} is better than {b.label} by {plus_minus(b.to_best)} nats per character{_only_these(a, b)}"
+        return f"no difference between {a.label} and {b.label} can be told apart on {units}: {by}"
+    return f"{a.label} is better than {b.label} by {by}"
+
+
+def _in_brackets(*notes: str) -> str:
+    return f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
+
+
+def _beside(a: Row, b: Row) -> str:
+    """What differs between the two beside what their labels name: the difference may come from any of it.
+
+    A setting that only one of them has comes with one that differs: what a model takes comes with the model.
+    """
+    named = {word.partition("=")[0] for row in (a, b) for word in row.label.split(" ")}
+    both = [key for key in a.settings if key in b.settings and shown(a.settings[key]) != shown(b.settings[key])]
+    keys = [key for key in both if key not in named]
+    return f"they also differ in {_listed(keys)}" if keys else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _only_these(*rows: Row) -> str:
@@ -358,7 +379,7 @@ def _only_these(*rows: Row) -> str:
     single = [row.label for row in rows if len(row.runs) == 1 and row.runs[0].record.settings.model.net is not None]
     if not single:
         return ""
-    return f" (another seed of {' or '.join(single)} may differ: that luck is not in the interval)"
+    return f"another seed of {' or '.join(single)} may differ: that luck is not in the interval"
 
 
 def _units(record: Record) -> str:

@@ -22,7 +22,7 @@ from nextchar.vocabulary import printable
 
 ASSETS = Path(__file__).parent / "assets"
 MOST_ROWS = 100  # whose curves and samples are shown; the table has all
-MOST_COLUMNS = 8  # settings that have a column each; more of them stand in one label
+MOST_COLUMNS = 8  # settings that have a column each; more of them unfold below the run's label
 MOST_LINES = 200  # in a chart
 MOST_LEFT_OUT = 200
 SAMPLE_CHARS = 3000  # of a row
