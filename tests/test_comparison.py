@@ -122,7 +122,7 @@ def test_few_documents_and_missing_sums_have_no_interval(tmp_path: Path, count: 
         runs.train(*argv, f"hydra.run.dir={tmp_path / f'few{k}'}")
     few = compare([tmp_path / "few1", tmp_path / "few2"])
     assert few.rows[1].to_best is None
-    assert "documents, too few or too unequal" in few.sentences[0]
+    assert few.sentences[0].endswith("no interval: 8 documents, too few")
 
     bare = copy(count, tmp_path / "bare", setting("smoothing.k", 2.0))
     (bare / LOSSES).unlink()
@@ -139,8 +139,9 @@ def test_a_running_text(tmp_path: Path) -> None:
         runs.train(*argv, f"hydra.run.dir={tmp_path / f'k{k}'}")
     compared = compare([tmp_path / "k1", tmp_path / "k50"])
     assert compared.units == "14 blocks of 1,000 characters"
-    assert compared.rows[0].label == "smoothing.k=1"
-    assert compared.sentences[0].startswith("smoothing.k=1 is better than smoothing.k=50 by ")
+    (said,) = compared.sentences
+    assert said.startswith("smoothing.k=1 is ahead of smoothing.k=50 by 0.28")
+    assert said.endswith("nats per character; no interval: 14 blocks of 1,000 characters, too few")
 
 
 # --- seeds and labels -----------------------------------------------------------------------------------------------
@@ -170,7 +171,8 @@ def test_seeds_are_one_row(tmp_path: Path, count: Path, nn: Path) -> None:
     assert nn_row.to_best is not None
     assert single is not None
     assert nn_row.to_best.value == pytest.approx(single.value)
-    assert nn_row.to_best.variance == pytest.approx(single.variance + 0.01**2 / 3, rel=1e-4)
+    assert nn_row.to_best.parts[0] == pytest.approx(single.parts[0])
+    assert nn_row.to_best.parts[1] == pytest.approx((0.01**2 / 3, 2), rel=1e-4)
     assert "another seed" not in compared.sentences[0]
     assert count_row.over_seeds is None
 
@@ -185,7 +187,28 @@ def test_two_groups_of_seeds(tmp_path: Path, nn: Path) -> None:
     estimate = compared.rows[1].to_best
     assert estimate is not None
     assert estimate.value == pytest.approx(0.5, abs=1e-6)
-    assert 3.9 < estimate.df < 4.1, "Welch and Satterthwaite, of two equal groups of three"
+    assert 3.9 < estimate.parts[1][1] < 4.1, "Welch and Satterthwaite, of two equal groups of three"
+
+
+def test_a_single_run_beside_seeds_shares_their_luck(tmp_path: Path, nn: Path) -> None:
+    """As far as is known: of one seed no spread is seen."""
+    seeds_of(nn, tmp_path / "a")
+    single = copy(nn, tmp_path / "b", setting("optim.lr", 1.0))
+    with_nll(single, losses(nn)["nll"] + 0.5 * losses(nn)["chars"])
+    compared = compare([tmp_path])
+    estimate = compared.rows[1].to_best
+    assert estimate is not None
+    assert estimate.parts[1] == pytest.approx((0.01**2 * (1 + 1 / 3), 2), rel=1e-3)
+    assert compared.sentences[0].endswith("(optim.lr=1 has one seed, whose luck is taken to be like the other's)")
+
+
+def test_a_few_documents_that_decide(tmp_path: Path, count: Path) -> None:
+    nll = losses(count)["nll"].copy()
+    nll[:3] += 200
+    worse = with_nll(copy(count, tmp_path / "b", setting("smoothing.k", 0.001)), nll)
+    (said,) = compare([count, worse]).sentences
+    assert said.startswith("smoothing.k=1 is ahead of smoothing.k=0.001 by 0.0")
+    assert said.endswith("no interval: a few of the 3,277 documents decide the difference")
 
 
 def test_labels_name_no_more_than_what_differs(tmp_path: Path, count: Path, nn: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nextchar.board import NOT_COMPARED
-from nextchar.differences import Estimate, difference, over_seeds, per_character
+from nextchar.differences import FEWEST, Estimate, difference, of_all_pairs, over_seeds, per_character
 from nextchar.errors import BadInput
 from nextchar.knobs import flat, one_line, shown
 from nextchar.metrics import BLOCK, Loss
@@ -55,6 +55,7 @@ class Row:
 
     `interval`: 95%, over documents. `over_seeds`: the mean over seeds with its variance, where there are several.
     `to_best`: by how much the loss is above the best one's, None where that cannot be told, and for the best itself.
+    With 95% the intervals of all rows hold at once; of two rows it is the interval of that one difference.
     """
 
     rank: int  # from 1
@@ -70,6 +71,11 @@ class Row:
     @property
     def bits_per_char(self) -> float:
         return self.loss / math.log(2)
+
+    @property
+    def is_net(self) -> bool:
+        """Whether another seed gives another loss."""
+        return self.runs[0].record.settings.model.net is not None
 
     @property
     def ties_with_best(self) -> bool:
@@ -90,6 +96,12 @@ class Comparison:
     def units(self) -> str:
         """What the intervals are over, in words: 3,226 documents."""
         return _units(self.rows[0].runs[0].record)
+
+    @property
+    def to_the_best(self) -> str:
+        """What the differences to the best are, in words."""
+        once = ", so wide that with 95% all of these intervals hold at once" if len(self.rows) > 2 else ""
+        return f"the paired difference with its 95% interval{once}"
 
 
 def compare(folders: Sequence[Path]) -> Comparison:
@@ -210,10 +222,11 @@ def _rows(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     own = [{key: each[key] for key in varying if key in each} for each in settings]
     rows = [_row(*each) for each in zip(groups, own, _labels(own, varying), strict=True)]
     rows.sort(key=lambda row: row.loss)
-    twice, names = Counter(row.label for row in rows), _names(runs)
+    twice, names, confidence = Counter(row.label for row in rows), _names(runs), of_all_pairs(len(rows))
     for i, row in enumerate(rows):
         label = row.label if row.label and twice[row.label] == 1 else _told_apart(row, names)
-        rows[i] = replace(row, rank=i + 1, label=label, to_best=_to_best(row, rows[0]) if i else None)
+        to_best = _to_best(row, rows[0], confidence) if i else None
+        rows[i] = replace(row, rank=i + 1, label=label, to_best=to_best)
     return rows, varying
 
 
@@ -279,9 +292,9 @@ def _losses(runs: Sequence[Run]) -> list[Loss]:
     return losses if len(losses) == len(runs) else []
 
 
-def _to_best(row: Row, best: Row) -> Estimate | None:
+def _to_best(row: Row, best: Row, confidence: float) -> Estimate | None:
     ours, theirs = _losses(row.runs), _losses(best.runs)
-    return difference(ours, theirs) if ours and theirs else None
+    return difference(ours, theirs, confidence, row.is_net and best.is_net) if ours and theirs else None
 
 
 def _names(runs: Sequence[Run]) -> dict[Path, str]:
@@ -321,7 +334,7 @@ def cells(row: Row) -> list[str]:
 
 
 def _sentences(rows: Sequence[Row]) -> list[str]:
-    """Of two rows what their difference is; of more, that of the best two, and which others may be as good."""
+    """Of two rows what their difference is; of more, that of the best two, and of which others nothing is sure."""
     if len(rows) < 2:
         return []
     said = [_verdict(*rows[:2])]
@@ -330,6 +343,9 @@ def _sentences(rows: Sequence[Row]) -> list[str]:
         said.append(f"cannot be told apart from the best: {_listed(ties)}")
     elif len(rows) > 2 and all(row.to_best is not None or math.isinf(row.loss) for row in rows[1:]):
         said.append(f"the best can be told apart from each of the {len(rows) - 1:,} others")
+    unknown = [row.label for row in rows[2:] if row.to_best is None and math.isfinite(row.loss)]
+    if unknown:
+        said.append(f"no interval of the difference to the best can be given for {_listed(unknown)}")
     return said
 
 
@@ -347,8 +363,9 @@ def _verdict(a: Row, b: Row) -> str:
         return f"{ahead}, for {lacking[0]} comes without its {LOSSES}"
     units = _units(a.runs[0].record)
     if b.to_best is None:
-        return f"{ahead}: {units}, too few or too unequal"
-    by = f"{plus_minus(b.to_best)} nats per character{_in_brackets(_beside(a, b), _only_these(a, b))}"
+        few = len(_losses(a.runs)[0].chars) < FEWEST
+        return f"{ahead}: {f'{units}, too few' if few else f'a few of the {units} decide the difference'}"
+    by = f"{plus_minus(b.to_best)} nats per character{_in_brackets(_beside(a, b), _luck(a, b))}"
     if b.ties_with_best:
         return f"no difference between {a.label} and {b.label} can be told apart on {units}: {by}"
     return f"{a.label} is better than {b.label} by {by}"
@@ -374,12 +391,13 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + more
 
 
-def _only_these(*rows: Row) -> str:
-    """What one seed leaves open; counting has no luck of the seed."""
-    single = [row.label for row in rows if len(row.runs) == 1 and row.runs[0].record.settings.model.net is not None]
-    if not single:
-        return ""
-    return f"another seed of {' or '.join(single)} may differ: that luck is not in the interval"
+def _luck(a: Row, b: Row) -> str:
+    """What a net's only seed leaves open; counting has no luck of the seed."""
+    single = [row.label for row in (a, b) if len(row.runs) == 1 and row.is_net]
+    if len(single) == 1 and a.is_net and b.is_net:
+        return f"{single[0]} has one seed, whose luck is taken to be like the other's"
+    named = " or ".join(single)
+    return f"another seed of {named} may differ: that luck is not in the interval" if single else ""
 
 
 def _units(record: Record) -> str:

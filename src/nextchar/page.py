@@ -52,6 +52,7 @@ def page(compared: Comparison) -> str:
         few=few,
         sentences=compared.sentences,
         units=compared.units,
+        to_the_best=compared.to_the_best,
         columns=compared.varying if len(compared.varying) <= MOST_COLUMNS else [],
         rows=[_line(row, _colour(i, len(rows))) for i, row in enumerate(rows)],
         spans=list(_spans(rows)),

@@ -74,7 +74,10 @@ def markdown(compared: Comparison) -> str:
     lines = [f"| {' | '.join(HEADS)} |", "|--:|:--|--:|--:|--:|--:|--:|"]
     lines += [f"| {' | '.join(map(_quoted, cells(row)))} |" for row in compared.rows]
     lines += ["", *(f"{_quoted(text)}\n" for text in compared.sentences)]
-    lines += [f"Losses in nats per character on {compared.units}; 95% intervals over these; to the best: paired."]
+    lines += [
+        f"Losses in nats per character on {compared.units}; 95% intervals over these.",
+        f"To the best: {compared.to_the_best}.",
+    ]
     return "\n".join(lines) + "\n"
 
 

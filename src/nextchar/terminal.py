@@ -153,7 +153,7 @@ def leaderboard(compared: Comparison) -> None:
         caption += "; of several seeds the mean, with its 95% interval over seeds"
     else:
         del columns["seeds"]
-    caption += ". To the best: the paired difference, which is what tells two runs apart."
+    caption += f". To the best: {compared.to_the_best}, which is what tells two runs apart."
     if len(rows) < len(compared.rows):
         caption = f"The best {len(rows)} of {len(compared.rows):,}. {caption}"
     table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0))
