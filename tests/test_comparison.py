@@ -1,7 +1,9 @@
 """Runs beside one another: which are ranked, how they are grouped, what is said of them, and what is left out."""
 
 import json
+import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,11 @@ import safetensors.numpy
 from comparing import LOSSES, copy, edit, losses, put, setting, with_nll
 from conftest import run_script
 
-from nextchar import comparison
+from nextchar import comparison, training
 from nextchar.comparison import compare
 from nextchar.errors import BadInput
+from nextchar.metrics import Loss
+from nextchar.run import Record, open_losses
 
 DOCUMENTS = 3277  # of the embedded names' test part
 
@@ -320,6 +324,12 @@ def damaged(count: Path, folder: Path) -> dict[str, str]:
         ("minus-inf", np.full(DOCUMENTS, -np.inf, np.float32), kept["chars"], "holds nan or inf"),
         ("short", kept["nll"][:-1], kept["chars"][:-1], "this model has F32 [3277]"),
         ("doubles", kept["nll"].astype(np.float64), kept["chars"], "nll is F64"),
+        (
+            "negative",
+            kept["nll"] - 2 * (np.arange(DOCUMENTS) == 0) * kept["nll"][0],
+            kept["chars"],
+            "a sum is negative",
+        ),
         ("empty-documents", kept["nll"], np.zeros_like(kept["chars"]), "the characters are not the"),
     ):
         put(add(name, reason), LOSSES, safetensors.numpy.save({"nll": nll, "chars": chars}))
@@ -340,6 +350,44 @@ def test_what_is_damaged_is_left_out_by_name(tmp_path: Path, count: Path) -> Non
         assert reason in left_out[name], name
         assert len(left_out[name].splitlines()) == 1
         assert str(tmp_path) not in left_out[name], "the folder is named once"
+
+
+def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path) -> None:
+    """A stranger's run.json says how many documents there are; for more than ours ever have nothing is read."""
+    size = 10_000_000_000
+
+    def change(record: dict) -> None:
+        record["data"]["documents"]["test"] = record["data"]["predicted"]["test"] = size // 8
+        record["files"][LOSSES] = {"size": size + 100, "sha256": "0" * 64}
+
+    holes = copy(count, tmp_path / "holes", change)
+    os.truncate(holes / LOSSES, size + 100)
+    tracemalloc.start()
+    compared = compare([tmp_path, count])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000_000
+    assert "1,250,000,000 documents of test with a sum each; there may be 1 to 4,194,304" in compared.left_out[0][1]
+
+
+def test_a_run_that_does_not_fit_into_memory_is_left_out(
+    tmp_path: Path, count: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(path: Path, record: Record) -> Loss | None:
+        if path.name == "large":
+            raise MemoryError
+        return open_losses(path, record)
+
+    monkeypatch.setattr(comparison, "open_losses", load)
+    compared = compare([count, copy(count, tmp_path / "large")])
+    assert compared.left_out == [(str(tmp_path / "large"), "takes more memory than there is")]
+
+
+def test_a_run_of_very_many_documents_keeps_no_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "MOST_UNITS", 10)
+    runs.train("data=lines", runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
+    assert LOSSES not in runs.record(tmp_path / "run")["files"]
+    assert len(compare([tmp_path / "run"]).rows) == 1
 
 
 def test_where_runs_are_found(tmp_path: Path, count: Path) -> None:

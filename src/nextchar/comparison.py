@@ -112,6 +112,8 @@ def compare(folders: Sequence[Path]) -> Comparison:
             runs.append(_opened(path))
         except BadInput as error:
             left_out.append((one_line(str(path)), _reason(error, path)))
+        except MemoryError:
+            left_out.append((one_line(str(path)), "takes more memory than there is"))
     if not runs:
         why = f"; {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
         raise BadInput(f"there is no finished run in {', '.join(map(str, folders))}{why}")

@@ -88,7 +88,7 @@ def difference(
 
 
 def _luck(a: Sequence[Loss], b: Sequence[Loss], both_vary: bool) -> tuple[tuple[float, float], ...]:
-    """What the seeds add: the variance, with degrees of freedom of Welch and Satterthwaite; nothing where each has one."""
+    """What the seeds add: the variance, with degrees of freedom of Welch and Satterthwaite; nothing of one each."""
     parts = [part for group in (a, b) for part in _parts(group) if part[0] > 0]
     if not parts:
         return ()
