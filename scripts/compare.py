@@ -25,7 +25,7 @@ def main() -> None:
     settings = command_line.parse("compare", CompareSettings, words, __doc__, operands="[DIR ...]").settings()
     with terminal.busy("reading the runs"):
         compared = comparison.compare(folders or [PROJECT / "outputs"])
-    for folder, reason in compared.left_out[:MOST_LEFT_OUT]:
+    for folder, _, reason in compared.left_out[:MOST_LEFT_OUT]:
         terminal.note(f"left out {folder}: {reason}")
     if (more := len(compared.left_out) - MOST_LEFT_OUT) > 0:
         terminal.note(f"left out {more:,} more; {report.PAGE} names more")

@@ -1,5 +1,7 @@
 """Runs beside one another: which are ranked, how they are grouped, what is said of them, and what is left out."""
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -13,7 +15,7 @@ import safetensors.numpy
 from comparing import LOSSES, copy, edit, losses, put, setting, with_nll
 from conftest import run_script
 
-from nextchar import comparison, training
+from nextchar import comparison, report, training
 from nextchar.comparison import compare
 from nextchar.errors import BadInput
 from nextchar.metrics import Loss
@@ -326,7 +328,7 @@ def damaged(count: Path, folder: Path) -> dict[str, str]:
         ("doubles", kept["nll"].astype(np.float64), kept["chars"], "nll is F64"),
         (
             "negative",
-            kept["nll"] - 2 * (np.arange(DOCUMENTS) == 0) * kept["nll"][0],
+            np.append(-kept["nll"][:1], kept["nll"][1:]),
             kept["chars"],
             "a sum is negative",
         ),
@@ -344,7 +346,7 @@ def test_what_is_damaged_is_left_out_by_name(tmp_path: Path, count: Path) -> Non
     copy(count, tmp_path / "sound")
     compared = compare([tmp_path])
     assert [row.runs[0].path.name for row in compared.rows] == ["sound"]
-    left_out = {Path(folder).name: reason for folder, reason in compared.left_out}
+    left_out = {Path(folder).name: reason for folder, _, reason in compared.left_out}
     assert left_out.keys() == reasons.keys()
     for name, reason in reasons.items():
         assert reason in left_out[name], name
@@ -367,7 +369,7 @@ def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100_000_000
-    assert "1,250,000,000 documents of test with a sum each; there may be 1 to 4,194,304" in compared.left_out[0][1]
+    assert "1,250,000,000 documents of test with a sum each; there may be 1 to 4,194,304" in compared.left_out[0].reason
 
 
 def test_a_run_that_does_not_fit_into_memory_is_left_out(
@@ -380,7 +382,7 @@ def test_a_run_that_does_not_fit_into_memory_is_left_out(
 
     monkeypatch.setattr(comparison, "open_losses", load)
     compared = compare([count, copy(count, tmp_path / "large")])
-    assert compared.left_out == [(str(tmp_path / "large"), "takes more memory than there is")]
+    assert compared.left_out == [(str(tmp_path / "large"), "damaged", "takes more memory than there is")]
 
 
 def test_a_run_of_very_many_documents_keeps_no_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,6 +390,33 @@ def test_a_run_of_very_many_documents_keeps_no_sums(tmp_path: Path, monkeypatch:
     runs.train("data=lines", runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
     assert LOSSES not in runs.record(tmp_path / "run")["files"]
     assert len(compare([tmp_path / "run"]).rows) == 1
+
+
+def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path, nn: Path) -> None:
+    """Neither one that diverged nor one that was killed; a seed that was killed and run again is no loss."""
+    for seed in (1, 2, 3):
+        copy(nn, tmp_path / f"{seed}", setting("seed", seed))
+    edit(tmp_path / "2", lambda record: record.update(status="diverged", reason="training diverged at step 50"))
+    for name, seed in (("3", 3), ("1", 1)):
+        settings = runs.record(tmp_path / name)["settings"]
+        killed = tmp_path / f"{name} killed"
+        killed.mkdir()
+        (killed / "settings.json").write_text(json.dumps(settings | {"seed": seed if name == "3" else 4}))
+    compared = compare([tmp_path, count])
+    (row,) = (row for row in compared.rows if row.is_net)
+    assert row.seeds == "2 of 4"
+    assert compared.sentences[-1] == "not all seeds finished, and only those that did are counted: model=nn (2 of 4)"
+    reasons = {(Path(each.folder).name, each.status): each.reason for each in compared.left_out}
+    assert reasons.keys() == {("2", "diverged"), ("1 killed", "not ended"), ("3 killed", "not ended")}
+    said = "the run ended as 'diverged' and left no weights: training diverged at step 50"
+    assert said in reasons["2", "diverged"]
+    assert "2 of 4" in comparison.cells(row)[2]
+    assert said in report.markdown(compared)
+    rows = list(csv.DictReader(io.StringIO(report.csv_table(compared))))
+    assert [each["status"] for each in rows] == ["finished", "finished", "not ended", "diverged", "not ended"]
+    assert [each["test/loss"] == "" for each in rows] == [False, False, True, True, True]
+    assert rows[3]["reason"].endswith(said)
+    assert "2 of 4" in report.page(compared)
 
 
 def test_where_runs_are_found(tmp_path: Path, count: Path) -> None:

@@ -16,9 +16,11 @@ import numpy as np
 from nextchar.board import NOT_COMPARED
 from nextchar.differences import FEWEST, Estimate, difference, of_all_pairs, over_seeds, per_character
 from nextchar.errors import BadInput
-from nextchar.knobs import flat, one_line, shown
+from nextchar.foreign import load_json
+from nextchar.knobs import flat, one_line, read, shown
 from nextchar.metrics import BLOCK, Loss
 from nextchar.run import LOSSES, RECORD, SETTINGS, Record, open_losses, open_record
+from nextchar.settings import TrainSettings
 
 DEPTH = 2  # folders between a folder that is named and a run: outputs/SWEEP/RUN
 MOST_CAUSES = 4  # of a refusal; the rest follows from these
@@ -49,6 +51,14 @@ class Run(NamedTuple):
         return float(self.record.metrics["test/loss"])
 
 
+class LeftOut(NamedTuple):
+    """A folder that is not ranked; `status` is run.json's, or 'not ended', or 'damaged'."""
+
+    folder: str
+    status: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Row:
     """One place of the leaderboard: runs that differ in nothing but the seed, as a rule a single one.
@@ -67,6 +77,12 @@ class Row:
     interval: tuple[float, float] | None
     over_seeds: Estimate | None
     to_best: Estimate | None = None
+    unfinished: int = 0  # further seeds, of runs that were left out because they did not finish
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds, in words: 3, or 2 of 3."""
+        return f"{len(self.runs)}" + (f" of {len(self.runs) + self.unfinished}" if self.unfinished else "")
 
     @property
     def bits_per_char(self) -> float:
@@ -90,7 +106,7 @@ class Comparison:
     rows: list[Row]
     varying: list[str]  # the settings that differ between rows
     sentences: list[str]
-    left_out: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     @property
     def units(self) -> str:
@@ -106,19 +122,21 @@ class Comparison:
 
 def compare(folders: Sequence[Path]) -> Comparison:
     """The runs in these folders, in their subfolders or in those of these. Raises BadInput where none can be ranked."""
-    runs, left_out = [], []
+    runs: list[Run] = []
+    left_out: list[LeftOut] = []
+    unfinished: list[TrainSettings] = []
     for path in find(folders):
         try:
             runs.append(_opened(path))
-        except BadInput as error:
-            left_out.append((one_line(str(path)), _reason(error, path)))
-        except MemoryError:
-            left_out.append((one_line(str(path)), "takes more memory than there is"))
+        except (BadInput, MemoryError) as error:
+            status, settings = _ended(path)
+            left_out.append(LeftOut(one_line(str(path)), status, _reason(error, path)))
+            unfinished += [settings] if settings else []
     if not runs:
-        why = f"; {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
+        why = f"; {left_out[0].folder}: {left_out[0].reason}" if left_out else ""
         raise BadInput(f"there is no finished run in {', '.join(map(str, folders))}{why}")
     _refuse_other_tests(runs)
-    rows, varying = _rows(runs)
+    rows, varying = _rows(runs, unfinished)
     return Comparison(rows, varying, _sentences(rows), left_out)
 
 
@@ -160,8 +178,21 @@ def _opened(path: Path) -> Run:
     return Run(path, record, open_losses(path, record))
 
 
-def _reason(error: BadInput, path: Path) -> str:
+def _ended(path: Path) -> tuple[str, TrainSettings | None]:
+    """How a run ended that is left out, and its settings where it did not finish and they can be read."""
+    try:
+        if not os.path.lexists(path / RECORD):
+            return "not ended", read(TrainSettings, load_json(path / SETTINGS))
+        record = read(Record, load_json(path / RECORD))
+    except (BadInput, MemoryError):
+        return ("damaged" if os.path.lexists(path / RECORD) else "not ended"), None
+    return ("damaged", None) if record.status == "finished" else (record.status, record.settings)
+
+
+def _reason(error: BadInput | MemoryError, path: Path) -> str:
     """An error about a run folder, on one line and without the folder's name."""
+    if isinstance(error, MemoryError):
+        return "takes more memory than there is"
     text = str(error).replace(f"resume={path}", "resume=DIR").replace(f"run={path}", "").replace(f"{path}/", "")
     return one_line(text.lstrip(": "))
 
@@ -213,7 +244,7 @@ def _brief(value: object) -> str:
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
-def _rows(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
+def _rows(runs: Sequence[Run], unfinished: Sequence[TrainSettings]) -> tuple[list[Row], list[str]]:
     """The rows in their order, and the settings that differ between them."""
     groups = _grouped(runs)
     settings = [_settings_of(group[0]) for group in groups]
@@ -224,11 +255,15 @@ def _rows(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     own = [{key: each[key] for key in varying if key in each} for each in settings]
     rows = [_row(*each) for each in zip(groups, own, _labels(own, varying), strict=True)]
     rows.sort(key=lambda row: row.loss)
+    others: dict[str, set[int]] = defaultdict(set)
+    for each in unfinished:
+        others[_without_seed(each)].add(each.seed)
     twice, names, confidence = Counter(row.label for row in rows), _names(runs), of_all_pairs(len(rows))
     for i, row in enumerate(rows):
         label = row.label if row.label and twice[row.label] == 1 else _told_apart(row, names)
         to_best = _to_best(row, rows[0], confidence) if i else None
-        rows[i] = replace(row, rank=i + 1, label=label, to_best=to_best)
+        lacking = others[_without_seed(row.runs[0].record.settings)] - {run.seed for run in row.runs}
+        rows[i] = replace(row, rank=i + 1, label=label, to_best=to_best, unfinished=len(lacking))
     return rows, varying
 
 
@@ -246,10 +281,19 @@ def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _settings_of(run: Run) -> dict[str, Any]:
     """What makes a run's model the one it is: dotted keys, a group's name under the group's own."""
-    leaves = flat(run.record.settings.plain())
-    kept = {key: value for key, value in leaves.items() if key not in IGNORED and (key not in GROUPS or value)}
     assert run.record.data is not None
-    return {key.removesuffix(".name"): value for key, value in kept.items()} | {"data.sha256": run.record.data.sha256}
+    return _model_of(run.record.settings) | {"data.sha256": run.record.data.sha256}
+
+
+def _model_of(settings: TrainSettings) -> dict[str, Any]:
+    leaves = flat(settings.plain())
+    kept = {key: value for key, value in leaves.items() if key not in IGNORED and (key not in GROUPS or value)}
+    return {key.removesuffix(".name"): value for key, value in kept.items()}
+
+
+def _without_seed(settings: TrainSettings) -> str:
+    """What is equal of runs that differ in the seed only, for those too that ended before they had read the data."""
+    return repr(_model_of(settings) | {"data.path": settings.data.path})
 
 
 def _labels(settings: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[str]:
@@ -329,7 +373,7 @@ def plus_minus(estimate: Estimate) -> str:
 
 def cells(row: Row) -> list[str]:
     """A row as a table shows it, in the order of HEADS."""
-    seeds = f"{len(row.runs)} (±{row.over_seeds.half:.4f})" if row.over_seeds else str(len(row.runs))
+    seeds = f"{row.seeds} (±{row.over_seeds.half:.4f})" if row.over_seeds else row.seeds
     interval = f"{row.interval[0]:.4f} .. {row.interval[1]:.4f}" if row.interval else "-"
     to_best = plus_minus(row.to_best) if row.to_best else "-"
     return [str(row.rank), row.label, seeds, f"{row.loss:.4f}", interval, f"{row.bits_per_char:.4f}", to_best]
@@ -337,9 +381,7 @@ def cells(row: Row) -> list[str]:
 
 def _sentences(rows: Sequence[Row]) -> list[str]:
     """Of two rows what their difference is; of more, that of the best two, and of which others nothing is sure."""
-    if len(rows) < 2:
-        return []
-    said = [_verdict(*rows[:2])]
+    said = [_verdict(*rows[:2])] if len(rows) > 1 else []
     ties = [row.label for row in rows[1:] if row.ties_with_best]
     if len(rows) > 2 and ties:
         said.append(f"cannot be told apart from the best: {_listed(ties)}")
@@ -348,6 +390,9 @@ def _sentences(rows: Sequence[Row]) -> list[str]:
     unknown = [row.label for row in rows[2:] if row.to_best is None and math.isfinite(row.loss)]
     if unknown:
         said.append(f"no interval of the difference to the best can be given for {_listed(unknown)}")
+    lacking = [f"{row.label} ({row.seeds})".strip() for row in rows if row.unfinished]
+    if lacking:
+        said.append(f"not all seeds finished, and only those that did are counted: {_listed(lacking)}")
     return said
 
 

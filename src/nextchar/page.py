@@ -94,6 +94,7 @@ def _line(row: Row, colour: int) -> dict[str, Any]:
         "label": row.label,
         "settings": {key: (as_typed(value), value) for key, value in row.settings.items()},
         "seeds": len(row.runs),
+        "seeds_said": row.seeds,
         "seeds_half": f"{row.over_seeds.half:.4f}" if row.over_seeds else "",
         "loss": row.loss,
         "bits": row.bits_per_char,

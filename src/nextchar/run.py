@@ -232,7 +232,8 @@ def open_record(path: Path) -> Record:
         where = "" if str(path) in str(error) else f"{path / RECORD}: "
         raise BadInput(f"{where}{error}") from None
     if record.status != "finished":
-        raise BadInput(f"run={path}: the run ended as '{record.status}' and left no weights")
+        why = f": {shown(record.reason, 200)}" if record.reason else ""
+        raise BadInput(f"run={path}: the run ended as '{record.status}' and left no weights{why}")
     if WEIGHTS not in record.files:
         raise BadInput(f"run={path}: run.json vouches for no {WEIGHTS}")
     return record

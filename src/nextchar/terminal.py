@@ -151,7 +151,7 @@ def leaderboard(compared: Comparison) -> None:
     caption = f"Test loss in nats per character, with its 95% interval over {compared.units}"
     if any(len(row.runs) > 1 for row in rows):
         caption += "; of several seeds the mean, with its 95% interval over seeds"
-    else:
+    elif not any(row.unfinished for row in rows):
         del columns["seeds"]
     caption += f". To the best: {compared.to_the_best}, which is what tells two runs apart."
     if len(rows) < len(compared.rows):
