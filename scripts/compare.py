@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nextchar import command_line, comparison, report, terminal
 from nextchar.errors import BadInput
-from nextchar.knobs import knobs
+from nextchar.knobs import knobs, nearest, shown
 from nextchar.run import PROJECT, claim, write_atomically
 from nextchar.settings import CompareSettings
 
@@ -40,9 +40,24 @@ def main() -> None:
 
 def apart(argv: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Folders, and what are settings: a folder may be called 3_smoothing.k=0.1, but not json=true."""
-    keys = {knob.key for knob in knobs(CompareSettings)}
+    keys = [knob.key for knob in knobs(CompareSettings)]
     settings = [word for word in argv if word.startswith("-") or (word.partition("=")[0] in keys and "=" in word)]
-    return [Path(os.path.expanduser(word)) for word in argv if word not in settings], settings
+    words = [word for word in argv if word not in settings]
+    for word in words:
+        key, is_setting, _ = word.partition("=")
+        if not word or (is_setting and not os.path.lexists(os.path.expanduser(word))):
+            raise BadInput(f"'{shown(word)}': no such folder, nor a setting.{nearest(key, keys)}")
+    return without_files([Path(os.path.expanduser(word)) for word in words]), settings
+
+
+def without_files(paths: list[Path]) -> list[Path]:
+    """The folders, where there are some: of sweep/* the jobs, and not the tables that lie beside them."""
+    files = [path for path in paths if os.path.isfile(path)]
+    if not files or len(files) == len(paths):
+        return paths
+    more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+    terminal.note(f"passed over {files[0]}{more}: a run is a folder, not a file")
+    return [path for path in paths if path not in files]
 
 
 def write(files: dict[str, bytes], folder: Path) -> None:

@@ -274,7 +274,7 @@ def test_what_was_tested_otherwise_is_not_ranked(tmp_path: Path, count: Path, ch
         compare([count, other])
     said = str(error.value)
     assert f"{count} and {other} cannot be ranked together; they differ in {why}" in said
-    assert "Of the 2 runs 1 can be ranked with the first" in said
+    assert said.endswith(f" Name the folders of one group alone: {count}, or {other}")
     assert len(said.splitlines()) == 1
 
 
@@ -282,8 +282,23 @@ def test_documents_of_other_lengths_are_not_paired(tmp_path: Path, count: Path) 
     """Though all that run.json says is the same."""
     kept, other = losses(count), copy(count, tmp_path / "other")
     put(other, LOSSES, safetensors.numpy.save({"nll": kept["nll"], "chars": kept["chars"][::-1].copy()}))
-    with pytest.raises(BadInput, match="lengths of the documents"):
+    with pytest.raises(BadInput, match=r"differ in lengths of the documents\. Name"):
         compare([count, other])
+
+
+def test_a_refusal_says_which_folders_go_together(tmp_path: Path, count: Path) -> None:
+    """As words that can be pasted; a run that kept no sums goes with any."""
+    for name in ("a", "b c", "d", "e"):
+        copy(count, tmp_path / name, setting("data.split", "lecture" if name < "d" else "hash"))
+    (tmp_path / "a" / LOSSES).unlink()
+    for i in range(7):
+        copy(count, tmp_path / f"x{i}", setting("data.unk", "skip"))
+    with pytest.raises(BadInput) as error:
+        compare([tmp_path])
+    groups = str(error.value).partition("alone: ")[2].split(", or ")
+    assert groups[0] == f"'{tmp_path / 'b c'}' {tmp_path / 'a'}"
+    assert groups[1] == f"{tmp_path / 'd'} {tmp_path / 'e'}"
+    assert groups[2].endswith(f"{tmp_path / 'x5'} and 1 more")
 
 
 def test_where_there_is_nothing_to_rank(tmp_path: Path) -> None:
@@ -454,6 +469,22 @@ def test_the_script_prints_json(tmp_path: Path, count: Path, nn: Path) -> None:
     assert [row["settings"]["model"] for row in said["rows"]] == ["count", "nn"]
     assert said["rows"][1]["to_best"] > said["rows"][1]["to_best_half_width"] > 0
     assert said["sentences"][0].startswith("model=count is better than model=nn")
+
+
+def test_files_beside_folders_are_passed_over(tmp_path: Path, count: Path) -> None:
+    """As when a shell makes words of sweep/*; a file alone is refused, and so is a word that is empty or misspelt."""
+    (tmp_path / "sweep.csv").write_text("")
+    ended = run_script("compare", str(count), str(tmp_path / "sweep.csv"), f"out={tmp_path / 'out'}")
+    assert ended.returncode == 0
+    assert f"note: passed over {tmp_path / 'sweep.csv'}: a run is a folder" in ended.stderr
+    for words, said in (
+        ([str(tmp_path / "sweep.csv")], "sweep.csv: is a file; name run folders"),
+        ([""], "'': no such folder, nor a setting."),
+        ([str(count), "jsn=true"], "'jsn=true': no such folder, nor a setting. Did you mean json?"),
+    ):
+        ended = run_script("compare", *words, f"out={tmp_path / 'out'}")
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+        assert said in ended.stderr
 
 
 @pytest.mark.parametrize("word", ["jsn=true", "nowhere", "~nobody/runs", "x" * 5000, "out="])

@@ -5,6 +5,7 @@ Only runs that were tested on the same documents, under the same split and vocab
 
 import math
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -145,7 +146,8 @@ def find(folders: Sequence[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for folder in folders:
         if not os.path.isdir(folder):
-            raise BadInput(f"{folder}: no such folder (nor a setting); name run folders, or folders that hold some")
+            what = "is a file" if os.path.exists(folder) else "no such folder"
+            raise BadInput(f"{folder}: {what}; name run folders, or folders that hold some")
         for path in _runs_in(folder, DEPTH):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
@@ -201,22 +203,37 @@ def _reason(error: BadInput | MemoryError, path: Path) -> str:
 
 
 def _refuse_other_tests(runs: Sequence[Run]) -> None:
-    """Raises BadInput, naming two runs and what differs, where not all were tested alike."""
-    first = next((run for run in runs if run.losses is not None), runs[0])
-    tested = _test_of(first)
-    differing = [
-        (run, [key for key, value in _test_of(run).items() if tested.get(key, value) != value]) for run in runs
-    ]
-    others = [(run, keys) for run, keys in differing if keys]
-    if not others:
+    """Raises BadInput, with what differs and which folders go together, where not all were tested alike."""
+    groups = _tested_alike(runs)
+    if len(groups) == 1:
         return
-    other, keys = others[0]
-    theirs = _test_of(other)
-    what = "; ".join(f"{key} ({_brief(tested[key])} and {_brief(theirs[key])})" for key in keys[:MOST_CAUSES])
-    raise BadInput(
-        f"{first.path} and {other.path} cannot be ranked together; they differ in {what}. Of the {len(runs):,} runs "
-        f"{len(runs) - len(others):,} can be ranked with the first: name their folders alone"
+    (ours, first), (theirs, other) = groups[:2]
+    what = "; ".join(_unlike(key, ours[key], theirs[key]) for key in _differing(ours, theirs)[:MOST_CAUSES])
+    alone = ", or ".join(
+        _listed([shlex.quote(one_line(str(run.path))) for run in group], " ") for _, group in groups[:4]
     )
+    more = f", or {len(groups) - 4:,} groups more" if len(groups) > 4 else ""
+    raise BadInput(
+        f"{first[0].path} and {other[0].path} cannot be ranked together; they differ in {what}. Name the folders of "
+        f"one group alone: {alone}{more}"
+    )
+
+
+def _tested_alike(runs: Sequence[Run]) -> list[tuple[dict[str, object], list[Run]]]:
+    """Groups of runs that can be ranked together, with what those share; first what kept most about its test."""
+    groups: list[tuple[dict[str, object], list[Run]]] = []
+    for run in sorted(runs, key=lambda run: run.losses is None):
+        tested = _test_of(run)
+        alike = next((group for shared, group in groups if not _differing(shared, tested)), None)
+        if alike is None:
+            groups.append((tested, [run]))
+        else:
+            alike.append(run)
+    return groups
+
+
+def _differing(a: dict[str, object], b: dict[str, object]) -> list[str]:
+    return [key for key, value in a.items() if b.get(key, value) != value]
 
 
 def _test_of(run: Run) -> dict[str, object]:
@@ -237,8 +254,8 @@ def _test_of(run: Run) -> dict[str, object]:
     }
 
 
-def _brief(value: object) -> str:
-    return "..." if isinstance(value, bytes) else shown(value, 24)
+def _unlike(key: str, a: object, b: object) -> str:
+    return key if isinstance(a, bytes) else f"{key} ({shown(a, 24)} and {shown(b, 24)})"
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
@@ -433,9 +450,9 @@ def _beside(a: Row, b: Row) -> str:
     return f"they also differ in {_listed(keys)}" if keys else ""
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str], between: str = ", ") -> str:
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
+    return between.join(names[:MOST_NAMED]) + more
 
 
 def _luck(a: Row, b: Row) -> str:
