@@ -429,6 +429,8 @@ def _verdict(a: Row, b: Row) -> str:
     if b.to_best is None:
         few = len(_losses(a.runs)[0].chars) < FEWEST
         return f"{ahead}: {f'{units}, too few' if few else f'a few of the {units} decide the difference'}"
+    if b.to_best.value == b.to_best.half == 0:
+        return f"{a.label} and {b.label} give every document the same loss"
     by = f"{plus_minus(b.to_best)} nats per character{_in_brackets(_beside(a, b), _luck(a, b))}"
     if b.ties_with_best:
         return f"no difference between {a.label} and {b.label} can be told apart on {units}: {by}"
