@@ -23,6 +23,8 @@ MOST_LEFT_OUT = 10  # named on the terminal; the page names all
 def main() -> None:
     folders, words = apart(sys.argv[1:])
     settings = command_line.parse("compare", CompareSettings, words, __doc__, operands="[DIR ...]").settings()
+    if settings.out:
+        refuse_unwritable(Path(settings.out))
     with terminal.busy("reading the runs"):
         compared = comparison.compare(folders or [PROJECT / "outputs"])
     for folder, _, reason in compared.left_out[:MOST_LEFT_OUT]:
@@ -58,6 +60,16 @@ def without_files(paths: list[Path]) -> list[Path]:
     more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
     terminal.note(f"passed over {files[0]}{more}: a run is a folder, not a file")
     return [path for path in paths if path not in files]
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raises BadInput before the work is done, not after it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        raise BadInput(f"out={folder} cannot be written: {there} is no folder that can be written to")
+    for name in report.NAMES:
+        if os.path.isdir(folder / name):
+            raise BadInput(f"out={folder} cannot be written: its {name} is a folder")
 
 
 def write(files: dict[str, bytes], folder: Path) -> None:

@@ -315,6 +315,10 @@ def test_where_there_is_nothing_to_rank(tmp_path: Path) -> None:
 # --- what is left out -----------------------------------------------------------------------------------------------
 
 
+def drop_dedup(record: dict) -> None:
+    del record["settings"]["data"]["dedup"]
+
+
 def damaged(count: Path, folder: Path) -> dict[str, str]:
     """Folders that cannot be ranked, each with a part of the reason."""
     reasons = {}
@@ -332,6 +336,9 @@ def damaged(count: Path, folder: Path) -> dict[str, str]:
     edit(add("huge", "test/loss is 1e+300"), lambda record: record["metrics"].update({"test/loss": 1e300}))
     odd = {"test/loss_low": 5.0, "test/loss_high": -5.0}
     edit(add("odd", "the interval of test/loss is 5.0 .. -5.0"), lambda record: record["metrics"].update(odd))
+    edit(add("older", "run.json: settings.data.dedup: the run was made by another version"), drop_dedup)
+    edit(add("newer", "run.json: settings.data.x: the run was made by another version"), setting("data.x", 1))
+    edit(add("text", "run.json: metrics=abc: must be a mapping"), lambda record: record.update(metrics="abc"))
     edit(add("no-data", "no data report"), lambda record: record.update(data=None))
     (add("other-sums", "not the file that run.json vouches for") / LOSSES).write_bytes(b"x" * 26360)
     edit(add("liar", "do not add up to the test/loss"), lambda record: record["metrics"].update({"test/loss": 2.446}))
@@ -500,10 +507,14 @@ def test_help_says_that_it_takes_folders() -> None:
     assert run_script("compare", "--help").stdout.startswith("usage: python scripts/compare.py [DIR ...] [key=value]\n")
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, count: Path) -> None:
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """Which is said at once, before anything is read."""
     (tmp_path / "file").write_text("")
-    ended = run_script("compare", str(count), f"out={tmp_path / 'file'}")
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    (tmp_path / "out" / "compare.png").mkdir(parents=True)
+    for name in ("file", "file/below", "out"):
+        ended = run_script("compare", str(tmp_path / "no runs"), f"out={tmp_path / name}")
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+        assert ended.stderr.startswith(f"error: out={tmp_path / name} cannot be written")
 
 
 def test_comparing_imports_neither_torch_nor_lightning(tmp_path: Path, count: Path) -> None:

@@ -15,6 +15,7 @@ from nextchar.metrics import in_all_units
 from nextchar.page import MOST_LEFT_OUT, page
 
 PAGE = "compare.html"
+NAMES = ("compare.csv", "compare.md", "compare.png", PAGE)
 X_LABEL = "test loss, nats per character, with its 95% interval; lower is better"
 
 _METRIC = re.compile(r"(train|val|test)/[a-z_]+")  # the names that are ours
@@ -22,12 +23,8 @@ _METRIC = re.compile(r"(train|val|test)/[a-z_]+")  # the names that are ours
 
 def files(compared: Comparison) -> dict[str, bytes]:
     """All files by their names."""
-    return {
-        "compare.csv": csv_table(compared).encode(),
-        "compare.md": markdown(compared).encode(),
-        "compare.png": picture(compared),
-        PAGE: page(compared).encode(),
-    }
+    texts = csv_table(compared).encode(), markdown(compared).encode(), picture(compared), page(compared).encode()
+    return dict(zip(NAMES, texts, strict=True))
 
 
 def plain(compared: Comparison) -> dict[str, Any]:

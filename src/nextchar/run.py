@@ -229,14 +229,21 @@ def open_record(path: Path) -> Record:
         record = read(Record, load_json(path / RECORD))
         _refuse_odd(record)
     except BadInput as error:
-        where = "" if str(path) in str(error) else f"{path / RECORD}: "
-        raise BadInput(f"{where}{error}") from None
+        where = "" if str(error).startswith(str(path)) else f"{path / RECORD}: "
+        raise BadInput(f"{where}{_of_another_version(str(error))}") from None
     if record.status != "finished":
         why = f": {shown(record.reason, 200)}" if record.reason else ""
         raise BadInput(f"run={path}: the run ended as '{record.status}' and left no weights{why}")
     if WEIGHTS not in record.files:
         raise BadInput(f"run={path}: run.json vouches for no {WEIGHTS}")
     return record
+
+
+def _of_another_version(refusal: str) -> str:
+    """What is said of settings that this version lacks, or has in addition: nobody can set them in a finished run."""
+    if not refusal.startswith("settings.") or not re.search(" is missing; set |: there is no setting ", refusal):
+        return refusal
+    return f"{re.split(' is missing; set |=', refusal)[0]}: the run was made by another version of nextchar"
 
 
 def _refuse_odd(record: Record) -> None:
