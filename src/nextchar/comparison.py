@@ -115,8 +115,17 @@ class Comparison:
         return _units(self.rows[0].runs[0].record)
 
     @property
+    def data(self) -> str:
+        """What the data of the best are called; not in whose folder they lay."""
+        report = self.rows[0].runs[0].record.data
+        assert report is not None
+        return shown(os.path.basename(report.source))
+
+    @property
     def to_the_best(self) -> str:
-        """What the differences to the best are, in words."""
+        """What the differences to the best are, in words; '' where none is known."""
+        if all(row.to_best is None for row in self.rows):
+            return ""
         once = ", so wide that with 95% all of these intervals hold at once" if len(self.rows) > 2 else ""
         return f"the paired difference with its 95% interval{once}"
 

@@ -9,13 +9,14 @@ import re
 from typing import Any
 
 from nextchar import charts
-from nextchar.comparison import HEADS, Comparison, Row, cells
+from nextchar.comparison import HEADS, Comparison, Row, cells, plus_minus
 from nextchar.knobs import one_line
 from nextchar.metrics import in_all_units
 from nextchar.page import MOST_LEFT_OUT, page
 
 PAGE = "compare.html"
 NAMES = ("compare.csv", "compare.md", "compare.png", PAGE)
+PAIRED = ", and how far each is from the best (≈ cannot be told apart)"
 X_LABEL = "test loss, nats per character, with its 95% interval; lower is better"
 
 _METRIC = re.compile(r"(train|val|test)/[a-z_]+")  # the names that are ours
@@ -79,7 +80,7 @@ def markdown(compared: Comparison) -> str:
     lines += ["", *(f"{_quoted(text)}\n" for text in compared.sentences)]
     lines += [
         f"Losses in nats per character on {compared.units}; 95% intervals over these.",
-        f"To the best: {compared.to_the_best}.",
+        *([f"To the best: {compared.to_the_best}."] if compared.to_the_best else []),
     ]
     if compared.left_out:
         lines += ["", "Left out:", ""]
@@ -90,9 +91,15 @@ def markdown(compared: Comparison) -> str:
 
 
 def picture(compared: Comparison) -> bytes:
-    """The leaderboard as a PNG."""
-    rows = [charts.Row(row.label, row.loss, *(row.interval or (None, None))) for row in compared.rows]
-    return charts.leaderboard(rows, "Test loss", X_LABEL)
+    """The leaderboard as a PNG, with the paired difference to the best beside each loss."""
+    ends = [row.interval or (None, None) for row in compared.rows]
+    both = zip(compared.rows, ends, strict=True)
+    rows = [charts.Row(row.label, row.loss, low, high, _paired(row)) for row, (low, high) in both]
+    return charts.leaderboard(rows, f"Test loss{PAIRED if compared.to_the_best else ''}", X_LABEL)
+
+
+def _paired(row: Row) -> str:
+    return f"{'≈' if row.ties_with_best else '+'} {plus_minus(row.to_best)}" if row.to_best else ""
 
 
 # --- cells ----------------------------------------------------------------------------------------------------------
