@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nextchar import command_line, comparison, report, terminal
 from nextchar.errors import BadInput
-from nextchar.knobs import knobs
+from nextchar.knobs import knobs, nearest, shown
 from nextchar.run import PROJECT, claim, write_atomically
 from nextchar.settings import CompareSettings
 
@@ -23,9 +23,11 @@ MOST_LEFT_OUT = 10  # named on the terminal; the page names all
 def main() -> None:
     folders, words = apart(sys.argv[1:])
     settings = command_line.parse("compare", CompareSettings, words, __doc__, operands="[DIR ...]").settings()
+    if settings.out:
+        refuse_unwritable(Path(settings.out))
     with terminal.busy("reading the runs"):
         compared = comparison.compare(folders or [PROJECT / "outputs"])
-    for folder, reason in compared.left_out[:MOST_LEFT_OUT]:
+    for folder, _, reason in compared.left_out[:MOST_LEFT_OUT]:
         terminal.note(f"left out {folder}: {reason}")
     if (more := len(compared.left_out) - MOST_LEFT_OUT) > 0:
         terminal.note(f"left out {more:,} more; {report.PAGE} names more")
@@ -40,9 +42,34 @@ def main() -> None:
 
 def apart(argv: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Folders, and what are settings: a folder may be called 3_smoothing.k=0.1, but not json=true."""
-    keys = {knob.key for knob in knobs(CompareSettings)}
+    keys = [knob.key for knob in knobs(CompareSettings)]
     settings = [word for word in argv if word.startswith("-") or (word.partition("=")[0] in keys and "=" in word)]
-    return [Path(os.path.expanduser(word)) for word in argv if word not in settings], settings
+    words = [word for word in argv if word not in settings]
+    for word in words:
+        key, is_setting, _ = word.partition("=")
+        if not word or (is_setting and not os.path.lexists(os.path.expanduser(word))):
+            raise BadInput(f"'{shown(word)}': no such folder, nor a setting.{nearest(key, keys)}")
+    return without_files([Path(os.path.expanduser(word)) for word in words]), settings
+
+
+def without_files(paths: list[Path]) -> list[Path]:
+    """The folders, where there are some: of sweep/* the jobs, and not the tables that lie beside them."""
+    files = [path for path in paths if os.path.isfile(path)]
+    if not files or len(files) == len(paths):
+        return paths
+    more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+    terminal.note(f"passed over {files[0]}{more}: a run is a folder, not a file")
+    return [path for path in paths if path not in files]
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raises BadInput before the work is done, not after it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        raise BadInput(f"out={folder} cannot be written: {there} is no folder that can be written to")
+    for name in report.NAMES:
+        if os.path.isdir(folder / name):
+            raise BadInput(f"out={folder} cannot be written: its {name} is a folder")
 
 
 def write(files: dict[str, bytes], folder: Path) -> None:

@@ -327,7 +327,7 @@ def test_a_grid_of_counts_and_nets(tmp_path: Path) -> None:
         check(server, folder, {"model.name", "smoothing.k"})
         differing = product(("count", "nn"), ("0.1", "1"))
         assert server.get("runs") == [f"{n}_model={model},smoothing.k={k}" for n, (model, k) in enumerate(differing)]
-    sweep(folder, "model=nn", "optim=adam", "seed=1,2")
+    sweep(folder, "model=nn", "smoothing=none", "optim=adam", "seed=1,2")
     with reading(folder, 6) as server:
         check(server, folder, {"model.name", "smoothing.name", "seed"})
         assert "smoothing.k" not in ticked(server)  # which the new runs do not have

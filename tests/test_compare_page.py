@@ -20,7 +20,8 @@ from conftest import PROJECT
 from PIL import Image
 
 from nextchar import charts, report
-from nextchar.comparison import Comparison, compare
+from nextchar import page as page_module
+from nextchar.comparison import Comparison, as_typed, compare
 
 _spec = importlib.util.spec_from_file_location("screenshots_to_compare", PROJECT / "scripts" / "screenshots.py")
 assert _spec is not None
@@ -96,6 +97,7 @@ def few(nn: Path, count: Path, tmp_path_factory: pytest.TempPathFactory) -> Comp
 
 def test_the_csv_reads_back_in_full(few: Comparison) -> None:
     rows = list(csv.DictReader(io.StringIO(report.csv_table(few))))
+    assert rows.pop()["status"] == "damaged", "left out"
     assert [int(row["rank"]) for row in rows] == [1, 2, 3, 4]
     for read, row in zip(rows, few.rows, strict=True):
         assert float(read["test/loss"]) == row.loss
@@ -177,7 +179,10 @@ def test_the_page_names_nothing_outside_itself(few: Comparison) -> None:
 
 def test_the_page_of_one_run_and_of_samples_that_are_gone(tmp_path: Path, count: Path) -> None:
     run = copy(count, tmp_path / "run")
-    assert "1 model compared" in report.page(compare([run]))
+    alone = report.page(compare([run]))
+    assert "<title>1 model compared</title>" in alone
+    assert "ssa-names-2018.txt · test loss on 3,277 documents" in alone
+    assert "is the paired difference" not in alone, "there is none to be explained"
     put(run, SAMPLES, b"a" * (1 << 21))
     assert "more than the 1,048,576 that it may have" in report.page(compare([run]))
     put(run, SAMPLES, b"\xff")
@@ -186,6 +191,59 @@ def test_the_page_of_one_run_and_of_samples_that_are_gone(tmp_path: Path, count:
     assert "samples.txt is not the file that run.json vouches for" in report.page(compare([run]))
     (run / SAMPLES).unlink()
     assert "samples.txt: No such file or directory" in report.page(compare([run]))
+
+
+def test_of_many_settings_each_row_unfolds_all(tmp_path: Path, nn: Path) -> None:
+    """More than have a column each; and none of them is a label's to leave out."""
+    copy(nn, tmp_path / "a")
+
+    def change(record: dict[str, Any]) -> None:
+        record["settings"]["optim"] |= {"lr": 1.0, "momentum": 0.5}
+        record["settings"]["trainer"] |= {"max_steps": 7, "precision": 64}
+        record["settings"]["data"] |= {"normalize": "nfc", "dedup": "before_split", "batch_size": 64}
+        record["settings"]["model"]["init"] = "zeros"
+        record["data"]["sha256"] = "0" * 64
+
+    copy(nn, tmp_path / "b", change)
+    compared = compare([tmp_path])
+    assert len(compared.varying) > page_module.MOST_COLUMNS
+    text = report.page(compared)
+    for row in compared.rows:
+        assert row.settings.keys() == set(compared.varying)
+        for key, value in row.settings.items():
+            assert f"{key}={as_typed(value)} " in text
+
+
+def test_huge_numbers_are_short(tmp_path: Path, nn: Path) -> None:
+    """Of a stranger's run or of one that went astray; and of a curve that is shown whole nothing is said to be cut."""
+    values = {"steps": [1, 50, 100], "values": [1e8, 9e7, 8e7]}
+    run = copy(nn, tmp_path / "run", lambda record: record.update(curves={"val/loss": values}))
+    edit(run, lambda record: record["metrics"].update({"val/loss": -1e8}))
+    page = report.page(compare([run]))
+    assert ">-1e+08</td>" in page
+    ticks = re.findall(r'text-anchor="end">([^<]*)</text>', page)
+    assert "9e+07" in ticks
+    assert max(map(len, ticks)) <= 8
+    assert "beginning cut off" not in page
+
+
+def test_the_picture_has_the_paired_difference(tmp_path: Path, nn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[charts.Row] = []
+    monkeypatch.setattr(charts, "leaderboard", lambda rows, *_: drawn.extend(rows) or b"")
+    random, kept = np.random.default_rng(0), losses(nn)
+    for name, lr, worse in (("a", 1.0, 0.0), ("b", 2.0, 0.0), ("c", 3.0, 0.5)):
+        run = copy(nn, tmp_path / name, setting("optim.lr", lr))
+        with_nll(run, kept["nll"] + kept["chars"] * (worse + 0.1 * np.abs(random.normal(size=len(kept["nll"])))))
+    report.picture(compare([tmp_path]))
+    assert [row.note[:3] for row in drawn] == ["", "≈ 0", "+ 0"]
+
+
+def test_on_a_telephone(browser: Any, few: Comparison, tmp_path: Path) -> None:
+    """The loss stands on the first screen, and a tall sample scrolls in its card."""
+    page = opened(browser, report.page(few), tmp_path)
+    assert page.run("getComputedStyle(document.querySelector('pre')).maxHeight") == "420px"
+    narrow = "[...document.styleSheets[0].cssRules].find(r => r.conditionText == '(max-width: 700px)').cssText"
+    assert "sticky" in page.run(narrow)
 
 
 def test_the_page_of_a_running_text(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """Runs beside one another: which are ranked, how they are grouped, what is said of them, and what is left out."""
 
+import csv
+import io
 import json
+import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +15,11 @@ import safetensors.numpy
 from comparing import LOSSES, copy, edit, losses, put, setting, with_nll
 from conftest import run_script
 
-from nextchar import comparison
+from nextchar import comparison, report, training
 from nextchar.comparison import compare
 from nextchar.errors import BadInput
+from nextchar.metrics import Loss
+from nextchar.run import Record, open_losses
 
 DOCUMENTS = 3277  # of the embedded names' test part
 
@@ -76,7 +82,8 @@ def test_a_real_pair_against_a_bootstrap_by_hand(count: Path, nn: Path) -> None:
     (said,) = compared.sentences
     numbers = comparison.plus_minus(estimate)
     assert said.startswith(
-        f"model=count is better than model=nn by {numbers} nats per character (another seed of model"
+        f"model=count is better than model=nn by {numbers} nats per character "
+        "(they also differ in smoothing; another seed of model=nn may differ"
     )
 
 
@@ -99,8 +106,8 @@ def test_runs_that_are_one_and_the_same(tmp_path: Path, count: Path) -> None:
     assert [len(row.runs) for row in compared.rows] == [1, 1]
     assert sorted(row.label.rsplit("/")[-1] for row in compared.rows) == ["again", "count"]
     (said,) = compared.sentences
-    assert said.startswith("no difference between ")
-    assert f"can be told apart on {DOCUMENTS:,} documents: 0.000000 ± 0.000000 nats" in said
+    first, second = (row.label for row in compared.rows)
+    assert said == f"{first} and {second} give every document the same loss"
 
 
 def test_an_infinite_loss_ranks_last(tmp_path: Path, count: Path) -> None:
@@ -121,7 +128,7 @@ def test_few_documents_and_missing_sums_have_no_interval(tmp_path: Path, count: 
         runs.train(*argv, f"hydra.run.dir={tmp_path / f'few{k}'}")
     few = compare([tmp_path / "few1", tmp_path / "few2"])
     assert few.rows[1].to_best is None
-    assert "documents, too few or too unequal" in few.sentences[0]
+    assert few.sentences[0].endswith("no interval: 8 documents, too few")
 
     bare = copy(count, tmp_path / "bare", setting("smoothing.k", 2.0))
     (bare / LOSSES).unlink()
@@ -138,8 +145,9 @@ def test_a_running_text(tmp_path: Path) -> None:
         runs.train(*argv, f"hydra.run.dir={tmp_path / f'k{k}'}")
     compared = compare([tmp_path / "k1", tmp_path / "k50"])
     assert compared.units == "14 blocks of 1,000 characters"
-    assert compared.rows[0].label == "smoothing.k=1"
-    assert compared.sentences[0].startswith("smoothing.k=1 is better than smoothing.k=50 by ")
+    (said,) = compared.sentences
+    assert said.startswith("smoothing.k=1 is ahead of smoothing.k=50 by 0.28")
+    assert said.endswith("nats per character; no interval: 14 blocks of 1,000 characters, too few")
 
 
 # --- seeds and labels -----------------------------------------------------------------------------------------------
@@ -169,7 +177,8 @@ def test_seeds_are_one_row(tmp_path: Path, count: Path, nn: Path) -> None:
     assert nn_row.to_best is not None
     assert single is not None
     assert nn_row.to_best.value == pytest.approx(single.value)
-    assert nn_row.to_best.variance == pytest.approx(single.variance + 0.01**2 / 3, rel=1e-4)
+    assert nn_row.to_best.parts[0] == pytest.approx(single.parts[0])
+    assert nn_row.to_best.parts[1] == pytest.approx((0.01**2 / 3, 2), rel=1e-4)
     assert "another seed" not in compared.sentences[0]
     assert count_row.over_seeds is None
 
@@ -184,7 +193,28 @@ def test_two_groups_of_seeds(tmp_path: Path, nn: Path) -> None:
     estimate = compared.rows[1].to_best
     assert estimate is not None
     assert estimate.value == pytest.approx(0.5, abs=1e-6)
-    assert 3.9 < estimate.df < 4.1, "Welch and Satterthwaite, of two equal groups of three"
+    assert 3.9 < estimate.parts[1][1] < 4.1, "Welch and Satterthwaite, of two equal groups of three"
+
+
+def test_a_single_run_beside_seeds_shares_their_luck(tmp_path: Path, nn: Path) -> None:
+    """As far as is known: of one seed no spread is seen."""
+    seeds_of(nn, tmp_path / "a")
+    single = copy(nn, tmp_path / "b", setting("optim.lr", 1.0))
+    with_nll(single, losses(nn)["nll"] + 0.5 * losses(nn)["chars"])
+    compared = compare([tmp_path])
+    estimate = compared.rows[1].to_best
+    assert estimate is not None
+    assert estimate.parts[1] == pytest.approx((0.01**2 * (1 + 1 / 3), 2), rel=1e-3)
+    assert compared.sentences[0].endswith("(optim.lr=1 has one seed, whose luck is taken to be like the other's)")
+
+
+def test_a_few_documents_that_decide(tmp_path: Path, count: Path) -> None:
+    nll = losses(count)["nll"].copy()
+    nll[:3] += 200
+    worse = with_nll(copy(count, tmp_path / "b", setting("smoothing.k", 0.001)), nll)
+    (said,) = compare([count, worse]).sentences
+    assert said.startswith("smoothing.k=1 is ahead of smoothing.k=0.001 by 0.0")
+    assert said.endswith("no interval: a few of the 3,277 documents decide the difference")
 
 
 def test_labels_name_no_more_than_what_differs(tmp_path: Path, count: Path, nn: Path) -> None:
@@ -194,6 +224,21 @@ def test_labels_name_no_more_than_what_differs(tmp_path: Path, count: Path, nn: 
     labels = {row.label for row in compare([tmp_path, count, nn]).rows}
     assert {label.split(" ")[0] for label in labels} == {"model=count", "model=nn"}
     assert {"model=count smoothing.k=0.5", "model=count smoothing.k=1", "model=nn optim.lr=2.5"} <= labels
+
+
+def test_the_sentence_names_all_that_differs(tmp_path: Path, nn: Path) -> None:
+    """A label needs one setting to tell two runs apart; what makes the difference may be another."""
+
+    def change(record: dict) -> None:
+        setting("optim.lr", 3.0)(record)
+        setting("trainer.max_steps", 999)(record)
+        setting("trainer.precision", 64)(record)
+
+    worse = copy(nn, tmp_path / "b", change)
+    with_nll(worse, losses(nn)["nll"] + losses(nn)["chars"])
+    (said,) = compare([nn, worse]).sentences
+    assert said.startswith("optim.lr=15 is better than optim.lr=3 by ")
+    assert "nats per character (they also differ in trainer.max_steps, trainer.precision; another seed" in said
 
 
 def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path) -> None:
@@ -229,7 +274,7 @@ def test_what_was_tested_otherwise_is_not_ranked(tmp_path: Path, count: Path, ch
         compare([count, other])
     said = str(error.value)
     assert f"{count} and {other} cannot be ranked together; they differ in {why}" in said
-    assert "Of the 2 runs 1 can be ranked with the first" in said
+    assert said.endswith(f" Name the folders of one group alone: {count}, or {other}")
     assert len(said.splitlines()) == 1
 
 
@@ -237,8 +282,23 @@ def test_documents_of_other_lengths_are_not_paired(tmp_path: Path, count: Path) 
     """Though all that run.json says is the same."""
     kept, other = losses(count), copy(count, tmp_path / "other")
     put(other, LOSSES, safetensors.numpy.save({"nll": kept["nll"], "chars": kept["chars"][::-1].copy()}))
-    with pytest.raises(BadInput, match="lengths of the documents"):
+    with pytest.raises(BadInput, match=r"differ in lengths of the documents\. Name"):
         compare([count, other])
+
+
+def test_a_refusal_says_which_folders_go_together(tmp_path: Path, count: Path) -> None:
+    """As words that can be pasted; a run that kept no sums goes with any."""
+    for name in ("a", "b c", "d", "e"):
+        copy(count, tmp_path / name, setting("data.split", "lecture" if name < "d" else "hash"))
+    (tmp_path / "a" / LOSSES).unlink()
+    for i in range(7):
+        copy(count, tmp_path / f"x{i}", setting("data.unk", "skip"))
+    with pytest.raises(BadInput) as error:
+        compare([tmp_path])
+    groups = str(error.value).partition("alone: ")[2].split(", or ")
+    assert groups[0] == f"'{tmp_path / 'b c'}' {tmp_path / 'a'}"
+    assert groups[1] == f"{tmp_path / 'd'} {tmp_path / 'e'}"
+    assert groups[2].endswith(f"{tmp_path / 'x5'} and 1 more")
 
 
 def test_where_there_is_nothing_to_rank(tmp_path: Path) -> None:
@@ -253,6 +313,10 @@ def test_where_there_is_nothing_to_rank(tmp_path: Path) -> None:
 
 
 # --- what is left out -----------------------------------------------------------------------------------------------
+
+
+def drop_dedup(record: dict) -> None:
+    del record["settings"]["data"]["dedup"]
 
 
 def damaged(count: Path, folder: Path) -> dict[str, str]:
@@ -272,6 +336,9 @@ def damaged(count: Path, folder: Path) -> dict[str, str]:
     edit(add("huge", "test/loss is 1e+300"), lambda record: record["metrics"].update({"test/loss": 1e300}))
     odd = {"test/loss_low": 5.0, "test/loss_high": -5.0}
     edit(add("odd", "the interval of test/loss is 5.0 .. -5.0"), lambda record: record["metrics"].update(odd))
+    edit(add("older", "run.json: settings.data.dedup: the run was made by another version"), drop_dedup)
+    edit(add("newer", "run.json: settings.data.x: the run was made by another version"), setting("data.x", 1))
+    edit(add("text", "run.json: metrics=abc: must be a mapping"), lambda record: record.update(metrics="abc"))
     edit(add("no-data", "no data report"), lambda record: record.update(data=None))
     (add("other-sums", "not the file that run.json vouches for") / LOSSES).write_bytes(b"x" * 26360)
     edit(add("liar", "do not add up to the test/loss"), lambda record: record["metrics"].update({"test/loss": 2.446}))
@@ -281,6 +348,12 @@ def damaged(count: Path, folder: Path) -> dict[str, str]:
         ("minus-inf", np.full(DOCUMENTS, -np.inf, np.float32), kept["chars"], "holds nan or inf"),
         ("short", kept["nll"][:-1], kept["chars"][:-1], "this model has F32 [3277]"),
         ("doubles", kept["nll"].astype(np.float64), kept["chars"], "nll is F64"),
+        (
+            "negative",
+            np.append(-kept["nll"][:1], kept["nll"][1:]),
+            kept["chars"],
+            "a sum is negative",
+        ),
         ("empty-documents", kept["nll"], np.zeros_like(kept["chars"]), "the characters are not the"),
     ):
         put(add(name, reason), LOSSES, safetensors.numpy.save({"nll": nll, "chars": chars}))
@@ -295,12 +368,77 @@ def test_what_is_damaged_is_left_out_by_name(tmp_path: Path, count: Path) -> Non
     copy(count, tmp_path / "sound")
     compared = compare([tmp_path])
     assert [row.runs[0].path.name for row in compared.rows] == ["sound"]
-    left_out = {Path(folder).name: reason for folder, reason in compared.left_out}
+    left_out = {Path(folder).name: reason for folder, _, reason in compared.left_out}
     assert left_out.keys() == reasons.keys()
     for name, reason in reasons.items():
         assert reason in left_out[name], name
         assert len(left_out[name].splitlines()) == 1
         assert str(tmp_path) not in left_out[name], "the folder is named once"
+
+
+def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path) -> None:
+    """A stranger's run.json says how many documents there are; for more than ours ever have nothing is read."""
+    size = 10_000_000_000
+
+    def change(record: dict) -> None:
+        record["data"]["documents"]["test"] = record["data"]["predicted"]["test"] = size // 8
+        record["files"][LOSSES] = {"size": size + 100, "sha256": "0" * 64}
+
+    holes = copy(count, tmp_path / "holes", change)
+    os.truncate(holes / LOSSES, size + 100)
+    tracemalloc.start()
+    compared = compare([tmp_path, count])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000_000
+    assert "1,250,000,000 documents of test with a sum each; there may be 1 to 4,194,304" in compared.left_out[0].reason
+
+
+def test_a_run_that_does_not_fit_into_memory_is_left_out(
+    tmp_path: Path, count: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(path: Path, record: Record) -> Loss | None:
+        if path.name == "large":
+            raise MemoryError
+        return open_losses(path, record)
+
+    monkeypatch.setattr(comparison, "open_losses", load)
+    compared = compare([count, copy(count, tmp_path / "large")])
+    assert compared.left_out == [(str(tmp_path / "large"), "damaged", "takes more memory than there is")]
+
+
+def test_a_run_of_very_many_documents_keeps_no_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "MOST_UNITS", 10)
+    runs.train("data=lines", runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
+    assert LOSSES not in runs.record(tmp_path / "run")["files"]
+    assert len(compare([tmp_path / "run"]).rows) == 1
+
+
+def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path, nn: Path) -> None:
+    """Neither one that diverged nor one that was killed; a seed that was killed and run again is no loss."""
+    for seed in (1, 2, 3):
+        copy(nn, tmp_path / f"{seed}", setting("seed", seed))
+    edit(tmp_path / "2", lambda record: record.update(status="diverged", reason="training diverged at step 50"))
+    for name, seed in (("3", 3), ("1", 1)):
+        settings = runs.record(tmp_path / name)["settings"]
+        killed = tmp_path / f"{name} killed"
+        killed.mkdir()
+        (killed / "settings.json").write_text(json.dumps(settings | {"seed": seed if name == "3" else 4}))
+    compared = compare([tmp_path, count])
+    (row,) = (row for row in compared.rows if row.is_net)
+    assert row.seeds == "2 of 4"
+    assert compared.sentences[-1] == "not all seeds finished, and only those that did are counted: model=nn (2 of 4)"
+    reasons = {(Path(each.folder).name, each.status): each.reason for each in compared.left_out}
+    assert reasons.keys() == {("2", "diverged"), ("1 killed", "not ended"), ("3 killed", "not ended")}
+    said = "the run ended as 'diverged' and left no weights: training diverged at step 50"
+    assert said in reasons["2", "diverged"]
+    assert "2 of 4" in comparison.cells(row)[2]
+    assert said in report.markdown(compared)
+    rows = list(csv.DictReader(io.StringIO(report.csv_table(compared))))
+    assert [each["status"] for each in rows] == ["finished", "finished", "not ended", "diverged", "not ended"]
+    assert [each["test/loss"] == "" for each in rows] == [False, False, True, True, True]
+    assert rows[3]["reason"].endswith(said)
+    assert "2 of 4" in report.page(compared)
 
 
 def test_where_runs_are_found(tmp_path: Path, count: Path) -> None:
@@ -340,6 +478,22 @@ def test_the_script_prints_json(tmp_path: Path, count: Path, nn: Path) -> None:
     assert said["sentences"][0].startswith("model=count is better than model=nn")
 
 
+def test_files_beside_folders_are_passed_over(tmp_path: Path, count: Path) -> None:
+    """As when a shell makes words of sweep/*; a file alone is refused, and so is a word that is empty or misspelt."""
+    (tmp_path / "sweep.csv").write_text("")
+    ended = run_script("compare", str(count), str(tmp_path / "sweep.csv"), f"out={tmp_path / 'out'}")
+    assert ended.returncode == 0
+    assert f"note: passed over {tmp_path / 'sweep.csv'}: a run is a folder" in ended.stderr
+    for words, said in (
+        ([str(tmp_path / "sweep.csv")], "sweep.csv: is a file; name run folders"),
+        ([""], "'': no such folder, nor a setting."),
+        ([str(count), "jsn=true"], "'jsn=true': no such folder, nor a setting. Did you mean json?"),
+    ):
+        ended = run_script("compare", *words, f"out={tmp_path / 'out'}")
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+        assert said in ended.stderr
+
+
 @pytest.mark.parametrize("word", ["jsn=true", "nowhere", "~nobody/runs", "x" * 5000, "out="])
 def test_the_script_refuses_in_one_line(word: str) -> None:
     ended = run_script("compare", word)
@@ -353,10 +507,14 @@ def test_help_says_that_it_takes_folders() -> None:
     assert run_script("compare", "--help").stdout.startswith("usage: python scripts/compare.py [DIR ...] [key=value]\n")
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, count: Path) -> None:
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """Which is said at once, before anything is read."""
     (tmp_path / "file").write_text("")
-    ended = run_script("compare", str(count), f"out={tmp_path / 'file'}")
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    (tmp_path / "out" / "compare.png").mkdir(parents=True)
+    for name in ("file", "file/below", "out"):
+        ended = run_script("compare", str(tmp_path / "no runs"), f"out={tmp_path / name}")
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+        assert ended.stderr.startswith(f"error: out={tmp_path / name} cannot be written")
 
 
 def test_comparing_imports_neither_torch_nor_lightning(tmp_path: Path, count: Path) -> None:

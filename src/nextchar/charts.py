@@ -27,12 +27,13 @@ LINES: tuple[Colour, ...] = (BAR, (196, 98, 16), (58, 130, 88), (156, 60, 140), 
 
 
 class Row(NamedTuple):
-    """One line of a leaderboard: an infinite value has no dot, an interval of None no bar."""
+    """A line of a leaderboard: an infinite value has no dot, an interval of None no bar. `note`: beside the number."""
 
     label: str
     value: float
     low: float | None = None
     high: float | None = None
+    note: str = ""
 
 
 def leaderboard(rows: Sequence[Row], title: str, x_label: str, aside: str = "") -> bytes:
@@ -47,7 +48,7 @@ def leaderboard(rows: Sequence[Row], title: str, x_label: str, aside: str = "") 
     figure, axes = _page(ABOVE + ROW * len(ranked) + BELOW)
     kept = [f"the best {len(ranked)} of {len(rows):,}"] if len(ranked) < len(rows) else []
     labels = [_write(axes, (0, i), row.label, "right") for i, row in enumerate(ranked)]
-    numbers = [_write(axes, (1, i), f"{row.value:.4f}", "left") for i, row in enumerate(ranked)]
+    numbers = [_write(axes, (1, i), f"{row.value:.4f}   {row.note}".rstrip(), "left") for i, row in enumerate(ranked)]
     for text in (labels[0], numbers[0]):
         text.set_fontweight("bold")
     left, right = _place(figure, axes, labels, numbers)

@@ -5,6 +5,7 @@ Only runs that were tested on the same documents, under the same split and vocab
 
 import math
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,14 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nextchar.board import NOT_COMPARED
-from nextchar.differences import Estimate, difference, over_seeds, per_character
+from nextchar.differences import FEWEST, Estimate, difference, of_all_pairs, over_seeds, per_character
 from nextchar.errors import BadInput
-from nextchar.knobs import flat, one_line, shown
+from nextchar.foreign import load_json
+from nextchar.knobs import flat, one_line, read, shown
 from nextchar.metrics import BLOCK, Loss
 from nextchar.run import LOSSES, RECORD, SETTINGS, Record, open_losses, open_record
+from nextchar.settings import TrainSettings
 
 DEPTH = 2  # folders between a folder that is named and a run: outputs/SWEEP/RUN
 MOST_CAUSES = 4  # of a refusal; the rest follows from these
+MOST_NAMED = 6  # settings or rows in a sentence
 HEADS = ("", "run", "seeds", "loss", "95% interval", "bits/char", "to the best")
 NO_LOSS = 1e9  # nats per character; nothing that was trained comes near
 
@@ -48,12 +52,21 @@ class Run(NamedTuple):
         return float(self.record.metrics["test/loss"])
 
 
+class LeftOut(NamedTuple):
+    """A folder that is not ranked; `status` is run.json's, or 'not ended', or 'damaged'."""
+
+    folder: str
+    status: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Row:
     """One place of the leaderboard: runs that differ in nothing but the seed, as a rule a single one.
 
     `interval`: 95%, over documents. `over_seeds`: the mean over seeds with its variance, where there are several.
     `to_best`: by how much the loss is above the best one's, None where that cannot be told, and for the best itself.
+    With 95% the intervals of all rows hold at once; of two rows it is the interval of that one difference.
     """
 
     rank: int  # from 1
@@ -65,10 +78,21 @@ class Row:
     interval: tuple[float, float] | None
     over_seeds: Estimate | None
     to_best: Estimate | None = None
+    unfinished: int = 0  # further seeds, of runs that were left out because they did not finish
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds, in words: 3, or 2 of 3."""
+        return f"{len(self.runs)}" + (f" of {len(self.runs) + self.unfinished}" if self.unfinished else "")
 
     @property
     def bits_per_char(self) -> float:
         return self.loss / math.log(2)
+
+    @property
+    def is_net(self) -> bool:
+        """Whether another seed gives another loss."""
+        return self.runs[0].record.settings.model.net is not None
 
     @property
     def ties_with_best(self) -> bool:
@@ -83,27 +107,46 @@ class Comparison:
     rows: list[Row]
     varying: list[str]  # the settings that differ between rows
     sentences: list[str]
-    left_out: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     @property
     def units(self) -> str:
         """What the intervals are over, in words: 3,226 documents."""
         return _units(self.rows[0].runs[0].record)
 
+    @property
+    def data(self) -> str:
+        """What the data of the best are called; not in whose folder they lay."""
+        report = self.rows[0].runs[0].record.data
+        assert report is not None
+        return shown(os.path.basename(report.source))
+
+    @property
+    def to_the_best(self) -> str:
+        """What the differences to the best are, in words; '' where none is known."""
+        if all(row.to_best is None for row in self.rows):
+            return ""
+        once = ", so wide that with 95% all of these intervals hold at once" if len(self.rows) > 2 else ""
+        return f"the paired difference with its 95% interval{once}"
+
 
 def compare(folders: Sequence[Path]) -> Comparison:
     """The runs in these folders, in their subfolders or in those of these. Raises BadInput where none can be ranked."""
-    runs, left_out = [], []
+    runs: list[Run] = []
+    left_out: list[LeftOut] = []
+    unfinished: list[TrainSettings] = []
     for path in find(folders):
         try:
             runs.append(_opened(path))
-        except BadInput as error:
-            left_out.append((one_line(str(path)), _reason(error, path)))
+        except (BadInput, MemoryError) as error:
+            status, settings = _ended(path)
+            left_out.append(LeftOut(one_line(str(path)), status, _reason(error, path)))
+            unfinished += [settings] if settings else []
     if not runs:
-        why = f"; {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
+        why = f"; {left_out[0].folder}: {left_out[0].reason}" if left_out else ""
         raise BadInput(f"there is no finished run in {', '.join(map(str, folders))}{why}")
     _refuse_other_tests(runs)
-    rows, varying = _rows(runs)
+    rows, varying = _rows(runs, unfinished)
     return Comparison(rows, varying, _sentences(rows), left_out)
 
 
@@ -112,7 +155,8 @@ def find(folders: Sequence[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for folder in folders:
         if not os.path.isdir(folder):
-            raise BadInput(f"{folder}: no such folder (nor a setting); name run folders, or folders that hold some")
+            what = "is a file" if os.path.exists(folder) else "no such folder"
+            raise BadInput(f"{folder}: {what}; name run folders, or folders that hold some")
         for path in _runs_in(folder, DEPTH):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
@@ -145,8 +189,21 @@ def _opened(path: Path) -> Run:
     return Run(path, record, open_losses(path, record))
 
 
-def _reason(error: BadInput, path: Path) -> str:
+def _ended(path: Path) -> tuple[str, TrainSettings | None]:
+    """How a run ended that is left out, and its settings where it did not finish and they can be read."""
+    try:
+        if not os.path.lexists(path / RECORD):
+            return "not ended", read(TrainSettings, load_json(path / SETTINGS))
+        record = read(Record, load_json(path / RECORD))
+    except (BadInput, MemoryError):
+        return ("damaged" if os.path.lexists(path / RECORD) else "not ended"), None
+    return ("damaged", None) if record.status == "finished" else (record.status, record.settings)
+
+
+def _reason(error: BadInput | MemoryError, path: Path) -> str:
     """An error about a run folder, on one line and without the folder's name."""
+    if isinstance(error, MemoryError):
+        return "takes more memory than there is"
     text = str(error).replace(f"resume={path}", "resume=DIR").replace(f"run={path}", "").replace(f"{path}/", "")
     return one_line(text.lstrip(": "))
 
@@ -155,22 +212,37 @@ def _reason(error: BadInput, path: Path) -> str:
 
 
 def _refuse_other_tests(runs: Sequence[Run]) -> None:
-    """Raises BadInput, naming two runs and what differs, where not all were tested alike."""
-    first = next((run for run in runs if run.losses is not None), runs[0])
-    tested = _test_of(first)
-    differing = [
-        (run, [key for key, value in _test_of(run).items() if tested.get(key, value) != value]) for run in runs
-    ]
-    others = [(run, keys) for run, keys in differing if keys]
-    if not others:
+    """Raises BadInput, with what differs and which folders go together, where not all were tested alike."""
+    groups = _tested_alike(runs)
+    if len(groups) == 1:
         return
-    other, keys = others[0]
-    theirs = _test_of(other)
-    what = "; ".join(f"{key} ({_brief(tested[key])} and {_brief(theirs[key])})" for key in keys[:MOST_CAUSES])
-    raise BadInput(
-        f"{first.path} and {other.path} cannot be ranked together; they differ in {what}. Of the {len(runs):,} runs "
-        f"{len(runs) - len(others):,} can be ranked with the first: name their folders alone"
+    (ours, first), (theirs, other) = groups[:2]
+    what = "; ".join(_unlike(key, ours[key], theirs[key]) for key in _differing(ours, theirs)[:MOST_CAUSES])
+    alone = ", or ".join(
+        _listed([shlex.quote(one_line(str(run.path))) for run in group], " ") for _, group in groups[:4]
     )
+    more = f", or {len(groups) - 4:,} groups more" if len(groups) > 4 else ""
+    raise BadInput(
+        f"{first[0].path} and {other[0].path} cannot be ranked together; they differ in {what}. Name the folders of "
+        f"one group alone: {alone}{more}"
+    )
+
+
+def _tested_alike(runs: Sequence[Run]) -> list[tuple[dict[str, object], list[Run]]]:
+    """Groups of runs that can be ranked together, with what those share; first what kept most about its test."""
+    groups: list[tuple[dict[str, object], list[Run]]] = []
+    for run in sorted(runs, key=lambda run: run.losses is None):
+        tested = _test_of(run)
+        alike = next((group for shared, group in groups if not _differing(shared, tested)), None)
+        if alike is None:
+            groups.append((tested, [run]))
+        else:
+            alike.append(run)
+    return groups
+
+
+def _differing(a: dict[str, object], b: dict[str, object]) -> list[str]:
+    return [key for key, value in a.items() if b.get(key, value) != value]
 
 
 def _test_of(run: Run) -> dict[str, object]:
@@ -191,14 +263,14 @@ def _test_of(run: Run) -> dict[str, object]:
     }
 
 
-def _brief(value: object) -> str:
-    return "..." if isinstance(value, bytes) else shown(value, 24)
+def _unlike(key: str, a: object, b: object) -> str:
+    return key if isinstance(a, bytes) else f"{key} ({shown(a, 24)} and {shown(b, 24)})"
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
-def _rows(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
+def _rows(runs: Sequence[Run], unfinished: Sequence[TrainSettings]) -> tuple[list[Row], list[str]]:
     """The rows in their order, and the settings that differ between them."""
     groups = _grouped(runs)
     settings = [_settings_of(group[0]) for group in groups]
@@ -209,10 +281,15 @@ def _rows(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     own = [{key: each[key] for key in varying if key in each} for each in settings]
     rows = [_row(*each) for each in zip(groups, own, _labels(own, varying), strict=True)]
     rows.sort(key=lambda row: row.loss)
-    twice, names = Counter(row.label for row in rows), _names(runs)
+    others: dict[str, set[int]] = defaultdict(set)
+    for each in unfinished:
+        others[_without_seed(each)].add(each.seed)
+    twice, names, confidence = Counter(row.label for row in rows), _names(runs), of_all_pairs(len(rows))
     for i, row in enumerate(rows):
         label = row.label if row.label and twice[row.label] == 1 else _told_apart(row, names)
-        rows[i] = replace(row, rank=i + 1, label=label, to_best=_to_best(row, rows[0]) if i else None)
+        to_best = _to_best(row, rows[0], confidence) if i else None
+        lacking = others[_without_seed(row.runs[0].record.settings)] - {run.seed for run in row.runs}
+        rows[i] = replace(row, rank=i + 1, label=label, to_best=to_best, unfinished=len(lacking))
     return rows, varying
 
 
@@ -230,10 +307,19 @@ def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _settings_of(run: Run) -> dict[str, Any]:
     """What makes a run's model the one it is: dotted keys, a group's name under the group's own."""
-    leaves = flat(run.record.settings.plain())
-    kept = {key: value for key, value in leaves.items() if key not in IGNORED and (key not in GROUPS or value)}
     assert run.record.data is not None
-    return {key.removesuffix(".name"): value for key, value in kept.items()} | {"data.sha256": run.record.data.sha256}
+    return _model_of(run.record.settings) | {"data.sha256": run.record.data.sha256}
+
+
+def _model_of(settings: TrainSettings) -> dict[str, Any]:
+    leaves = flat(settings.plain())
+    kept = {key: value for key, value in leaves.items() if key not in IGNORED and (key not in GROUPS or value)}
+    return {key.removesuffix(".name"): value for key, value in kept.items()}
+
+
+def _without_seed(settings: TrainSettings) -> str:
+    """What is equal of runs that differ in the seed only, for those too that ended before they had read the data."""
+    return repr(_model_of(settings) | {"data.path": settings.data.path})
 
 
 def _labels(settings: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[str]:
@@ -278,9 +364,9 @@ def _losses(runs: Sequence[Run]) -> list[Loss]:
     return losses if len(losses) == len(runs) else []
 
 
-def _to_best(row: Row, best: Row) -> Estimate | None:
+def _to_best(row: Row, best: Row, confidence: float) -> Estimate | None:
     ours, theirs = _losses(row.runs), _losses(best.runs)
-    return difference(ours, theirs) if ours and theirs else None
+    return difference(ours, theirs, confidence, row.is_net and best.is_net) if ours and theirs else None
 
 
 def _names(runs: Sequence[Run]) -> dict[Path, str]:
@@ -313,52 +399,80 @@ def plus_minus(estimate: Estimate) -> str:
 
 def cells(row: Row) -> list[str]:
     """A row as a table shows it, in the order of HEADS."""
-    seeds = f"{len(row.runs)} (±{row.over_seeds.half:.4f})" if row.over_seeds else str(len(row.runs))
+    seeds = f"{row.seeds} (±{row.over_seeds.half:.4f})" if row.over_seeds else row.seeds
     interval = f"{row.interval[0]:.4f} .. {row.interval[1]:.4f}" if row.interval else "-"
     to_best = plus_minus(row.to_best) if row.to_best else "-"
     return [str(row.rank), row.label, seeds, f"{row.loss:.4f}", interval, f"{row.bits_per_char:.4f}", to_best]
 
 
 def _sentences(rows: Sequence[Row]) -> list[str]:
-    """Of two rows what their difference is; of more, that of the best two, and which others may be as good."""
-    if len(rows) < 2:
-        return []
-    said = [_verdict(*rows[:2])]
+    """Of two rows what their difference is; of more, that of the best two, and of which others nothing is sure."""
+    said = [_verdict(*rows[:2])] if len(rows) > 1 else []
     ties = [row.label for row in rows[1:] if row.ties_with_best]
     if len(rows) > 2 and ties:
-        named = ", ".join(ties[:5]) + (f" and {len(ties) - 5:,} more" if len(ties) > 5 else "")
-        said.append(f"cannot be told apart from the best: {named}")
+        said.append(f"cannot be told apart from the best: {_listed(ties)}")
     elif len(rows) > 2 and all(row.to_best is not None or math.isinf(row.loss) for row in rows[1:]):
         said.append(f"the best can be told apart from each of the {len(rows) - 1:,} others")
+    unknown = [row.label for row in rows[2:] if row.to_best is None and math.isfinite(row.loss)]
+    if unknown:
+        said.append(f"no interval of the difference to the best can be given for {_listed(unknown)}")
+    lacking = [f"{row.label} ({row.seeds})".strip() for row in rows if row.unfinished]
+    if lacking:
+        said.append(f"not all seeds finished, and only those that did are counted: {_listed(lacking)}")
     return said
 
 
 def _verdict(a: Row, b: Row) -> str:
     """One sentence about a and b, which is not better than a."""
-    by = f"{b.loss - a.loss:.6f} nats per character"
+    beside = _in_brackets(_beside(a, b))
+    ahead = f"{a.label} is ahead of {b.label} by {b.loss - a.loss:.6f} nats per character{beside}; no interval"
     if math.isinf(a.loss):
         return f"neither {a.label} nor {b.label} can be ranked: each gives probability 0 to a character of the test"
     if math.isinf(b.loss):
         why = "gives probability 0 to a character of the test: an infinite loss"
-        return f"{a.label} is better than {b.label}, which {why}"
+        return f"{a.label} is better than {b.label}, which {why}{beside}"
     lacking = [row.label for row in (a, b) if not _losses(row.runs)]
     if lacking:
-        return f"{a.label} is ahead of {b.label} by {by}; no interval, for {lacking[0]} comes without its {LOSSES}"
+        return f"{ahead}, for {lacking[0]} comes without its {LOSSES}"
     units = _units(a.runs[0].record)
     if b.to_best is None:
-        return f"{a.label} is ahead of {b.label} by {by}; no interval: {units}, too few or too unequal"
+        few = len(_losses(a.runs)[0].chars) < FEWEST
+        return f"{ahead}: {f'{units}, too few' if few else f'a few of the {units} decide the difference'}"
+    if b.to_best.value == b.to_best.half == 0:
+        return f"{a.label} and {b.label} give every document the same loss"
+    by = f"{plus_minus(b.to_best)} nats per character{_in_brackets(_beside(a, b), _luck(a, b))}"
     if b.ties_with_best:
-        said = f"no difference between {a.label} and {b.label} can be told apart on {units}: {plus_minus(b.to_best)}"
-        return f"{said} nats per character{_only_these(a, b)}"
-    return f"{a.label} is better than {b.label} by {plus_minus(b.to_best)} nats per character{_only_these(a, b)}"
+        return f"no difference between {a.label} and {b.label} can be told apart on {units}: {by}"
+    return f"{a.label} is better than {b.label} by {by}"
 
 
-def _only_these(*rows: Row) -> str:
-    """What one seed leaves open; counting has no luck of the seed."""
-    single = [row.label for row in rows if len(row.runs) == 1 and row.runs[0].record.settings.model.net is not None]
-    if not single:
-        return ""
-    return f" (another seed of {' or '.join(single)} may differ: that luck is not in the interval)"
+def _in_brackets(*notes: str) -> str:
+    return f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
+
+
+def _beside(a: Row, b: Row) -> str:
+    """What differs between the two beside what their labels name: the difference may come from any of it.
+
+    A setting that only one of them has comes with one that differs: what a model takes comes with the model.
+    """
+    named = {word.partition("=")[0] for row in (a, b) for word in row.label.split(" ")}
+    both = [key for key in a.settings if key in b.settings and shown(a.settings[key]) != shown(b.settings[key])]
+    keys = [key for key in both if key not in named]
+    return f"they also differ in {_listed(keys)}" if keys else ""
+
+
+def _listed(names: Sequence[str], between: str = ", ") -> str:
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return between.join(names[:MOST_NAMED]) + more
+
+
+def _luck(a: Row, b: Row) -> str:
+    """What a net's only seed leaves open; counting has no luck of the seed."""
+    single = [row.label for row in (a, b) if len(row.runs) == 1 and row.is_net]
+    if len(single) == 1 and a.is_net and b.is_net:
+        return f"{single[0]} has one seed, whose luck is taken to be like the other's"
+    named = " or ".join(single)
+    return f"another seed of {named} may differ: that luck is not in the interval" if single else ""
 
 
 def _units(record: Record) -> str:

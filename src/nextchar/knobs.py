@@ -156,7 +156,7 @@ def _refusal(tree: type[Knobs], error: ValidationError) -> str:
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         if isinstance(value, Mapping) and "name" not in value and value:  # left by an experiment for another model
             leaf, left = next(iter(value.items()))
-            return f"{key}.{leaf}={shown(left)}: the model that was chosen takes no {key}"
+            return f"{key}.{shown(leaf)}={shown(left)}: the model that was chosen takes no {key}"
         return f"{key}: no such {key}; there is {first['ctx'].get('expected_tags', 'a list of them')}"
     if knob is None:
         return f"{key} is missing" if kind == "missing" else f"{key}={shown(value)}: {first['msg']}"

@@ -22,13 +22,14 @@ from nextchar.vocabulary import printable
 
 ASSETS = Path(__file__).parent / "assets"
 MOST_ROWS = 100  # whose curves and samples are shown; the table has all
-MOST_COLUMNS = 8  # settings that have a column each; more of them stand in one label
+MOST_COLUMNS = 8  # settings that have a column each; more of them unfold below the run's label
 MOST_LINES = 200  # in a chart
 MOST_LEFT_OUT = 200
 SAMPLE_CHARS = 3000  # of a row
 COLOURS = 8  # of rows; where there are more, the colour goes by rank
 CURVES = {"val/loss": "val loss", "train/loss": "train loss"}
 WIDTH, HEIGHT = 960, 360  # of a chart, in the units of its SVG
+LARGEST_PLAIN = 1e4  # what is beyond is written as 1e+08
 LARGEST_STEP = 1e15  # what is beyond is no step
 
 
@@ -51,7 +52,11 @@ def page(compared: Comparison) -> str:
         script_hash=_hash(script),
         few=few,
         sentences=compared.sentences,
+        data=compared.data,
+        title=f"{len(rows):,} model{'s' * (len(rows) != 1)} compared",
         units=compared.units,
+        intervals=any(row.interval for row in rows),
+        to_the_best=compared.to_the_best,
         columns=compared.varying if len(compared.varying) <= MOST_COLUMNS else [],
         rows=[_line(row, _colour(i, len(rows))) for i, row in enumerate(rows)],
         spans=list(_spans(rows)),
@@ -79,7 +84,7 @@ def _colour(rank: int, rows: int) -> int:
 
 
 def _short(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < NO_LOSS else f"{value:.3g}"
+    return f"{value:.4f}" if abs(value) < LARGEST_PLAIN else f"{value:.3g}"
 
 
 # --- table ----------------------------------------------------------------------------------------------------------
@@ -93,6 +98,7 @@ def _line(row: Row, colour: int) -> dict[str, Any]:
         "label": row.label,
         "settings": {key: (as_typed(value), value) for key, value in row.settings.items()},
         "seeds": len(row.runs),
+        "seeds_said": row.seeds,
         "seeds_half": f"{row.over_seeds.half:.4f}" if row.over_seeds else "",
         "loss": row.loss,
         "bits": row.bits_per_char,
@@ -180,6 +186,7 @@ def _chart(tag: str, title: str, rows: Sequence[Row]) -> dict[str, Any] | None:
     ]
     return {
         "title": title,
+        "cut": any(max(points.values) > high for _, _, points in curves),
         "paths": sorted(paths, key=lambda path: -path.rank),  # the best on top
         "x_ticks": [(round(x(step), 1), f"{step:,.0f}") for step, _ in _ticks(0, max(last, 1)) if step == round(step)],
         "y_ticks": [(round(y(loss), 1), text) for loss, text in _ticks(low, high)],
@@ -214,7 +221,8 @@ def _ticks(low: float, high: float) -> Iterator[tuple[float, str]]:
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw)
     decimals = max(0, -math.floor(math.log10(step)) + (step / power == 2.5))
     for number in range(math.ceil(low / step), math.floor(high / step) + 1):
-        yield number * step, f"{number * step:.{decimals}f}"
+        value = number * step
+        yield value, f"{value:.{decimals}f}" if max(abs(low), abs(high)) < LARGEST_PLAIN else f"{value:.3g}"
 
 
 # --- samples and facts ----------------------------------------------------------------------------------------------

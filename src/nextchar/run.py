@@ -29,6 +29,7 @@ SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
 SWEEP = "sweep.json"  # in the folder of a sweep
 LOSSES, SAMPLES = "test_losses.safetensors", "samples.txt"
 CURVE_POINTS = 200  # at most, of a curve in run.json
+MOST_UNITS = 4 << 20  # documents whose sums are kept, 32 MiB; of a larger test set a run keeps none
 LARGEST_SAMPLES = 1 << 20  # bytes; ours take a tenth at most
 PROJECT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("nextchar", "numpy", "torch", "lightning", "hydra-core", "omegaconf", "tensorboardX", "safetensors")
@@ -228,13 +229,21 @@ def open_record(path: Path) -> Record:
         record = read(Record, load_json(path / RECORD))
         _refuse_odd(record)
     except BadInput as error:
-        where = "" if str(path) in str(error) else f"{path / RECORD}: "
-        raise BadInput(f"{where}{error}") from None
+        where = "" if str(error).startswith(str(path)) else f"{path / RECORD}: "
+        raise BadInput(f"{where}{_of_another_version(str(error))}") from None
     if record.status != "finished":
-        raise BadInput(f"run={path}: the run ended as '{record.status}' and left no weights")
+        why = f": {shown(record.reason, 200)}" if record.reason else ""
+        raise BadInput(f"run={path}: the run ended as '{record.status}' and left no weights{why}")
     if WEIGHTS not in record.files:
         raise BadInput(f"run={path}: run.json vouches for no {WEIGHTS}")
     return record
+
+
+def _of_another_version(refusal: str) -> str:
+    """What is said of settings that this version lacks, or has in addition: nobody can set them in a finished run."""
+    if not refusal.startswith("settings.") or not re.search(" is missing; set |: there is no setting ", refusal):
+        return refusal
+    return f"{re.split(' is missing; set |=', refusal)[0]}: the run was made by another version of nextchar"
 
 
 def _refuse_odd(record: Record) -> None:
@@ -257,7 +266,7 @@ def open_weights(path: Path, record: Record, expected: Mapping[str, TensorSpec])
 
 
 def losses_file(loss: Loss) -> bytes:
-    """The sums of the test part as they are kept: (D,) float32 nats and (D,) uint32 characters."""
+    """The sums of at most `MOST_UNITS` documents as they are kept: (D,) float32 nats and (D,) uint32 characters."""
     import safetensors.numpy
 
     return safetensors.numpy.save({"nll": loss.nll.astype(np.float32), "chars": loss.chars.astype(np.uint32)})
@@ -266,18 +275,25 @@ def losses_file(loss: Loss) -> bytes:
 def open_losses(path: Path, record: Record) -> Loss | None:
     """The sums of a finished run's test part; None where its folder has no such file. Raises BadInput.
 
-    They must add up to the loss that run.json gives; what is kept is rounded to float32.
+    They must add up to the loss that run.json gives; what is kept is rounded to float32. How many there are is
+    run.json's word, for which no more memory is taken than a run of ours may need.
     """
     vouched = record.files.get(LOSSES)
     if record.data is None or vouched is None or not os.path.lexists(path / LOSSES):
         return None
     predicted = record.data.predicted.get("test", 0)
     units = -(-predicted // BLOCK) if record.settings.data.is_text else record.data.documents.get("test", 0)
+    if not 0 < units <= MOST_UNITS:
+        raise BadInput(
+            f"{path / RECORD}: {units:,} documents of test with a sum each; there may be 1 to {MOST_UNITS:,}"
+        )
     expected: dict[str, TensorSpec] = {"nll": ("float32", (units,)), "chars": ("uint32", (units,))}
     kept = load_tensors(path / LOSSES, vouched.size, vouched.sha256, expected, most=0, infinite=True)
     loss = Loss(kept["nll"].astype(np.float64), kept["chars"].astype(np.int64))
     if not loss.chars.all() or loss.chars.sum() != predicted:
         raise BadInput(f"{path / LOSSES}: the characters are not the {predicted:,} of run.json")
+    if (loss.nll < -1e-3).any():  # a probability of 1, rounded, may be above it by a little
+        raise BadInput(f"{path / LOSSES}: a sum is negative, as if a probability were above 1")
     if not np.isclose(loss.value, float(record.metrics.get("test/loss", "nan")), rtol=1e-6, atol=1e-12):
         raise BadInput(f"{path / LOSSES}: the sums do not add up to the test/loss of run.json")
     return loss

@@ -31,6 +31,7 @@ LOSS, INTERVAL, SECONDS = "loss", "95% interval", "seconds"  # columns of a swee
 STYLES = {"finished": "", "pruned": "dim", "not run": "yellow", "running": "yellow"}
 CONTEXT_SHOWN = 12  # characters
 MOST_RANKED = 50  # rows of a leaderboard
+MAY_LACK = ("95% interval", "to the best")  # columns of a leaderboard
 LABEL = 28  # columns; a longer word of a run's label is folded
 
 
@@ -181,11 +182,16 @@ def leaderboard(compared: Comparison) -> None:
     rows = compared.rows[:MOST_RANKED]
     columns = dict(zip(HEADS, zip(*map(cells, rows), strict=True), strict=True))
     caption = f"Test loss in nats per character, with its 95% interval over {compared.units}"
+    columns = {head: texts for head, texts in columns.items() if head not in MAY_LACK or set(texts) != {"-"}}
+    if "95% interval" not in columns:
+        caption = f"Test loss in nats per character over {compared.units}"
     if any(len(row.runs) > 1 for row in rows):
         caption += "; of several seeds the mean, with its 95% interval over seeds"
-    else:
+    elif not any(row.unfinished for row in rows):
         del columns["seeds"]
-    caption += ". To the best: the paired difference, which is what tells two runs apart."
+    if compared.to_the_best:
+        caption += f". To the best: {compared.to_the_best}, which is what tells two runs apart"
+    caption += "."
     if len(rows) < len(compared.rows):
         caption = f"The best {len(rows)} of {len(compared.rows):,}. {caption}"
     table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0))

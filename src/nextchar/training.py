@@ -21,6 +21,7 @@ from nextchar.language_model import LanguageModel
 from nextchar.run import (
     CURVE_POINTS,
     LOSSES,
+    MOST_UNITS,
     PROJECT,
     RECORD,
     SAMPLES,
@@ -305,7 +306,8 @@ class _Run:
         import safetensors.numpy
 
         self.folder.write(WEIGHTS, safetensors.numpy.save(model.tensors()))
-        self.folder.write(LOSSES, losses_file(tested))
+        if len(tested.nll) <= MOST_UNITS:
+            self.folder.write(LOSSES, losses_file(tested))
         self.folder.write(SAMPLES, ("\n".join(map(printable, samples)) + "\n").encode())
         board = self.board or self._open_board(0)
         board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
