@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 
-from nextchar import command_line, training
+from nextchar import command_line, comparison, report, training
 from nextchar.errors import BadInput
 from nextchar.run import PROJECT, write_atomically
 from nextchar.settings import TrainCommand
@@ -75,6 +75,11 @@ def main() -> None:
             page.wait(f"{[*RUNS, 'train/loss']}.every(text => {CELLS}.includes(text))")
             page.run(TICK)
             keep("hparams", page.picture(height=HEIGHT // 2))
+            compared = folder / report.PAGE
+            compared.write_bytes(report.files(comparison.compare([folder / "runs"]))[report.PAGE])
+            page.open(compared.as_uri(), zoom=0.72)
+            page.wait("deep('tbody tr').length > 0")
+            keep("compare", page.picture())
 
 
 def train(folder: Path, *words: str) -> None:
@@ -86,7 +91,7 @@ def train(folder: Path, *words: str) -> None:
 def keep(name: str, png: bytes) -> None:
     """Writes outputs/readme/NAME.png in 256 colours: a third of the size, and the eye finds no difference."""
     file, target = io.BytesIO(), README / f"{name}.png"
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "png", optimize=True)
     write_atomically(target, file.getvalue())
     print(f"picture      {short(target)}  {len(file.getvalue()) / 1000:.0f} kB", file=sys.stderr)
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, run_script
 
 from nextchar.manual import options_of
 
@@ -57,6 +57,14 @@ def test_its_table_of_losses(words: list[str], row: str, tmp_path: Path) -> None
     losses = [float(metrics[f"{part}/loss"]) for part in ("train", "val", "test")]
     (cells,) = (line for line in README.splitlines() if line.startswith(f"| {row}"))
     assert cells.split("|")[2:5] == [f" {loss:.4f} " for loss in losses]
+
+
+def test_what_compare_says_of_its_sweep(tmp_path: Path) -> None:
+    (words,) = re.findall(r"^python scripts/train.py (-m model=count,nn .*?) +#", README, re.MULTILINE)
+    done = run_script("train", *words.split(), "figures=false", f"hydra.sweep.dir={tmp_path / 's'}")
+    assert done.returncode == 0, done.stderr
+    said = run_script("compare", str(tmp_path / "s"), f"out={tmp_path / 'out'}").stdout.splitlines()[-1]
+    assert f'"{said}"' in README
 
 
 def test_the_model_that_it_adds_works(tmp_path: Path) -> None:
