@@ -91,7 +91,8 @@ def train(folder: Path, *words: str) -> None:
 def keep(name: str, png: bytes) -> None:
     """Writes outputs/readme/NAME.png in 256 colours: a third of the size, and the eye finds no difference."""
     file, target = io.BytesIO(), README / f"{name}.png"
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    few = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(file, "png", optimize=True)
     write_atomically(target, file.getvalue())
     print(f"picture      {short(target)}  {len(file.getvalue()) / 1000:.0f} kB", file=sys.stderr)
 

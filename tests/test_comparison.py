@@ -15,7 +15,7 @@ import safetensors.numpy
 from comparing import LOSSES, copy, edit, losses, put, setting, with_nll
 from conftest import run_script
 
-from nextchar import comparison, report, training
+from nextchar import comparison, found_runs, report, training
 from nextchar.comparison import compare
 from nextchar.errors import BadInput
 from nextchar.metrics import Loss
@@ -402,7 +402,7 @@ def test_a_run_that_does_not_fit_into_memory_is_left_out(
             raise MemoryError
         return open_losses(path, record)
 
-    monkeypatch.setattr(comparison, "open_losses", load)
+    monkeypatch.setattr(found_runs, "open_losses", load)
     compared = compare([count, copy(count, tmp_path / "large")])
     assert compared.left_out == [(str(tmp_path / "large"), "damaged", "takes more memory than there is")]
 
@@ -448,7 +448,7 @@ def test_where_runs_are_found(tmp_path: Path, count: Path) -> None:
     (tmp_path / "outputs" / "link").symlink_to(tmp_path / "outputs" / "run")
     (tmp_path / "typed").symlink_to(tmp_path / "outputs")
     for folders in ([tmp_path / "outputs"], [tmp_path / "typed"], [tmp_path / "outputs", tmp_path / "outputs/run"]):
-        assert [path.name for path in comparison.find(folders)] == ["run", "0_smoothing.k=0.1", "1_smoothing.k=1"]
+        assert [path.name for path in found_runs.find(folders)] == ["run", "0_smoothing.k=0.1", "1_smoothing.k=1"]
 
 
 # --- the script -----------------------------------------------------------------------------------------------------

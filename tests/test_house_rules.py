@@ -29,9 +29,9 @@ CONF = PROJECT / "conf"
 ORDER = [
     "errors", "knobs", "settings", "manual", "completion", "command_line", "vocabulary", "random_numbers", "text",
     "splits", "language_model", "foreign", "counts", "smoothing", "metrics", "differences", "sampling", "explanation",
-    "figures", "charts", "run", "sweep", "sweep_report", "board", "comparison", "terminal", "search", "multirun",
-    "page", "report", "models.net", "models", "processes", "data", "learner", "watch", "descent", "experiment",
-    "training", "job",
+    "figures", "charts", "run", "sweep", "sweep_report", "board", "found_runs", "comparison", "terminal", "search",
+    "multirun", "page", "report", "models.net", "models", "processes", "data", "learner", "watch", "descent",
+    "experiment", "training", "job",
 ]  # fmt: skip
 
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it

@@ -1,4 +1,4 @@
-"""Runs beside one another: found, read without running code, grouped over seeds, ranked, and their differences judged.
+"""Runs beside one another: grouped over seeds, ranked, and their differences judged.
 
 Only runs that were tested on the same documents, under the same split and vocabulary, are ranked; others are refused.
 """
@@ -7,57 +7,30 @@ import math
 import os
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nextchar.board import NOT_COMPARED
 from nextchar.differences import FEWEST, Estimate, difference, of_all_pairs, over_seeds, per_character
 from nextchar.errors import BadInput
-from nextchar.foreign import load_json
-from nextchar.knobs import flat, one_line, read, shown
+from nextchar.found_runs import LeftOut, Run, gather
+from nextchar.knobs import flat, one_line, shown
 from nextchar.metrics import BLOCK, Loss
-from nextchar.run import LOSSES, RECORD, SETTINGS, Record, open_losses, open_record
+from nextchar.run import LOSSES, Record
 from nextchar.settings import TrainSettings
 
-DEPTH = 2  # folders between a folder that is named and a run: outputs/SWEEP/RUN
 MOST_CAUSES = 4  # of a refusal; the rest follows from these
 MOST_NAMED = 6  # settings or rows in a sentence
 HEADS = ("", "run", "seeds", "loss", "95% interval", "bits/char", "to the best")
-NO_LOSS = 1e9  # nats per character; nothing that was trained comes near
 
 # What makes no two runs different models: what changes no result (board.py says which), and the seed. Where the text
 # was read from does not count either, but its digest does.
 IGNORED = NOT_COMPARED | {"seed", "data.path"}
 GROUPS = ("model", "smoothing", "optim", "trainer", "data")  # the order in which a label names what differs
-
-
-class Run(NamedTuple):
-    """A finished run; `losses` is None where its folder holds no sums of its documents."""
-
-    path: Path
-    record: Record
-    losses: Loss | None
-
-    @property
-    def seed(self) -> int:
-        return self.record.settings.seed
-
-    @property
-    def loss(self) -> float:
-        """Of the test part, nats per character."""
-        return float(self.record.metrics["test/loss"])
-
-
-class LeftOut(NamedTuple):
-    """A folder that is not ranked; `status` is run.json's, or 'not ended', or 'damaged'."""
-
-    folder: str
-    status: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -132,80 +105,13 @@ class Comparison:
 
 def compare(folders: Sequence[Path]) -> Comparison:
     """The runs in these folders, in their subfolders or in those of these. Raises BadInput where none can be ranked."""
-    runs: list[Run] = []
-    left_out: list[LeftOut] = []
-    unfinished: list[TrainSettings] = []
-    for path in find(folders):
-        try:
-            runs.append(_opened(path))
-        except (BadInput, MemoryError) as error:
-            status, settings = _ended(path)
-            left_out.append(LeftOut(one_line(str(path)), status, _reason(error, path)))
-            unfinished += [settings] if settings else []
+    runs, left_out, unfinished = gather(folders)
     if not runs:
         why = f"; {left_out[0].folder}: {left_out[0].reason}" if left_out else ""
         raise BadInput(f"there is no finished run in {', '.join(map(str, folders))}{why}")
     _refuse_other_tests(runs)
     rows, varying = _rows(runs, unfinished)
     return Comparison(rows, varying, _sentences(rows), left_out)
-
-
-def find(folders: Sequence[Path]) -> list[Path]:
-    """The run folders that are among these or up to two levels below; links below are not followed. Raises BadInput."""
-    found: dict[str, Path] = {}
-    for folder in folders:
-        if not os.path.isdir(folder):
-            what = "is a file" if os.path.exists(folder) else "no such folder"
-            raise BadInput(f"{folder}: {what}; name run folders, or folders that hold some")
-        for path in _runs_in(folder, DEPTH):
-            found.setdefault(os.path.realpath(path), path)
-    return list(found.values())
-
-
-def _runs_in(folder: Path, depth: int) -> Iterator[Path]:
-    if os.path.lexists(folder / SETTINGS) or os.path.lexists(folder / RECORD):
-        yield folder
-    elif depth:
-        try:
-            with os.scandir(folder) as entries:
-                names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        except OSError:
-            yield folder  # to be left out, with what is wrong
-            return
-        for name in names:
-            yield from _runs_in(folder / name, depth - 1)
-
-
-def _opened(path: Path) -> Run:
-    record = open_record(path)
-    if record.data is None:
-        raise BadInput(f"{RECORD} holds no data report")
-    loss = float(record.metrics.get("test/loss", "nan"))
-    if not (0 <= loss < NO_LOSS or loss == math.inf):
-        raise BadInput(f"{RECORD}: test/loss is {shown(record.metrics.get('test/loss'))}")
-    ends = [float(record.metrics.get(f"test/loss_{end}", loss)) for end in ("low", "high")]
-    if not (0 <= ends[0] <= ends[1] < NO_LOSS or loss == math.inf):
-        raise BadInput(f"{RECORD}: the interval of test/loss is {ends[0]} .. {ends[1]}")
-    return Run(path, record, open_losses(path, record))
-
-
-def _ended(path: Path) -> tuple[str, TrainSettings | None]:
-    """How a run ended that is left out, and its settings where it did not finish and they can be read."""
-    try:
-        if not os.path.lexists(path / RECORD):
-            return "not ended", read(TrainSettings, load_json(path / SETTINGS))
-        record = read(Record, load_json(path / RECORD))
-    except (BadInput, MemoryError):
-        return ("damaged" if os.path.lexists(path / RECORD) else "not ended"), None
-    return ("damaged", None) if record.status == "finished" else (record.status, record.settings)
-
-
-def _reason(error: BadInput | MemoryError, path: Path) -> str:
-    """An error about a run folder, on one line and without the folder's name."""
-    if isinstance(error, MemoryError):
-        return "takes more memory than there is"
-    text = str(error).replace(f"resume={path}", "resume=DIR").replace(f"run={path}", "").replace(f"{path}/", "")
-    return one_line(text.lstrip(": "))
 
 
 # --- the same test --------------------------------------------------------------------------------------------------

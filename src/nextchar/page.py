@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nextchar.comparison import NO_LOSS, Comparison, Row, Run, as_typed, plus_minus
+from nextchar.comparison import Comparison, Row, as_typed, plus_minus
 from nextchar.errors import BadInput
+from nextchar.found_runs import NO_LOSS, Run
 from nextchar.knobs import one_line, shown
 from nextchar.run import CURVE_POINTS, Curve, open_samples
 from nextchar.vocabulary import printable
