@@ -74,11 +74,11 @@ def written(folder: Path) -> dict[str, int]:
 
 def test_a_grid(tmp_path: Path) -> None:
     """All jobs, the best first, the same in the table, sweep.csv and sweep.json, and in the folders."""
-    ended = sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "smoothing.k=0.1,1", "seed=1,2")
+    ended = sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "smoothing.k=1,0.1", "seed=1,2")
     assert ended.returncode == 0, ended.stderr
     assert [line[:10] for line in ended.stderr.splitlines()] == [f"job {n} of 4" for n in range(4)]
     folders = {path.name for path in (tmp_path / "s").iterdir() if path.is_dir()}
-    assert folders == {f"{n}_smoothing.k={k},seed={s}" for n, (k, s) in enumerate([(0.1, 1), (0.1, 2), (1, 1), (1, 2)])}
+    assert folders == {f"{n}_smoothing.k={k},seed={s}" for n, (k, s) in enumerate([(1, 1), (1, 2), (0.1, 1), (0.1, 2)])}
     rows = table(tmp_path / "s")
     losses = [float(row["val/loss"]) for row in rows]
     assert losses == sorted(losses)
@@ -233,7 +233,7 @@ def test_counted_jobs_never_import_torch(tmp_path: Path) -> None:
 
 
 def planned_by_hand(folder: Path, names: str, long_job: int) -> None:
-    """Twelve jobs: number 3 diverges, the file of number 5 is missing, and one takes long."""
+    """Twelve jobs: number 3 diverges, the file of number 5 is missing, one takes long, and the one after it seconds."""
     sweep = plan("model=nn", *QUICK, names, "trainer.max_steps=150", f"seed={','.join(map(str, range(12)))}")
 
     def with_words(job: int, *words: str) -> Any:
@@ -244,6 +244,7 @@ def planned_by_hand(folder: Path, names: str, long_job: int) -> None:
         3: with_words(3, "optim.lr=1e6"),
         5: with_words(5, f"data.path={folder.parent / 'later.txt'}"),
         long_job: with_words(long_job, "trainer.max_steps=300000"),
+        long_job + 1: with_words(long_job + 1, "trainer.max_steps=60000"),
     }
     sweep.jobs = [job.model_copy(update={"settings": changed.get(job.number, job.settings)}) for job in sweep.jobs]
     sweep.place(folder)
@@ -265,7 +266,9 @@ def test_twelve_jobs_of_which_three_fail(tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.05)
         victim = next(folder.glob("06_*"), None)
-    time.sleep(0.2)
+    while not list(folder.glob("07_*/events.*")):  # which the death of its neighbour will take along
+        assert process.poll() is None
+        time.sleep(0.02)
     os.kill(int((victim / PROCESS).read_text()), signal.SIGKILL)
     out, err = process.communicate(timeout=100)
     assert process.returncode == 1
