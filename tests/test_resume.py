@@ -70,6 +70,9 @@ def test_killed_twice_and_resumed(kind: str, tmp_path: Path) -> None:
     assert same(killed, whole)
 
 
+# A signal may come while some object is being deleted, where Python reports what is raised and goes on; the run ends
+# as interrupted all the same, at the next place where it looks
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_interrupted_at_many_moments(tmp_path: Path) -> None:
     """Signals hit anywhere: in the optimizer, in a checkpoint, in an import, in a log line."""
     argv = [*QUICK, runs.names(tmp_path), "trainer.max_steps=1500", "optim=adam", "data.batch_size=16"]
