@@ -115,10 +115,8 @@ def printer(settings: TrainSettings) -> Callable[[training.Result], None]:
 
 def many(command: Command) -> None:
     """Plans a sweep, and hands the plan to Hydra once every job in it is known to be sound."""
-    if "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        raise BadInput(
-            "-m under torchrun or srun would run the sweep once a process; the sweep starts processes itself"
-        )
+    if one_of_many_processes():
+        raise BadInput("torchrun and srun would run the whole sweep in each process; start it without them")
     for key, meant in (("resume", "sweep.resume=DIR"), ("hydra.run.dir", "hydra.sweep.dir=DIR")):
         if command.value(key) is not None:
             raise BadInput(f"{key} is for one run; for a sweep there is {meant}")
@@ -141,9 +139,9 @@ def many(command: Command) -> None:
             stop.hold()  # from here on the table gets made, however often one asks to stop
             sweep = SweepFolder.read(sweep.path)  # a search has chosen its jobs meanwhile
             is_written = conclude(command, sweep, stop.asked is not None)
-    if not sweep.is_complete():
-        print(f"error: {len(sweep.unfinished()):,} of {len(sweep.jobs):,} jobs did not finish", file=sys.stderr)
-    if not (sweep.is_complete() and is_written):
+    if missing := sweep.planned_number() - sweep.finished_number():
+        terminal.say(f"error: {missing:,} of {sweep.planned_number():,} jobs did not finish")
+    if missing or not is_written:
         raise SystemExit(1)
 
 
@@ -184,7 +182,7 @@ def tell(command: Command, sweep: SweepFolder) -> None:
         print(f"best         {line_to_paste(best)}")
     if running := [str(job.number) for job in sweep.jobs if job.status == "running"]:
         print(f"still runs   {', '.join(running)}: whoever launched them must end them")
-    if not sweep.is_complete():
+    if sweep.finished_number() < sweep.planned_number():
         again = [f"sweep.resume={terminal.short(sweep.path)}", *command_line.to_launcher(command)]
         print(f"to go on     python scripts/train.py -m {shlex.join(again)}")
     print(f"sweep folder {terminal.short(sweep.path)}")

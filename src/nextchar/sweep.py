@@ -180,10 +180,13 @@ class SweepFolder:
         record = SweepRecord(schema_version=1, metric=self.wanted_metric, search=self.search, jobs=self.jobs)
         write_atomically(self.path / SWEEP, json_bytes(record.plain()))
 
-    def is_complete(self) -> bool:
-        """Whether all jobs ended well, and, of a search, all were chosen."""
-        trials = self.search.settings.n_trials if self.search else 0
-        return not self.unfinished() and len(self.jobs) >= trials
+    def planned_number(self) -> int:
+        """Of jobs, those counted that a search has yet to choose."""
+        return max(len(self.jobs), self.search.settings.n_trials if self.search else 0)
+
+    def finished_number(self) -> int:
+        """Of jobs that ended well."""
+        return len(self.jobs) - len(self.unfinished())
 
     def unfinished(self) -> list[Job]:
         return [job for job in self.jobs if job.status not in WELL]

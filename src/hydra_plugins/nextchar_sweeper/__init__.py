@@ -125,7 +125,7 @@ class Vigil(threading.Thread):
         self.before = {job.folder: _stamp(self._record(job)) for job in jobs}  # of a resumed sweep
         self.pending = list(jobs)
         self.varied = sweep.varied()
-        self.total = sweep.search.settings.n_trials if sweep.search else len(sweep.jobs)
+        self.total = sweep.planned_number()
         self.alive: dict[int, Job] = {}  # by a handle of the process
         self.first_dead: list[Job] = []
         self.over = threading.Event()
