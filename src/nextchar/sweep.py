@@ -195,11 +195,8 @@ class SweepFolder:
     def metric(self) -> str:
         """What the jobs are ranked by: the metric that was asked for, or, where no job has it, the loss on train."""
         measured = [job.metrics for job in self.jobs if job.metrics]
-        return (
-            "train/loss"
-            if measured and not any(self.wanted_metric in each for each in measured)
-            else self.wanted_metric
-        )
+        nobody_has_it = measured and not any(self.wanted_metric in metrics for metrics in measured)
+        return "train/loss" if nobody_has_it else self.wanted_metric
 
     def ranked(self) -> list[Job]:
         """The finished jobs by their loss, then the others by their numbers."""
