@@ -238,7 +238,7 @@ def kenlm_discounts(n):
 
 
 def last_of_lmplz(documents, order):
-    """(k, adjusted count, raw count) of the last k-gram of each lower order, read from its end, by age of the symbols."""
+    """(k, adjusted count, raw count) of the last k-gram of each lower order, sorted from their ends."""
     raw, adjusted = raw_tables(documents, order), continuation_tables(documents, order)
     age = {symbol: i for i, symbol in enumerate(dict.fromkeys("".join(documents)), 1)} | {END: 0}
 
