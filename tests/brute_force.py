@@ -104,8 +104,9 @@ def stupid_backoff(documents, order, alpha=0.4):
 def katz(documents, order, largest=5):
     """Katz 1987 with the Good-Turing discounts of Chen & Goodman 1998, section 2.4: counts up to 5 are discounted.
 
-    Where they cannot be (n_r = 0, or a ratio outside of (0, 1]) they are not. A row that has seen everything has nobody
-    to leave anything to, and shares what it kept; any other row that would leave nothing leaves .5 / (C + .5).
+    A ratio outside of (0, 1] is 1, and so are all of an order that lacks one of n_1 .. n_6. A row that has seen
+    everything has nobody to leave anything to, and shares what it kept; any other row that would leave nothing leaves
+    .5 / (C + .5).
     """
     tables, v = raw_tables(documents, order), vocab_size(documents)
     ratios = {k: good_turing(counts_of_counts(tables[k]), largest) for k in tables}
@@ -134,12 +135,12 @@ def katz(documents, order, largest=5):
 
 def good_turing(n, largest):
     """{r: d_r}, from counts of counts."""
-    ratios = {}
+    if not all(n[r] for r in range(1, largest + 2)):
+        return {}
+    cut, ratios = (largest + 1) * n[largest + 1] / n[1], {}
     for r in range(1, largest + 1):
-        if n[r]:
-            cut = (largest + 1) * n[largest + 1] / n[1] if n[1] else 1
-            ratio = ((r + 1) * n[r + 1] / n[r] / r - cut) / (1 - cut) if cut != 1 else 1
-            ratios[r] = ratio if 0 < ratio <= 1 else 1
+        ratio = ((r + 1) * n[r + 1] / n[r] / r - cut) / (1 - cut) if cut != 1 else 1
+        ratios[r] = ratio if 0 < ratio <= 1 else 1
     return ratios
 
 
