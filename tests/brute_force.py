@@ -189,13 +189,14 @@ def discounted(tables, base, discounts, strength=0):
 def one_discount(table):
     """Ney, Essen & Kneser 1994: n1 / (n1 + 2 n2)."""
     n = counts_of_counts(table)
-    return (n[1] / (n[1] + 2 * n[2]) if n[1] or n[2] else 0.5,) * 3
+    return (n[1] / (n[1] + 2 * n[2]) if n[1] else 0.5,) * 3
 
 
 def three_discounts(table):
-    """Chen & Goodman 1998, eq. 26; n_i = 0: Y, as for a single discount."""
+    """Chen & Goodman 1998, eq. 26; n_i = 0, or nothing left: Y, as for a single discount."""
     n, y = counts_of_counts(table), one_discount(table)[0]
-    return tuple(min(max(i - (i + 1) * y * n[i + 1] / n[i], 0), i) if n[i] else y for i in (1, 2, 3))
+    found = (i - (i + 1) * y * n[i + 1] / n[i] if n[i] else y for i in (1, 2, 3))
+    return tuple(d if d > 0 else y for d in found)
 
 
 def absolute_discount(documents, order):

@@ -104,7 +104,7 @@ def test_equal_to_the_twin_and_sums_to_one(method, documents, order):
     assert found == pytest.approx(np.array([[p(h, y) for y in symbols] for h in contexts]), rel=1e-10, abs=1e-13)
     if method not in SHORT:
         assert np.abs(found.sum(1) - 1).max() <= 1e-12
-    assert method == "none" or found.min() > 0
+    assert method in ("none", "like kenlm") or found.min() > 0
 
 
 @each_method
@@ -138,7 +138,11 @@ def test_an_order_that_no_document_reaches_changes_nothing(method, documents):
     """Documents of 3 characters have no 6-gram: the model of order 6 is that of order 5."""
     longer, shorter = (counted(documents, order, METHODS[method][0]) for order in (6, 5))
     stream = longer.vocabulary.stream(["a" * 7, *documents] if "a" in longer.vocabulary.characters else documents)
-    if method in ("none", "add_k"):  # these do not back off: a context that no document reaches is uniform
+    if method in (
+        "none",
+        "add_k",
+        "stupid_backoff",
+    ):  # a context that no document reaches is uniform, or costs a factor
         stream = longer.vocabulary.stream(documents)
     assert longer.score(stream) == pytest.approx(shorter.score(stream), rel=1e-12)
 
