@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nextchar import metrics
 from nextchar.counts import PairCounts
 from nextchar.smoothing import Additive, CountModel
+from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
 texts = st.lists(st.text(alphabet="abcd", min_size=1), min_size=1, max_size=20)
@@ -63,19 +64,20 @@ def test_an_unseen_context_is_uniform():
 
 def test_much_smoothing_tends_to_uniform():
     model = model_of(["emma", "olivia"], 1e12)
-    assert metrics.loss(model, model.vocabulary.stream(["emma"]), is_text=False).value == pytest.approx(
+    assert metrics.loss(model, Part.of(model.vocabulary, ["emma"]), is_text=False).value == pytest.approx(
         math.log(len(model.vocabulary)), abs=1e-9
     )
 
 
 def test_a_text_with_every_pair_once_has_loss_ln_v():
     """A de Bruijn sequence: nothing can be told from the character before, so the loss is that of a uniform guess."""
-    stream = np.array([0, 0, 1, 0, 2, 1, 1, 2, 2, 0])
-    model = CountModel(Vocabulary("ab"), PairCounts.of(stream, 3), Additive(0))
+    part = Part.of(Vocabulary("ab"), ["", "a", "baabb"])
+    assert part.stream.tolist() == [0, 0, 1, 0, 2, 1, 1, 2, 2, 0]
+    model = CountModel(Vocabulary("ab"), PairCounts.of(part.stream, 3), Additive(0))
     assert model.counts.counts.tolist() == [1] * 9
-    assert metrics.loss(model, stream, is_text=True).value == pytest.approx(math.log(3), abs=1e-12)
+    assert metrics.loss(model, part, is_text=True).value == pytest.approx(math.log(3), abs=1e-12)
 
 
 def test_maximum_likelihood_gives_what_was_never_seen_no_chance():
     model = model_of(["ab"], 0)
-    assert math.isinf(metrics.loss(model, model.vocabulary.stream(["ba"]), is_text=False).value)
+    assert math.isinf(metrics.loss(model, Part.of(model.vocabulary, ["ba"]), is_text=False).value)

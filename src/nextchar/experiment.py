@@ -1,6 +1,5 @@
 """Wires text, splits, models and metrics: a text read and dealt out, a model measured and drawn, a run opened."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from nextchar import metrics, splits, text
 from nextchar.counts import PairCounts
+from nextchar.dealing import deal
 from nextchar.explanation import explain
 from nextchar.knobs import read
 from nextchar.language_model import LanguageModel
@@ -39,28 +39,25 @@ class Text:
 def load(data: Data) -> Text:
     """Reads and deals out the text that the settings name. Raises BadInput."""
     corpus = text.read(data)
-    vocabulary, parts = splits.encode(splits.deal(corpus.documents, data), data)
+    vocabulary, parts = splits.encode(deal(corpus, data), data)
     report = DataReport(
         source=corpus.source,
         sha256=corpus.sha256,
         bytes=corpus.size,
         lines=corpus.lines,
-        kept=len(corpus.documents),
+        kept=corpus.documents,
         skipped=corpus.skipped,
         characters=corpus.characters,
         vocabulary=len(vocabulary) - 1,
         duplicates=corpus.duplicates,
-        documents={name: len(part.documents) for name, part in parts.items()},
-        predicted={name: len(part.stream) - 1 for name, part in parts.items()},
-        in_train={
-            name: splits.overlap(part.documents, parts["train"].documents)
-            for name, part in parts.items()
-            if name != "train"
-        },
+        documents={name: part.documents for name, part in parts.items()},
+        predicted={name: part.predicted for name, part in parts.items()},
+        in_train={name: _in_train(part, parts["train"]) for name, part in parts.items() if name != "train"},
         left_out={name: part.skipped for name, part in parts.items() if part.skipped},
-        test_sha256=_digest(parts["test"].documents),
+        test_sha256=parts["test"].sha256,
         notes=corpus.notes,
     )
+    corpus.let_go()
     return Text(report, vocabulary, parts)
 
 
@@ -73,15 +70,15 @@ def measure(
     measured: dict[int, metrics.Loss] = {}  # split=all has one part under three names
     for name, part in parts.items():
         if id(part) not in measured:
-            measured[id(part)] = metrics.loss(model, part.stream, is_text)
+            measured[id(part)] = metrics.loss(model, part, is_text)
         values |= metrics.named(name, measured[id(part)])
-        if (unseen := _unseen(measured[id(part)], part, parts.get("train"), is_text)) is not None:
+        if (unseen := _unseen(measured[id(part)], part)) is not None:
             values[f"{name}/loss_unseen"] = unseen
             notes.append(f"{name}: some documents stand in train too; on the others the loss is {unseen:.6f}")
         if not np.isfinite(values[f"{name}/loss"]):
             impossible = measured[id(part)].impossible
             notes.append(
-                f"{name}/loss is infinite: {impossible:,} of {len(part.stream) - 1:,} characters have probability 0; "
+                f"{name}/loss is infinite: {impossible:,} of {part.predicted:,} characters have probability 0; "
                 "smoothing=add_k with k above 0 gives every pair a chance"
             )
         if part.skipped:
@@ -107,18 +104,18 @@ def pictures(model: LanguageModel, counts: PairCounts, document: str) -> Iterato
     yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
 
 
-def _unseen(measured: metrics.Loss, part: Part, train: Part | None, is_text: bool) -> float | None:
+def _in_train(part: Part, train: Part) -> int:
+    """How many documents of a part stand in train too."""
+    if part is train:
+        return part.documents
+    return 0 if part.repeated is None else int(np.count_nonzero(part.repeated))
+
+
+def _unseen(measured: metrics.Loss, part: Part) -> float | None:
     """The loss on the documents that do not stand in train; None where that says nothing of its own."""
-    if is_text or train is None or part is train or part.documents is train.documents:
+    if part.repeated is None or part.repeated.all() or not part.repeated.any():
         return None
-    known = set(train.documents)
-    new = np.array([document not in known for document in part.documents])
-    return None if new.all() or not new.any() else metrics.Loss(measured.nll[new], measured.chars[new]).value
-
-
-def _digest(documents: list[str]) -> str:
-    content = "\n".join(documents)  # no document of several holds a newline
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    return metrics.Loss(measured.nll[~part.repeated], measured.chars[~part.repeated]).value
 
 
 # --- a finished run, again ------------------------------------------------------------------------------------------
@@ -150,10 +147,11 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str], s
     notes = list(corpus.notes)
     if record.data and corpus.source == record.data.source and corpus.sha256 != record.data.sha256:
         notes.append(f"{corpus.source} has changed since the run was trained on it")
-    dealt = splits.deal(corpus.documents, data)
+    dealt = deal(corpus, data)
     if data.split == "all":
-        dealt = {"all": corpus.documents}
+        dealt = {"all": dealt["train"]}
     _, parts = splits.encode(dealt, data, model.vocabulary)
+    corpus.let_go()
     values, said, _ = measure(model, parts, data.is_text)
     return values, notes + said, corpus.source
 

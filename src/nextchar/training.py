@@ -16,7 +16,7 @@ from nextchar import metrics, sampling, terminal
 from nextchar.board import IN_FRONT
 from nextchar.counts import PairCounts
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
-from nextchar.experiment import Text, load, measure, pictures
+from nextchar.experiment import WORD_CHARS, Text, load, measure, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.run import (
     CURVE_POINTS,
@@ -37,6 +37,7 @@ from nextchar.run import (
 )
 from nextchar.settings import Ddp, TrainSettings
 from nextchar.smoothing import CountModel, smoother
+from nextchar.splits import Part
 from nextchar.vocabulary import printable
 
 if TYPE_CHECKING:  # what costs time to import is imported where it is needed
@@ -252,7 +253,7 @@ class _Run:
     ) -> None:
         self.settings, self.source, self.folder = settings, source, folder
         self.report, self.in_front = report, in_front
-        self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
+        self.vocabulary = source.vocabulary
         self.counts: PairCounts
         self.counted: CountModel
         self.step = 0
@@ -261,7 +262,7 @@ class _Run:
 
     def count(self) -> None:
         """What every run does: a net is drawn beside the counted model of its pairs."""
-        self.counts = PairCounts.of(self.stream, len(self.vocabulary))
+        self.counts = _counted(self.source.parts["train"], len(self.vocabulary))
         self.counted = CountModel(self.vocabulary, self.counts, smoother(self.settings.smoothing))
 
     def learn(self) -> LanguageModel:
@@ -277,7 +278,7 @@ class _Run:
             self.vocabulary,
             self.folder,
             self.source.report.sha256,
-            metrics.loss(self.counted, self.stream, self.settings.data.is_text).value,
+            metrics.loss(self.counted, self.source.parts["train"], self.settings.data.is_text).value,
             self._open_board,
             self._glimpse,
             self.report,
@@ -317,7 +318,7 @@ class _Run:
         if self.settings.figures:
             from nextchar.figures import png
 
-            for name, picture in pictures(model, self.counts, self.source.parts["test"].documents[0]):
+            for name, picture in pictures(model, self.counts, self.source.parts["test"].opening(WORD_CHARS + 1)):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
         board.close()
@@ -338,6 +339,21 @@ class _Run:
     def _glimpse(self, model: "NetModel", board: "Board", step: int) -> None:
         board.samples(self.samples(model), step)
         board.histograms(model.tensors(), step)
+
+
+def _counted(train: Part, vocab_size: int) -> PairCounts:
+    """The pairs of a part, counted piece by piece."""
+    counted: PairCounts | None = None
+    for ids, lead in train.pieces(1):
+        counts = PairCounts.of(ids[lead - 1 :], vocab_size)
+        if counted is not None:
+            pairs, which = np.unique(np.concatenate([counted.pairs, counts.pairs]), return_inverse=True)
+            sums = np.zeros(len(pairs), dtype=np.int64)
+            np.add.at(sums, which, np.concatenate([counted.counts, counts.counts]))
+            counts = PairCounts(vocab_size, pairs, sums)
+        counted = counts
+    assert counted is not None
+    return counted
 
 
 def _record(
