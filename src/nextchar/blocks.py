@@ -118,11 +118,10 @@ class File:
             try:
                 text = decode(block, not block)
             except UnicodeDecodeError as error:
-                at = fed - len(error.object) + error.start
-                line, column = self._place(at)
+                before = 0 if encoding in WHOLE else fed - len(error.object)
+                line, column, byte = self._place(before + error.start)
                 self._refuse(
-                    f"{self.name}: line {line:,}, byte {column:,}: not valid {self.encoding} "
-                    f"(0x{error.object[error.start]:02x}). "
+                    f"{self.name}: line {line:,}, byte {column:,}: not valid {self.encoding} (0x{byte:02x}). "
                     "Save the file as UTF-8, or name its encoding, as in data.encoding=latin-1",
                     content,
                 )
@@ -137,17 +136,17 @@ class File:
             if text:
                 yield text
 
-    def _place(self, at: int) -> tuple[int, int]:
-        """Line and byte in it, both from 1 on, of byte `at` of the unzipped text."""
+    def _place(self, at: int) -> tuple[int, int, int]:
+        """Where byte `at` of the unzipped text stands: line and byte of the line, both from 1 on; and the byte."""
         line, column = 1, 1
         for block in self._content():
             before = block[:at]
             line += before.count(b"\n")
             column = len(before) - before.rfind(b"\n") if b"\n" in before else column + len(before)
             at -= len(before)
-            if not at:
-                break
-        return line, column
+            if len(before) < len(block):
+                return line, column, block[len(before)]
+        _has_changed(self.name)
 
     def _refuse(self, why: str, rest: Iterable[bytes]) -> NoReturn:
         """Raises BadInput; a .gz that is damaged further on says that instead, which may be the reason."""
@@ -167,7 +166,7 @@ class _Bytes:
         self.stamp = self._stamp()
         if file.stamp not in (None, self.stamp):
             self._file.close()
-            self._has_changed()
+            _has_changed(file.name)
 
     def __enter__(self) -> "_Bytes":
         return self
@@ -182,11 +181,11 @@ class _Bytes:
     def read(self, size: int) -> bytes:
         """At most `size` bytes, none at the end."""
         try:
-            block = self._file.read(min(size, BLOCK))
+            block = self._file.read(size)
         except OSError as error:
             raise BadInput(f"{self._named} cannot be read: {error.strerror}") from None
         if not block and self._stamp() != self.stamp:
-            self._has_changed()
+            _has_changed(self._named)
         if self._digest is not None:
             self._digest(block)
         return block
@@ -195,8 +194,9 @@ class _Bytes:
         status = os.fstat(self._file.fileno())
         return status.st_size, status.st_mtime_ns
 
-    def _has_changed(self) -> NoReturn:
-        raise BadInput(f"{self._named} changed while it was read; start again when nothing writes to it any more")
+
+def _has_changed(named: str) -> NoReturn:
+    raise BadInput(f"{named} changed while it was read; start again when nothing writes to it any more")
 
 
 def _opened(file: File) -> BinaryIO:

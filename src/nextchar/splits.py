@@ -248,15 +248,14 @@ class _FirstWalk:
         return np.concatenate([np.full(int(begins), BOUNDARY, dtype=self.encoder.dtype), ids])
 
     def _refuse(self, name: str, dealt: Dealt) -> NoReturn:
+        is_text, known = self.data.is_text, set(self.vocabulary.characters)
         strangers, holders, first = set[str](), 0, ""
-        known = set(self.vocabulary.characters)
         for text in (text for share in dealt.shares for text in share.blocks()):
-            if not self._unseen(self.encoder(text)):
-                continue
-            found = set(text) - known - ({END} if not self.data.is_text else set())
-            holding = [document for document in text.split(END) if not found.isdisjoint(document)]
-            first, holders, strangers = first or holding[0], holders + len(holding), strangers | found
-        several = dealt.documents > 1 and not self.data.is_text
+            if self._unseen(self.encoder(text)):
+                strangers |= set(text) - known - set("" if is_text else END)
+                holding = [] if is_text else [each for each in text.split(END) if not strangers.isdisjoint(each)]
+                first, holders = first or (holding[0] if holding else ""), holders + len(holding)
+        several = dealt.documents > 1 and not is_text
         where = (
             f"{holders:,} of its {dealt.documents:,} documents hold characters" if several else "it holds characters"
         )
