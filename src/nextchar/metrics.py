@@ -44,7 +44,8 @@ class Loss:
             return None
         random = np.random.default_rng(0)
         n = min(GROUPS, len(self.chars))
-        group = random.permutation(len(self.chars)) % n
+        group = random.permutation(len(self.chars))
+        group %= n
         nll, chars = np.bincount(group, self.nll), np.bincount(group, self.chars)
         drawn = random.integers(0, n, size=(RESAMPLES, n))
         means = np.sort(nll[drawn].sum(1) / chars[drawn].sum(1))

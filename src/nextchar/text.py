@@ -131,7 +131,7 @@ def read(data: Data, download: bool = True, expected: str | None = None) -> Corp
     if not all(walk.source.kept is not None for walk in walks):
         for walk in walks:
             walk.source.kept = None
-    lines = sum(walk.newlines for walk in walks) + _unended(walks, data.is_text)
+    lines = sum(walk.found.newlines for walk in walks) + _unended(walks, data.is_text)
     if not any(walk.has_text for walk in walks):
         raise BadInput(f"{_named(where, data)}: no text: 0 non-empty lines in {lines:,} lines")
     notes += _notes(walks, data.normalize)
@@ -233,7 +233,6 @@ class _Walk:
 
     source: Source
     found: Findings
-    newlines: int = 0
     characters: int = 0  # newlines too
     ended: bool = True  # the last line has its newline
     has_text: bool = False
@@ -270,7 +269,6 @@ class _Walk:
     def _blocks(self, room: int, digest: Callable[[bytes], None] | None) -> Iterator[str]:
         for block in self.source.file.blocks(self.found, digest):
             self.characters += len(block)
-            self.newlines += block.count("\n")
             self.ended = block.endswith("\n")
             self.has_text = self.has_text or bool(block.strip("\n"))
             self.nuls += block.count("\0")
