@@ -1,68 +1,239 @@
-"""Counts of pairs, exact (int64) and sparse: what a text shows, and not what it could have shown."""
+"""Counts of n-grams of any order, exact (int64) and sparse: what a text shows, and not what it could have shown.
 
+Windows are packed into keys, sorted, and equal ones counted by the lengths of their runs: the way that beat hash tables
+and data frames. One count of the longest windows gives those of all lower orders, and the continuation counts.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from nextchar.errors import refuse_beyond_memory
+from nextchar.packing import Keys, Packing
+from nextchar.splits import Piece
 from nextchar.vocabulary import Ids, Stream
 
-DENSE_CELLS = 1 << 22  # up to here a V x V table is cheaper than sorting
-COUNTED_AT_ONCE = 1 << 20  # pairs; bounds the memory that counting takes beside the stream
+DENSE_BITS = 16  # keys this narrow are counted in a table of all there could be
+SORTED_AT_ONCE = 1 << 23  # windows; with two of them under way the memory that counting takes beside the distinct ones
+MERGED_AT_ONCE = 1 << 20  # rows of the longest of the parts that are merged
+FAN_IN = 8  # sorted parts of like size that are merged at once
 
 
 @dataclass(frozen=True)
-class PairCounts:
-    """How often id x is followed by id y.
+class Counted:
+    """Distinct windows, sorted, and how often each occurs.
 
-    `pairs` (U,) int64: x * V + y of the U pairs that occur, ascending. `counts` (U,) int64: how often, all above 0.
+    `keys` (R,): see packing.py. `counts` (R,) int64, all above 0.
     """
 
-    vocab_size: int
-    pairs: Ids
+    keys: Keys
     counts: Ids
-
-    @classmethod
-    def of(cls, stream: Stream, vocab_size: int) -> "PairCounts":
-        """The counts of a stream of N + 1 ids, N pairs."""
-        if vocab_size**2 <= DENSE_CELLS:
-            table = np.zeros(vocab_size**2, dtype=np.int64)
-            for start in range(0, len(stream) - 1, COUNTED_AT_ONCE):
-                part = stream[start : start + COUNTED_AT_ONCE + 1].astype(np.int64)
-                table += np.bincount(part[:-1] * vocab_size + part[1:], minlength=vocab_size**2)
-            pairs = np.flatnonzero(table)
-            return cls(vocab_size, pairs, table[pairs])
-        pairs, counts = np.unique(stream[:-1].astype(np.int64) * vocab_size + stream[1:], return_counts=True)
-        return cls(vocab_size, pairs, counts)
 
     @property
     def total(self) -> int:
         return int(self.counts.sum())
 
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """The contexts of a table: (G,) sorted keys, where the rows of each begin, and sums over these rows."""
+
+    keys: Keys
+    starts: Ids
+    totals: Ids
+    types: Ids  # (G, 3): how many rows have the count 1, 2, and 3 or more
+
+
+@dataclass(frozen=True)
+class Table(Counted):
+    """The n-grams of one order that occur, those of one context side by side."""
+
+    packing: Packing
+    order: int
+
     @cached_property
-    def row_totals(self) -> Ids:
-        """(V,) int64: how often each id is followed by anything."""
-        ends = np.searchsorted(self.pairs, np.arange(self.vocab_size + 1) * self.vocab_size)
-        return np.diff(np.concatenate([[0], np.cumsum(self.counts)])[ends])
+    def contexts(self) -> Contexts:
+        return contexts_of(self)
 
-    def look_up(self, xs: Ids, ys: Ids) -> Ids:
-        """(N,), (N,) ids -> (N,) int64 counts, 0 for a pair that never occurs."""
-        wanted = xs * self.vocab_size + ys
-        place = np.searchsorted(self.pairs, wanted).clip(max=len(self.pairs) - 1)
-        return np.where(self.pairs[place] == wanted, self.counts[place], 0)
+    def matrix(self, shown: Ids) -> Ids:
+        """Of bigrams: (S,) ids, ascending -> (S, S) int64, how often each is followed by each.
 
-    def rows(self, xs: Ids) -> Ids:
-        """(N,) ids -> (N, V) int64: the counts of all that follows each."""
-        table = np.zeros((len(xs), self.vocab_size), dtype=np.int64)
-        starts = np.searchsorted(self.pairs, np.asarray(xs) * self.vocab_size)
-        ends = np.searchsorted(self.pairs, (np.asarray(xs) + 1) * self.vocab_size)
-        for row, start, end in zip(table, starts, ends, strict=True):
-            row[self.pairs[start:end] % self.vocab_size] = self.counts[start:end]
-        return table
+        Raises BadInput, before memory is taken, where that would not fit.
+        """
+        assert self.order == 2
+        what = f"a matrix of {len(shown):,} x {len(shown):,} counts"
+        refuse_beyond_memory(what, len(shown) ** 2 * 8, "model=count stores only the pairs that occur")
+        place = np.full(self.packing.vocab_size, -1)
+        place[shown] = np.arange(len(shown))
+        xs, ys = place[self.packing.unpack(self.keys, 2)].T
+        known = (xs >= 0) & (ys >= 0)
+        matrix = np.zeros((len(shown), len(shown)), dtype=np.int64)
+        matrix[xs[known], ys[known]] = self.counts[known]
+        return matrix
 
-    def matrix(self) -> Ids:
-        """(V, V) int64. Raises BadInput, before memory is taken, where that would not fit."""
-        what = f"a matrix of {self.vocab_size:,} x {self.vocab_size:,} counts"
-        refuse_beyond_memory(what, self.vocab_size**2 * 8, "model=count stores only the pairs that occur")
-        return self.rows(np.arange(self.vocab_size))
+    @property
+    def counts_of_counts(self) -> list[int]:
+        """How many n-grams have the count 1, 2, 3, 4."""
+        return [int((self.counts == count).sum()) for count in (1, 2, 3, 4)]
+
+
+def contexts_of(table: Table) -> Contexts:
+    keys = table.packing.context(table.keys, table.order)
+    starts = run_starts(keys)
+    if not len(starts):
+        return Contexts(keys, starts, starts, np.zeros((0, 3), dtype=np.int64))
+    kinds = [np.add.reduceat(of_kind, starts, dtype=np.int64) for of_kind in (table.counts == 1, table.counts == 2)]
+    more = np.diff(starts, append=len(keys)) - kinds[0] - kinds[1]
+    return Contexts(keys[starts], starts, np.add.reduceat(table.counts, starts), np.column_stack([*kinds, more]))
+
+
+# --- counting -------------------------------------------------------------------------------------------------------
+
+
+def count(pieces: Iterable[Piece], packing: Packing, order: int, threads: int = 0) -> Counted:
+    """The windows of all predicted ids, at a price in memory that only what is distinct adds to.
+
+    The result does not depend on where the text was cut. `threads`: 0 for as many as pay.
+    """
+    blocks = (block for piece in pieces for block in packing.windows(piece.ids, piece.lead, order))
+    if order * packing.bits <= DENSE_BITS:
+        return _dense(blocks, order * packing.bits)
+    parts = _Parts()
+    for part in _sorted_parts(blocks, packing.dtype(order), threads or min(2, os.cpu_count() or 1)):
+        parts.add(part)
+    return parts.merged(packing.dtype(order))
+
+
+def merge(parts: Sequence[Counted]) -> Counted:
+    """The counts of several parts of a text, added up: one range of keys after the other, to spare memory."""
+    if len(parts) == 1:
+        return parts[0]
+    cuts = max(parts, key=len).keys[MERGED_AT_ONCE::MERGED_AT_ONCE]
+    places = [[0, *np.searchsorted(part.keys, cuts).tolist(), len(part)] for part in parts]
+    merged = []
+    for i in range(len(cuts) + 1):
+        slices = [slice(place[i], place[i + 1]) for place in places]
+        keys = np.concatenate([part.keys[where] for part, where in zip(parts, slices, strict=True)])
+        counts = np.concatenate([part.counts[where] for part, where in zip(parts, slices, strict=True)])
+        merged.append(_aggregated(keys, counts))
+    return Counted(np.concatenate([part.keys for part in merged]), np.concatenate([part.counts for part in merged]))
+
+
+def _dense(blocks: Iterable[Keys], bits: int) -> Counted:
+    table = np.zeros(1 << bits, dtype=np.int64)
+    for block in blocks:
+        table += np.bincount(block, minlength=len(table))
+    keys = np.flatnonzero(table)
+    return Counted(keys.astype(np.min_scalar_type(len(table) - 1)), table[keys])
+
+
+def _sorted_parts(blocks: Iterable[Keys], dtype: np.dtype, threads: int) -> Iterator[Counted]:
+    """Parts of the text, each sorted and counted; np.sort lets other threads work, such as the one that reads on."""
+    if threads == 1:
+        yield from map(_runs, _buffers(blocks, dtype))
+        return
+    with ThreadPoolExecutor(threads - 1) as pool:
+        under_way: deque[Future[Counted]] = deque()
+        for buffer in _buffers(blocks, dtype):
+            under_way.append(pool.submit(_runs, buffer))
+            if len(under_way) >= threads:
+                yield under_way.popleft().result()
+        yield from (future.result() for future in under_way)
+
+
+def _buffers(blocks: Iterable[Keys], dtype: np.dtype) -> Iterator[Keys]:
+    """The keys of many blocks in one array, again and again."""
+    gathered: list[Keys] = []
+    size = 0
+    for block in blocks:
+        gathered.append(block)
+        size += len(block)
+        if size >= SORTED_AT_ONCE:
+            yield np.concatenate(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield np.concatenate(gathered)
+
+
+def _runs(keys: Keys) -> Counted:
+    """Sorts the keys in place."""
+    keys.sort()
+    starts = run_starts(keys)
+    return Counted(keys[starts], np.diff(starts, append=len(keys)))
+
+
+def run_starts(keys: Keys) -> Ids:
+    """Where the runs of equal keys begin."""
+    if not len(keys):
+        return np.zeros(0, dtype=np.int64)
+    return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+
+
+class _Parts:
+    """Sorted parts that wait to be merged: always those of like size, so that none is merged too often."""
+
+    def __init__(self) -> None:
+        self._levels: list[list[Counted]] = []
+
+    def add(self, part: Counted, level: int = 0) -> None:
+        if level == len(self._levels):
+            self._levels.append([])
+        self._levels[level].append(part)
+        if len(self._levels[level]) == FAN_IN:
+            full, self._levels[level] = self._levels[level], []
+            self.add(merge(full), level + 1)
+
+    def merged(self, dtype: np.dtype) -> Counted:
+        parts = [part for level in self._levels for part in level]
+        return merge(parts) if parts else Counted(np.zeros(0, dtype=dtype), np.zeros(0, dtype=np.int64))
+
+
+def _aggregated(keys: Keys, counts: Ids) -> Counted:
+    """Equal keys, in any order, made one."""
+    order = np.argsort(keys, kind="stable")  # of sorted parts, which this kind merges
+    keys = keys[order]
+    starts = run_starts(keys)
+    return Counted(keys[starts], np.add.reduceat(counts[order], starts) if len(starts) else counts)
+
+
+# --- orders ---------------------------------------------------------------------------------------------------------
+
+
+def tables(windows: Counted, packing: Packing, order: int) -> list[Table]:
+    """The counts of the n-grams of orders 1 to `order`, from those of its windows."""
+    found = []
+    for k in range(order, 0, -1):
+        own = ~packing.is_cut(windows.keys, k)  # the others are n-grams of an order below
+        found.append(Table(windows.keys[own], windows.counts[own], packing, k))
+        if k > 1:
+            windows = _aggregated(packing.shorter(windows.keys, k), windows.counts)
+    return found[::-1]
+
+
+def of_stream(stream: Stream, vocab_size: int, order: int) -> list[Table]:
+    """The counts of a whole text: (N + 1,) ids, of which the first is context only."""
+    packing = Packing(vocab_size)
+    return tables(count([Piece(stream, 1)], packing, order), packing, order)
+
+
+def continuation_tables(raw: Sequence[Table]) -> list[Table]:
+    """The tables of Kneser and Ney (1995): below the highest order, in how many contexts an n-gram occurs.
+
+    That is, how many different symbols stand in front of it. An n-gram that begins with the boundary has nothing in
+    front of it, and keeps its count; so does the highest order.
+    """
+    adjusted = [raw[-1]]
+    for table, above in zip(raw[-2::-1], raw[:0:-1], strict=True):
+        extended = _aggregated(above.packing.shorter(above.keys, above.order), np.ones(len(above), dtype=np.int64))
+        counts = table.counts.copy()
+        counts[np.searchsorted(table.keys, extended.keys)] = extended.counts
+        adjusted.append(Table(table.keys, counts, table.packing, table.order))
+    return adjusted[::-1]

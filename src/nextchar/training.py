@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import metrics, sampling, terminal
+from nextchar import counts, fitting, metrics, sampling, terminal
 from nextchar.board import IN_FRONT
-from nextchar.counts import PairCounts
+from nextchar.counts import Table
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.experiment import WORD_CHARS, Text, load, measure, pictures
 from nextchar.language_model import LanguageModel
+from nextchar.ngrams import CountModel
+from nextchar.packing import Packing
 from nextchar.run import (
     CURVE_POINTS,
     LOSSES,
@@ -35,9 +37,7 @@ from nextchar.run import (
     infinite_as_text,
     losses_file,
 )
-from nextchar.settings import Ddp, TrainSettings
-from nextchar.smoothing import CountModel, smoother
-from nextchar.splits import Part
+from nextchar.settings import Count, Ddp, TrainSettings
 from nextchar.vocabulary import printable
 
 if TYPE_CHECKING:  # what costs time to import is imported where it is needed
@@ -254,7 +254,7 @@ class _Run:
         self.settings, self.source, self.folder = settings, source, folder
         self.report, self.in_front = report, in_front
         self.vocabulary = source.vocabulary
-        self.counts: PairCounts
+        self.pairs: Table
         self.counted: CountModel
         self.step = 0
         self.curves: dict[str, list[tuple[int, float]]] = {}
@@ -262,8 +262,23 @@ class _Run:
 
     def count(self) -> None:
         """What every run does: a net is drawn beside the counted model of its pairs."""
-        self.counts = _counted(self.source.parts["train"], len(self.vocabulary))
-        self.counted = CountModel(self.vocabulary, self.counts, smoother(self.settings.smoothing))
+        model, parts, packing = self.settings.model, self.source.parts, Packing(len(self.vocabulary))
+        order = model.order if isinstance(model, Count) else 2
+        longest = max(2, order)
+        windows = counts.count(parts["train"].pieces(longest - 1), packing, longest)
+        tables = counts.tables(windows, packing, longest)
+        self.pairs = tables[1]
+        val = counts.count(parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in parts else None
+        tables, smoothing = fitting.fit(self.settings.smoothing, tables[:order], val)
+        self.counted = CountModel(self.vocabulary, tables, smoothing)
+        log.info("smoothing %s", self.parameters)
+
+    @property
+    def parameters(self) -> dict[str, list[float]]:
+        """Of the smoothing method: what was estimated, fitted or set, by order."""
+        if self.settings.model.net is not None:
+            return {}
+        return self.counted.smoothing.named_parameters()
 
     def learn(self) -> LanguageModel:
         """Counts, or descends."""
@@ -314,11 +329,11 @@ class _Run:
         board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
         if self.settings.model.net is None:
             board.samples(samples, 0)
-            board.histograms({"counts": self.counts.counts}, 0)
+            board.histograms({"counts": self.counted.tables[-1].counts}, 0)
         if self.settings.figures:
             from nextchar.figures import png
 
-            for name, picture in pictures(model, self.counts, self.source.parts["test"].opening(WORD_CHARS + 1)):
+            for name, picture in pictures(model, self.pairs, self.source.parts["test"].opening(WORD_CHARS + 1)):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
         board.close()
@@ -341,21 +356,6 @@ class _Run:
         board.histograms(model.tensors(), step)
 
 
-def _counted(train: Part, vocab_size: int) -> PairCounts:
-    """The pairs of a part, counted piece by piece."""
-    counted: PairCounts | None = None
-    for ids, lead in train.pieces(1):
-        counts = PairCounts.of(ids[lead - 1 :], vocab_size)
-        if counted is not None:
-            pairs, which = np.unique(np.concatenate([counted.pairs, counts.pairs]), return_inverse=True)
-            sums = np.zeros(len(pairs), dtype=np.int64)
-            np.add.at(sums, which, np.concatenate([counted.counts, counts.counts]))
-            counts = PairCounts(vocab_size, pairs, sums)
-        counted = counts
-    assert counted is not None
-    return counted
-
-
 def _record(
     settings: TrainSettings,
     folder: RunFolder,
@@ -376,6 +376,7 @@ def _record(
         metrics=infinite_as_text(values),
         curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
         data=run.source.report if run else None,
+        smoothing=run.parameters if run and hasattr(run, "counted") else {},
         seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
         started=started.isoformat(timespec="seconds"),
         seconds=seconds,
