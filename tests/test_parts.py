@@ -5,6 +5,7 @@ import hashlib
 import io
 import pickle
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -186,6 +187,36 @@ def test_a_long_lead_is_what_is_remembered(tmp_path: Path, monkeypatch: pytest.M
             first = next(part.pieces(context))
             assert first.lead == lead
             assert part.vocabulary.decode(first.ids[:lead]) == "defghij"[-lead:]
+
+
+def peak(settings: Data) -> int:
+    """Bytes that loading the text and walking through all its parts takes at most."""
+    tracemalloc.start()
+    try:
+        for part in set(experiment.load(settings).parts.values()):
+            assert sum(len(ids) - lead for ids, lead in part.pieces(5)) == part.predicted
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_memory_that_a_running_text_takes_does_not_grow_with_it(tmp_path: Path, packed: bool) -> None:
+    blocks.BLOCK, splits.PIECE, text.KEPT = 1 << 16, 1 << 16, 0
+    line, peaks = b"the quick brown fox jumps over the lazy dog\n", []
+    for times in (20_000, 200_000):  # 0.9 and 9 MB
+        (tmp_path / "x").write_bytes(gzip.compress(line * times, 1) if packed else line * times)
+        peaks.append(peak(data(tmp_path / "x", "text")))
+    assert peaks[1] < peaks[0] + (1 << 16)
+
+
+def test_documents_take_a_few_bytes_each(tmp_path: Path) -> None:
+    blocks.BLOCK, splits.PIECE, text.KEPT = 1 << 16, 1 << 16, 0
+    peaks = []
+    for documents in (20_000, 120_000):
+        (tmp_path / "x").write_text("".join(f"document number {number}\n" for number in range(documents)))
+        peaks.append(peak(data(tmp_path / "x")))
+    assert peaks[1] < peaks[0] + 30 * 100_000
 
 
 # --- several files --------------------------------------------------------------------------------------------------

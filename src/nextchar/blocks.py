@@ -81,8 +81,8 @@ class File:
         found = found or Findings()
         settled = _line_ends_settled(self._decoded(found, digest), self.crlf, found)
         if self.normalize != "none":
-            form = _FORMS[self.normalize]
-            return (unicodedata.normalize(form, block) for block in _apart(settled, form))
+            apart = _apart(settled, _FORMS[self.normalize])
+            return (normalized(block, self.normalize) for block in apart)
         return _looked_at(_apart(settled, "NFC"), found) if look else settled
 
     def _content(self, digest: Callable[[bytes], None] | None = None) -> Iterator[bytes]:
@@ -153,6 +153,11 @@ class File:
         for _ in rest:
             pass
         raise BadInput(why) from None
+
+
+def normalized(text: str, how: str) -> str:
+    """The text in the Unicode form that data.normalize names; a prompt must be put in the form of the model's text."""
+    return text if how == "none" or text.isascii() else unicodedata.normalize(_FORMS[how], text)
 
 
 # --- bytes ----------------------------------------------------------------------------------------------------------
