@@ -5,8 +5,8 @@ from itertools import islice
 from pathlib import Path
 
 from nextchar import command_line, experiment, sampling, terminal
+from nextchar.blocks import normalized
 from nextchar.settings import SampleSettings
-from nextchar.text import normalized
 
 
 def main() -> None:

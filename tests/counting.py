@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from nextchar import fitting
-from nextchar.counts import Counted, Piece, count, first_seen, of_stream, tables
+from nextchar.counts import Counted, count, first_seen, of_stream, tables
 from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
 from nextchar.settings import AddK, Count, NoSmoothing, Smoothing
+from nextchar.splits import Piece
 from nextchar.vocabulary import Ids, Stream, Vocabulary
 
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextchar import counts, packing
-from nextchar.counts import Counted, Piece, continuation_tables, count, merge, of_stream, tables
+from nextchar.counts import Counted, continuation_tables, count, merge, of_stream, tables
 from nextchar.errors import BadInput
 from nextchar.packing import Packing
+from nextchar.splits import Piece
 from nextchar.vocabulary import Vocabulary
 
 texts = st.lists(st.text(alphabet="abcde.\u00e9", min_size=1), min_size=1, max_size=30)

@@ -13,6 +13,7 @@ from nextchar import metrics, sampling
 from nextchar.errors import BadInput
 from nextchar.language_model import LanguageModel
 from nextchar.sampling import Shape
+from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
 MODEL = bigram_of(Vocabulary("".join(SYMBOLS[1:])), COUNTS, k=1)
@@ -119,6 +120,6 @@ def test_both_ways_draw_from_the_same_distribution():
 
 def test_a_samples_loss_is_near_the_entropy_rate():
     texts = sampling.batched(MODEL, 5_000, seed=1)
-    loss = metrics.loss(MODEL, MODEL.vocabulary.stream(texts), is_text=False)
+    loss = metrics.loss(MODEL, Part.of(MODEL.vocabulary, texts), is_text=False)
     low, high = loss.interval
     assert low < loss.value < high

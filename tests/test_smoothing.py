@@ -16,6 +16,7 @@ from nextchar.knobs import read
 from nextchar.ngrams import CountModel
 from nextchar.settings import TrainSettings
 from nextchar.smoothing import AddK
+from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
 texts = st.lists(st.text(alphabet="abcd", min_size=1), min_size=1, max_size=20)
@@ -238,5 +239,4 @@ def test_a_markov_chain_of_known_entropy(method):
 
 def test_maximum_likelihood_gives_what_was_never_seen_no_chance():
     model = counted(["ab"], 2, add_k(0))
-    stream = model.vocabulary.stream(["ba"])
-    assert math.isinf(metrics.loss(model, stream, is_text=False).value)
+    assert math.isinf(metrics.loss(model, Part.of(model.vocabulary, ["ba"]), is_text=False).value)

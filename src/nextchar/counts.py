@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nextchar.errors import refuse_beyond_memory
 from nextchar.packing import Keys, Packing
+from nextchar.splits import Piece
 from nextchar.vocabulary import BOUNDARY, Ids, Stream
 
 DENSE_BITS = 16  # keys this narrow are counted in a table of all there could be
@@ -24,13 +24,6 @@ SORTED_AT_ONCE = 1 << 23  # windows; with two of them under way the memory that 
 MERGED_AT_ONCE = 1 << 20  # rows of the longest of the parts that are merged
 TABLES_AT_ONCE = 4  # of the size of the largest: while parts are merged, and orders made of one another
 FAN_IN = 8  # sorted parts of like size that are merged at once
-
-
-class Piece(NamedTuple):
-    """A stretch of a text in ids, the first `lead` of which are context only."""
-
-    ids: Stream
-    lead: int
 
 
 @dataclass(frozen=True)

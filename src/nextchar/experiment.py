@@ -1,6 +1,5 @@
 """Wires text, splits, models and metrics: a text read and dealt out, a model measured and drawn, a run opened."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextchar import counts, fitting, metrics, splits, text
-from nextchar.counts import Piece, Table
+from nextchar.counts import Table
+from nextchar.dealing import deal
 from nextchar.explanation import explain
 from nextchar.knobs import read
 from nextchar.language_model import LanguageModel
@@ -40,28 +40,25 @@ class Text:
 def load(data: Data) -> Text:
     """Reads and deals out the text that the settings name. Raises BadInput."""
     corpus = text.read(data)
-    vocabulary, parts = splits.encode(splits.deal(corpus.documents, data), data)
+    vocabulary, parts = splits.encode(deal(corpus, data), data)
     report = DataReport(
         source=corpus.source,
         sha256=corpus.sha256,
         bytes=corpus.size,
         lines=corpus.lines,
-        kept=len(corpus.documents),
+        kept=corpus.documents,
         skipped=corpus.skipped,
         characters=corpus.characters,
         vocabulary=len(vocabulary) - 1,
         duplicates=corpus.duplicates,
-        documents={name: len(part.documents) for name, part in parts.items()},
-        predicted={name: len(part.stream) - 1 for name, part in parts.items()},
-        in_train={
-            name: splits.overlap(part.documents, parts["train"].documents)
-            for name, part in parts.items()
-            if name != "train"
-        },
+        documents={name: part.documents for name, part in parts.items()},
+        predicted={name: part.predicted for name, part in parts.items()},
+        in_train={name: _in_train(part, parts["train"]) for name, part in parts.items() if name != "train"},
         left_out={name: part.skipped for name, part in parts.items() if part.skipped},
-        test_sha256=_digest(parts["test"].documents),
+        test_sha256=parts["test"].sha256,
         notes=corpus.notes,
     )
+    corpus.let_go()
     return Text(report, vocabulary, parts)
 
 
@@ -77,13 +74,13 @@ def count(settings: TrainSettings, text: Text) -> Counting:
     """The counted model that the settings name, or, of a net, the bigram that it is drawn beside. Raises BadInput."""
     wanted, packing = settings.model, Packing(len(text.vocabulary))
     order = wanted.order if isinstance(wanted, Count) else 2
-    windows = counts.count([Piece(text.parts["train"].stream, 1)], packing, max(2, order))
-    tables = counts.tables(windows, packing, max(2, order))
+    longest, train = max(2, order), text.parts["train"]
+    tables = counts.tables(counts.count(train.pieces(longest - 1), packing, longest), packing, longest)
     raw, pairs = tables[:order], tables[1]
-    val = counts.count([Piece(text.parts["val"].stream, 1)], packing, order) if "val" in text.parts else None
+    val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in text.parts else None
     age = None
     if isinstance(settings.smoothing, ModifiedKneserNey) and settings.smoothing.base == "kenlm":
-        age = counts.first_seen([Piece(text.parts["train"].stream, 1)], packing.vocab_size)
+        age = counts.first_seen(train.pieces(1), packing.vocab_size)
     looked_up, smoothing = fitting.fit(settings.smoothing, raw, val, age)
     if isinstance(wanted, Count):
         looked_up = fitting.pruned(looked_up, raw, wanted)
@@ -99,15 +96,15 @@ def measure(
     measured: dict[int, metrics.Loss] = {}  # split=all has one part under three names
     for name, part in parts.items():
         if id(part) not in measured:
-            measured[id(part)] = metrics.loss(model, part.stream, is_text)
+            measured[id(part)] = metrics.loss(model, part, is_text)
         values |= metrics.named(name, measured[id(part)])
-        if (unseen := _unseen(measured[id(part)], part, parts.get("train"), is_text)) is not None:
+        if (unseen := _unseen(measured[id(part)], part)) is not None:
             values[f"{name}/loss_unseen"] = unseen
             notes.append(f"{name}: some documents stand in train too; on the others the loss is {unseen:.6f}")
         if not np.isfinite(values[f"{name}/loss"]):
             impossible = measured[id(part)].impossible
             notes.append(
-                f"{name}/loss is infinite: {impossible:,} of {len(part.stream) - 1:,} characters have probability 0; "
+                f"{name}/loss is infinite: {impossible:,} of {part.predicted:,} characters have probability 0; "
                 "smoothing=add_k with k above 0 gives every pair a chance"
             )
         if part.skipped:
@@ -133,18 +130,18 @@ def pictures(model: LanguageModel, pairs: Table, document: str) -> Iterator[tupl
     yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
 
 
-def _unseen(measured: metrics.Loss, part: Part, train: Part | None, is_text: bool) -> float | None:
+def _in_train(part: Part, train: Part) -> int:
+    """How many documents of a part stand in train too."""
+    if part is train:
+        return part.documents
+    return 0 if part.repeated is None else int(np.count_nonzero(part.repeated))
+
+
+def _unseen(measured: metrics.Loss, part: Part) -> float | None:
     """The loss on the documents that do not stand in train; None where that says nothing of its own."""
-    if is_text or train is None or part is train or part.documents is train.documents:
+    if part.repeated is None or part.repeated.all() or not part.repeated.any():
         return None
-    known = set(train.documents)
-    new = np.array([document not in known for document in part.documents])
-    return None if new.all() or not new.any() else metrics.Loss(measured.nll[new], measured.chars[new]).value
-
-
-def _digest(documents: list[str]) -> str:
-    content = "\n".join(documents)  # no document of several holds a newline
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    return metrics.Loss(measured.nll[~part.repeated], measured.chars[~part.repeated]).value
 
 
 # --- a finished run, again ------------------------------------------------------------------------------------------
@@ -176,10 +173,11 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str], s
     notes = list(corpus.notes)
     if record.data and corpus.source == record.data.source and corpus.sha256 != record.data.sha256:
         notes.append(f"{corpus.source} has changed since the run was trained on it")
-    dealt = splits.deal(corpus.documents, data)
+    dealt = deal(corpus, data)
     if data.split == "all":
-        dealt = {"all": corpus.documents}
+        dealt = {"all": dealt["train"]}
     _, parts = splits.encode(dealt, data, model.vocabulary)
+    corpus.let_go()
     values, said, _ = measure(model, parts, data.is_text)
     return values, notes + said, corpus.source
 

@@ -54,7 +54,9 @@ class Data(Knobs):
         description="names: embedded; makemore, shakespeare: downloaded; lines: your documents, one a line; "
         "text: your running text"
     )
-    path: FilePath | None = Field(description="the file to read (data=lines, data=text), plain or .gz")
+    path: FilePath | None = Field(
+        description="the file to read, or a folder or pattern of files (data=lines, data=text), plain or .gz"
+    )
     url: Text | None = Field(description="where makemore and shakespeare come from")
     sha256: Digest | None = Field(description="the digest a downloaded file must have")
     encoding: Encoding = Field(description="how the file's bytes become characters; decoded strictly")

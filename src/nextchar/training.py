@@ -15,7 +15,7 @@ import numpy as np
 from nextchar import metrics, sampling, terminal
 from nextchar.board import IN_FRONT
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
-from nextchar.experiment import Counting, Text, count, load, measure, pictures
+from nextchar.experiment import WORD_CHARS, Counting, Text, count, load, measure, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.run import (
     CURVE_POINTS,
@@ -250,7 +250,7 @@ class _Run:
     ) -> None:
         self.settings, self.source, self.folder = settings, source, folder
         self.report, self.in_front = report, in_front
-        self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
+        self.vocabulary = source.vocabulary
         self._counting: Counting | None = None
         self.step = 0
         self.curves: dict[str, list[tuple[int, float]]] = {}
@@ -294,7 +294,7 @@ class _Run:
             self.vocabulary,
             self.folder,
             self.source.report.sha256,
-            metrics.loss(self.counting.model, self.stream, self.settings.data.is_text).value,
+            metrics.loss(self.counting.model, self.source.parts["train"], self.settings.data.is_text).value,
             self._open_board,
             self._glimpse,
             self.report,
@@ -334,7 +334,9 @@ class _Run:
         if self.settings.figures:
             from nextchar.figures import png
 
-            for name, picture in pictures(model, self.counting.pairs, self.source.parts["test"].documents[0]):
+            for name, picture in pictures(
+                model, self.counting.pairs, self.source.parts["test"].opening(WORD_CHARS + 1)
+            ):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
         board.close()
