@@ -33,7 +33,7 @@ def counted(
 ) -> CountModel:
     """The model that these documents and settings make."""
     vocabulary = Vocabulary.of(documents)
-    raw = tables(windows(vocabulary, documents, order), Packing(len(vocabulary)), order)
+    raw = tables(windows(vocabulary, documents, order))
     held_out = windows(vocabulary, val, order) if val else None
     tables_, method = fitting.fit(
         smoothing, raw, held_out, first_seen([Piece(vocabulary.stream(documents), 1)], len(vocabulary))
@@ -46,8 +46,8 @@ def bigram_of(vocabulary: Vocabulary, matrix: np.ndarray, k: float = 0) -> Count
     """The bigram of a (V, V) table of counts."""
     packing = Packing(len(vocabulary))
     found = np.argwhere(matrix)
-    top = Counted(packing.pack(found), matrix[tuple(found.T)])
-    return CountModel(vocabulary, *fitting.fit(add_k(k), tables(top, packing, 2), None))
+    top = Counted(packing.pack(found), matrix[tuple(found.T)], packing, 2)
+    return CountModel(vocabulary, *fitting.fit(add_k(k), tables(top), None))
 
 
 def pairs(stream: Stream, vocab_size: int) -> Ids:

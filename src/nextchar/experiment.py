@@ -75,7 +75,7 @@ def count(settings: TrainSettings, text: Text) -> Counting:
     wanted, packing = settings.model, Packing(len(text.vocabulary))
     order = wanted.order if isinstance(wanted, Count) else 2
     longest, train = max(2, order), text.parts["train"]
-    tables = counts.tables(counts.count(train.pieces(longest - 1), packing, longest), packing, longest)
+    tables = counts.tables(counts.count(train.pieces(longest - 1), packing, longest))
     raw, pairs = tables[:order], tables[1]
     val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in text.parts else None
     age = None

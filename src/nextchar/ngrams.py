@@ -22,7 +22,7 @@ def evidence(tables: Sequence[Table], keys: Keys) -> list[Evidence]:
     found: list[Evidence] = []
     for table in reversed(tables):
         packing, k = table.packing, table.order
-        below, lower = _distinct(packing.shorter(keys, k))
+        below, lower = _distinct(packing.shorter(keys, k), packing, k - 1)
         found.append(replace(_seen(table, keys), lower=lower))
         keys = below
     return found[::-1]
@@ -53,10 +53,9 @@ def _looked_up(keys: Keys, values: Ids, wanted: Keys) -> Ids:
     return found
 
 
-def _distinct(keys: Keys) -> tuple[Keys, Ids]:
-    """The distinct keys, ascending, and for each key which of them it is."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
+def _distinct(keys: Keys, packing: Packing, k: int) -> tuple[Keys, Ids]:
+    """The distinct keys of k symbols, ascending, and for each key which of them it is."""
+    ordered, order = packing.ordered(keys, k)
     starts = run_starts(ordered)
     which = np.empty(len(keys), dtype=np.int64)
     which[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(keys)))
@@ -74,7 +73,7 @@ class CountModel(LanguageModel):
 
     def log_probs(self, contexts: Ids) -> Floats:
         v = len(self.vocabulary)
-        distinct, which = _distinct(self._context_keys(contexts))
+        distinct, which = _distinct(self._context_keys(contexts), self.packing, self.order - 1)
         at_once = max(1, CELLS_AT_ONCE // v)
         table = np.empty((len(distinct), v))
         for start in range(0, len(distinct), at_once):
@@ -84,13 +83,14 @@ class CountModel(LanguageModel):
 
     def log_probs_by_order(self, contexts: Ids) -> Floats:
         """(N, context) -> (order, N, V): what each order alone would have said; the last is the model."""
-        distinct, which = _distinct(self._context_keys(contexts))
+        distinct, which = _distinct(self._context_keys(contexts), self.packing, self.order - 1)
         return np.stack(self._by_order(distinct))[:, which]
 
     def score(self, stream: Stream) -> Floats:
         """Looks up each distinct window once, where the contract's own way would fill a row of V for each context."""
         windows = list(self.packing.windows(stream, 1, self.order))
-        keys, which = _distinct(np.concatenate(windows) if windows else np.zeros(0, self.packing.dtype(self.order)))
+        keys = np.concatenate(windows) if windows else np.zeros(0, self.packing.dtype(self.order))
+        keys, which = _distinct(keys, self.packing, self.order)
         return self.score_windows(keys)[which]
 
     def score_windows(self, keys: Keys) -> Floats:
