@@ -28,10 +28,10 @@ CONF = PROJECT / "conf"
 # A module imports only modules above it. One that is new takes its place here.
 ORDER = [
     "errors", "knobs", "settings", "manual", "completion", "command_line", "vocabulary", "random_numbers", "text",
-    "splits", "language_model", "foreign", "packing", "counts", "smoothing", "metrics", "differences", "sampling",
-    "explanation", "figures", "charts", "run", "sweep", "sweep_report", "board", "found_runs", "comparison", "terminal",
-    "search", "multirun", "page", "report", "models.net", "models", "processes", "data", "learner", "watch", "descent",
-    "experiment", "training", "job",
+    "splits", "language_model", "foreign", "packing", "counts", "smoothing", "backoff", "metrics", "differences",
+    "sampling", "explanation", "figures", "charts", "run", "arpa", "sweep", "sweep_report", "board", "found_runs",
+    "comparison", "terminal", "search", "multirun", "page", "report", "models.net", "models", "processes", "data",
+    "learner", "watch", "descent", "experiment", "training", "job",
 ]  # fmt: skip
 
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it
