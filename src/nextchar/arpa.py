@@ -91,7 +91,7 @@ def write(tables: Sequence[BackoffTable], vocabulary: Vocabulary, path: Path) ->
 
 def lines(tables: Sequence[BackoffTable], vocabulary: Vocabulary) -> Iterator[bytes]:
     """The file in parts. `<unk>` has probability 0: a character that the vocabulary lacks cannot come."""
-    tables = _with_rows_for_contexts(tables)
+    tables = _completed(tables)
     sizes = [len(table) + 2 * (table.order == 1) for table in tables]
     yield b"\\data\\\n" + b"".join(b"ngram %d=%d\n" % (k, size) for k, size in enumerate(sizes, 1))
     tokens = [token(char) for char in vocabulary.characters]
@@ -109,21 +109,24 @@ def lines(tables: Sequence[BackoffTable], vocabulary: Vocabulary) -> Iterator[by
     yield b"\n\\end\\\n"
 
 
-def _with_rows_for_contexts(tables: Sequence[BackoffTable]) -> list[BackoffTable]:
-    """A context's weight stands on its row in the order below; where it has none, it gets one that changes nothing."""
+def _completed(tables: Sequence[BackoffTable]) -> list[BackoffTable]:
+    """With rows for all contexts, on which their weights stand, and all shorter windows, which KenLM counts on.
+
+    Those that are added say what backing off says, and change no probability.
+    """
     complete = [tables[-1]]
     for k in range(len(tables) - 1, 0, -1):
         table, above = tables[k - 1], complete[-1]
-        contexts = above.packing.context(above.keys, above.order)
-        wanted = np.unique(np.concatenate([above.contexts[np.round(above.log_backoffs, 12) != 0], contexts]))
-        wanted = wanted[table.packing.newest(wanted, k) != BOUNDARY] if len(wanted) else wanted
-        missing = np.setdiff1d(wanted, table.keys, assume_unique=True)
-        if len(missing):
-            keys = np.concatenate([table.keys, missing])
-            log_probs = np.concatenate([table.log_probs, log_probs_of(tables[:k], missing)])
-            order = np.argsort(keys, kind="stable")
-            table = BackoffTable(table.packing, k, keys[order], log_probs[order], table.contexts, table.log_backoffs)
-        complete.append(table)
+        contexts = np.concatenate([above.contexts, above.packing.context(above.keys, k + 1)])
+        contexts = contexts[table.packing.newest(contexts, k) != BOUNDARY]  # <s> has no row but its own
+        wanted = np.concatenate([contexts, above.packing.shorter(above.keys, k + 1)])
+        missing = np.setdiff1d(wanted, table.keys)
+        keys = np.concatenate([table.keys, missing])
+        log_probs = np.concatenate([table.log_probs, log_probs_of(tables[:k], missing)])
+        order = np.argsort(keys, kind="stable")
+        complete.append(
+            BackoffTable(table.packing, k, keys[order], log_probs[order], table.contexts, table.log_backoffs)
+        )
     return complete[::-1]
 
 

@@ -51,6 +51,10 @@ class BackoffModel(LanguageModel):
         self.packing, self.order = Packing(len(vocabulary)), len(self.tables)
         self.context = max(1, self.order - 1)
 
+    def backoff_tables(self) -> list[BackoffTable]:
+        """The tables as they are."""
+        return self.tables
+
     def log_probs(self, contexts: Ids) -> Floats:
         """Row by row from the order 1 up: all weighted down, and what the order lists written over it."""
         unigrams = np.full(len(self.vocabulary), -np.inf)

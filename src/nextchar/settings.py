@@ -362,6 +362,20 @@ class ExplainSettings(Knobs):
     json_: Json = Field(alias="json")
 
 
+class ExportSettings(Knobs):
+    """What `scripts/export.py` is told."""
+
+    run: RunDir
+    format: Literal["arpa"] = Field(description="arpa: n-grams as text, for KenLM, SRILM and others")
+    out: FilePath | None = Field(
+        description="the file, compressed where it ends in .gz; null: RUN.arpa under outputs/ in the project"
+    )
+    prune: Annotated[float, Field(ge=0)] | None = Field(
+        description="leave out n-grams that change the perplexity by a smaller share than this, as 1e-7"
+    )
+    json_: Json = Field(alias="json")
+
+
 class CompareSettings(Knobs):
     """What `scripts/compare.py` is told, beside the folders."""
 
