@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from screenshots import serving
@@ -22,7 +23,7 @@ from nextchar.settings import BenchSettings
 from nextchar.text import EMBEDDED
 
 if TYPE_CHECKING:
-    from nextchar.smoothing import CountModel
+    from nextchar.ngrams import CountModel
 
 SCRIPTS = PROJECT / "scripts"
 STEPS = 1024  # of the notes' net
@@ -292,11 +293,12 @@ def plain_step(words: list[str]) -> float:
     import torch
     import torch.nn.functional as F
 
-    from nextchar.counts import PairCounts
+    from nextchar.counts import of_stream
     from nextchar.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.of(words)
-    counts = torch.tensor(PairCounts.of(vocabulary.stream([w for w in words if w]), len(vocabulary)).matrix())
+    _, pairs = of_stream(vocabulary.stream([w for w in words if w]), len(vocabulary), 2)
+    counts = torch.tensor(pairs.matrix(np.arange(len(vocabulary))))
     shares = (counts / counts.sum()).float()
     W = torch.nn.Parameter(torch.randn(counts.shape))
     optimizer = torch.optim.SGD([W], lr=15)
@@ -312,13 +314,14 @@ def plain_step(words: list[str]) -> float:
 def sampling(options: Options) -> list[Row]:
     """Microseconds a name: drawn side by side, and one character at a time with torch.multinomial as in the notes."""
     from nextchar import sampling
-    from nextchar.counts import PairCounts
-    from nextchar.smoothing import Additive, CountModel
+    from nextchar.counts import of_stream
+    from nextchar.ngrams import CountModel
+    from nextchar.smoothing import AddK
     from nextchar.vocabulary import Vocabulary
 
     words = [word for word in options.data.read_text().split("\n") if word]
     vocabulary = Vocabulary.of(words)
-    model = CountModel(vocabulary, PairCounts.of(vocabulary.stream(words), len(vocabulary)), Additive(1))
+    model = CountModel(vocabulary, of_stream(vocabulary.stream(words), len(vocabulary), 2), AddK(np.ones((2, 1))))
     ours, loops = [], []
     for number in range(options.pairs):
         began = time.perf_counter()
@@ -337,7 +340,7 @@ def notes_sampling(model: "CountModel", seed: int) -> float:
     """Microseconds a name of the notes' loop."""
     import torch
 
-    P = (torch.tensor(model.counts.matrix()) + 1).float()
+    P = (torch.tensor(model.tables[1].matrix(np.arange(len(model.vocabulary)))) + 1).float()
     P /= P.sum(1, keepdim=True)
     itos = dict(enumerate(model.vocabulary.symbols))
     generator = torch.Generator().manual_seed(seed)

@@ -66,14 +66,23 @@ ONLY = (
         ("model=nnn", "model=nnn: must be count or nn. Did you mean nn?"),
         ("model=null", "model=null: must be count or nn."),
         ("model=nn optim=null", "optim=null: must be adam, adamw, lbfgs or sgd."),
-        ("smoothing=addk", "smoothing=addk: must be add_k, l2 or none. Did you mean add_k?"),
+        (
+            "smoothing=addk",
+            "smoothing=addk: must be absolute_discount, add_k, dirichlet, jelinek_mercer, katz, kneser_ney, "
+            "l2, modified_kneser_ney, none, pitman_yor, stupid_backoff, usual or witten_bell. Did you mean add_k?",
+        ),
         ("model=count optim.lr=15", "optim.lr=15: model=count takes no optim"),
         ("model=count +optim.lr=15", "optim.lr=15: model=count takes no optim"),
         ("model=count optim=adam", "optim=adam: model=count takes no optim"),
         ("trainer.max_steps=4", "trainer.max_steps=4: model=count takes no trainer"),
-        ("smoothing.strength=1", "smoothing.strength=1: smoothing=add_k has no strength; smoothing=l2 has"),
+        ("smoothing.strength=1", "smoothing.strength=1: smoothing=usual has no strength; smoothing=l2 has"),
         ("model=nn optim.beta1=0.5", "optim.beta1=0.5: optim=sgd has no beta1; optim=adam or optim=adamw has"),
-        ("smoothing=l2", "smoothing=l2 does not work for model=count, which takes none or add_k"),
+        (
+            "smoothing=l2",
+            "smoothing=l2 does not work for model=count, which takes none, add_k, jelinek_mercer, "
+            "witten_bell, absolute_discount, kneser_ney, modified_kneser_ney, katz, "
+            "stupid_backoff, dirichlet or pitman_yor",
+        ),
         ("smoothing.k=-1", "smoothing.k=-1: must be a number of at least 0."),
         ("smoothing.k=nan", "smoothing.k=nan: must be a number of at least 0."),
         ("smoothing.k=inf", "smoothing.k=inf: must be a number of at least 0."),

@@ -19,7 +19,7 @@ done
 """
 
 OFFERED = {  # what was typed -> what stands there after TAB, of all that is offered
-    "python scripts/train.py mo": {"model="},
+    "python scripts/train.py mo": {"model=", "model."},
     "python scripts/train.py model=": {"count ", "nn "},
     "python scripts/train.py model=n": {"nn "},
     "python3 ./scripts/train.py data.sp": {"data.split="},
@@ -41,7 +41,7 @@ OFFERED = {  # what was typed -> what stands there after TAB, of all that is off
     "python scripts/train.py -m res": set(),
     "python scripts/train.py --m": {"--multirun "},
     "python scripts/train.py 'half": set(),
-    "python scripts/train.py optim=null mo": {"model="},
+    "python scripts/train.py optim=null mo": {"model=", "model."},
     "python scripts/sample.py run=x to": {"top_k=", "top_p="},
     "python scripts/evaluate.py data.unk=": {"error ", "skip "},
     "python elsewhere.py mo": set(),
@@ -81,7 +81,7 @@ def test_what_bash_is_told() -> None:
 
 def test_at_first_it_offers_groups_and_settings_and_nothing_private() -> None:
     single, swept = query("python scripts/train.py "), query("python scripts/train.py -m seed=1 ")
-    both = {"data.", "data=", "experiment=", "figures=", "json=", "model=", "smoothing.", "smoothing="}
+    both = {"data.", "data=", "experiment=", "figures=", "json=", "model.", "model=", "smoothing.", "smoothing="}
     assert set(single) == both | {"resume=", "seed="}
     assert set(swept) == both | {"sweep.", "sweep="}
     assert "sweep.space=" not in query("python scripts/train.py -m sweep.")  # which conf/sweep/ is for
@@ -89,7 +89,7 @@ def test_at_first_it_offers_groups_and_settings_and_nothing_private() -> None:
 
 def test_a_line_is_completed_where_the_cursor_stands() -> None:
     program = TABS.replace("COMP_POINT=${#COMP_LINE}", "COMP_POINT=26")
-    assert bash(program, "python scripts/train.py mo seed=1\n") == "model=\t\n"
+    assert bash(program, "python scripts/train.py mo seed=1\n") == "model.\tmodel=\t\n"
 
 
 def test_it_can_be_taken_away() -> None:

@@ -2,22 +2,19 @@
 
 import math
 
+import counting
 import numpy as np
 import pytest
 
-from nextchar.counts import PairCounts
 from nextchar.errors import BadInput
 from nextchar.explanation import explain, mean_nll
 from nextchar.language_model import Floats, LanguageModel, Tensors
-from nextchar.settings import AddK, NoSmoothing
-from nextchar.smoothing import CountModel, smoother
+from nextchar.ngrams import CountModel
 from nextchar.vocabulary import Ids, Vocabulary
 
 
 def counted(*documents: str, k: float = 0) -> CountModel:
-    vocabulary = Vocabulary.of(documents)
-    counts = PairCounts.of(vocabulary.stream(documents), len(vocabulary))
-    return CountModel(vocabulary, counts, smoother(AddK(name="add_k", k=k) if k else NoSmoothing(name="none")))
+    return counting.counted(documents, smoothing=counting.add_k(k))
 
 
 def test_by_hand() -> None:

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from counting import bigram_of
 from makemore import COUNTS, SYMBOLS
 
 from nextchar import sampling
-from nextchar.counts import PairCounts
 from nextchar.models.net import NetModel, build, restore, spec
 from nextchar.settings import NN
-from nextchar.smoothing import Additive, CountModel
 from nextchar.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary("".join(SYMBOLS[1:]))
@@ -45,8 +44,7 @@ def test_log_counts_are_the_weights_of_the_counted_model(net):
     """The bigram identity: softmax of log(N + 1) is (N + 1) / its sum."""
     with torch.no_grad():
         net.W.copy_(torch.log(torch.tensor(COUNTS) + 1.0))
-    pairs = np.flatnonzero(COUNTS)
-    counted = CountModel(VOCABULARY, PairCounts(27, pairs, COUNTS.ravel()[pairs]), Additive(1))
+    counted = bigram_of(VOCABULARY, COUNTS, k=1)
     model, every = NetModel(VOCABULARY, net), np.arange(27)[:, None]
     assert np.abs(np.exp(model.log_probs(every)) - np.exp(counted.log_probs(every))).max() < 1e-7
     stream = VOCABULARY.stream(["emma", "olivia", "zzyzx"])

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from counting import bigram_of, pairs
 from makemore import COUNTS, SYMBOLS, documents
 
 from nextchar import command_line, experiment, metrics, sampling, training
-from nextchar.counts import PairCounts
 from nextchar.explanation import explain, mean_nll
 from nextchar.models.net import NetModel, build
 from nextchar.settings import NN, TrainCommand
-from nextchar.smoothing import Additive, CountModel
 from nextchar.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary("".join(SYMBOLS[1:]))
@@ -34,15 +33,13 @@ def train(folder, *overrides):
 
 
 def counted(k):
-    flat = COUNTS.ravel()
-    pairs = np.flatnonzero(flat)
-    return CountModel(VOCABULARY, PairCounts(27, pairs, flat[pairs]), Additive(k))
+    return bigram_of(VOCABULARY, COUNTS, k)
 
 
 def test_the_fixture_has_the_counts_it_says():
     stream = VOCABULARY.stream(documents())
     assert len(stream) - 1 == 228_146
-    assert (PairCounts.of(stream, 27).matrix() == COUNTS).all()
+    assert (pairs(stream, 27) == COUNTS).all()
     assert COUNTS[0].sum() == 32_033  # names
     assert (COUNTS == 0).sum() == 102
 

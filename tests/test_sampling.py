@@ -4,22 +4,18 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from counting import bigram_of, pairs
 from hypothesis import given
 from hypothesis import strategies as st
 from makemore import COUNTS, SYMBOLS
 
 from nextchar import metrics, sampling
-from nextchar.counts import PairCounts
 from nextchar.errors import BadInput
 from nextchar.language_model import LanguageModel
 from nextchar.sampling import Shape
-from nextchar.smoothing import Additive, CountModel
 from nextchar.vocabulary import Vocabulary
 
-FLAT = COUNTS.ravel()
-MODEL = CountModel(
-    Vocabulary("".join(SYMBOLS[1:])), PairCounts(27, np.flatnonzero(FLAT), FLAT[np.flatnonzero(FLAT)]), Additive(1)
-)
+MODEL = bigram_of(Vocabulary("".join(SYMBOLS[1:])), COUNTS, k=1)
 
 
 class Fixed(LanguageModel):
@@ -57,7 +53,7 @@ def test_the_text_has_the_models_own_entropy(draw):
     entropy = -(np.exp(every) * every).sum(1)
     surprise = -MODEL.score(stream) - entropy[stream[:-1]]
     assert abs(surprise.mean()) < 4 * surprise.std() / np.sqrt(len(surprise))
-    seen = PairCounts.of(stream, 27).matrix()
+    seen = pairs(stream, 27)
     expected = np.exp(every) * seen.sum(1, keepdims=True)
     common = expected > 10
     chi_square = ((seen - expected) ** 2 / expected)[common].sum()

@@ -1,43 +1,159 @@
-"""Smoothed probabilities: they sum to one, follow their equation, and equal closed forms."""
+"""Smoothed probabilities: they sum to one, equal a twin written from the papers, closed forms and known figures."""
 
 import math
 from fractions import Fraction
 
+import brute_force as twin
 import numpy as np
 import pytest
-from hypothesis import given
+from counting import add_k, counted
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextchar import metrics
-from nextchar.counts import PairCounts
-from nextchar.smoothing import Additive, CountModel
+from nextchar.counts import of_stream
+from nextchar.knobs import read
+from nextchar.ngrams import CountModel
+from nextchar.settings import TrainSettings
+from nextchar.smoothing import AddK
 from nextchar.vocabulary import Vocabulary
 
 texts = st.lists(st.text(alphabet="abcd", min_size=1), min_size=1, max_size=20)
+orders = st.integers(1, 8)
 ks = st.sampled_from([0, 1e-9, 0.01, 0.5, 1, 7, 1e6])
 
 
-def model_of(documents, k):
-    vocabulary = Vocabulary.of(documents)
-    return CountModel(vocabulary, PairCounts.of(vocabulary.stream(documents), len(vocabulary)), Additive(k))
+def smoothing(name, **knobs):
+    """The settings of a method, read as from conf/."""
+    return read(TrainSettings, PLAIN | {"smoothing": {"name": name, **knobs}}).smoothing
 
 
-def every_context(model):
-    return np.arange(len(model.vocabulary))[:, None]
+PLAIN = {
+    "seed": 1,
+    "figures": False,
+    "json": False,
+    "resume": None,
+    "model": {"name": "count", "order": 2},
+    "data": {
+        "name": "names",
+        "path": None,
+        "url": None,
+        "sha256": None,
+        "encoding": "utf-8",
+        "normalize": "none",
+        "split": "hash",
+        "val": None,
+        "dedup": "none",
+        "unk": "error",
+        "batch_size": "all",
+        "merge": True,
+    },
+}
+
+METHODS = {  # the method's settings, and the twin: p(context, symbol) of documents and an order
+    "none": (smoothing("none"), lambda d, n: twin.add_k(d, n, 0)),
+    "add_k": (smoothing("add_k", k=0.3, tune=False), lambda d, n: twin.add_k(d, n, 0.3)),
+    "witten_bell": (smoothing("witten_bell"), twin.witten_bell),
+    "absolute_discount": (smoothing("absolute_discount", discount=None, tune=False), twin.absolute_discount),
+    "kneser_ney": (smoothing("kneser_ney", discount=None, tune=False), twin.kneser_ney),
+    "modified_kneser_ney": (smoothing("modified_kneser_ney", base="uniform", tune=False), twin.modified_kneser_ney),
+    "katz": (smoothing("katz"), twin.katz),
+    "dirichlet": (smoothing("dirichlet", concentration=3.0, tune=False), lambda d, n: twin.dirichlet(d, n, [3] * n)),
+    "pitman_yor": (
+        smoothing("pitman_yor", discount=0.6, concentration=1.5, tune=False),
+        lambda d, n: twin.pitman_yor(d, n, [0.6] * n, [1.5] * n),
+    ),
+    "a discount of one's own": (
+        smoothing("kneser_ney", discount=0.1, tune=False),
+        lambda d, n: twin.discounted(
+            twin.continuation_tables(d, n), 1 / twin.vocab_size(d), dict.fromkeys(range(1, n + 1), (0.1, 0.1, 0.1))
+        ),
+    ),
+    "like kenlm": (
+        smoothing("modified_kneser_ney", base="kenlm", tune=False),
+        twin.modified_kneser_ney_of_kenlm,
+    ),
+    "stupid_backoff": (smoothing("stupid_backoff", alpha=0.4), twin.stupid_backoff),
+}
+SHORT = {"like kenlm", "stupid_backoff"}  # do not sum to 1: an unknown symbol has the rest; they are scores
+each_method = pytest.mark.parametrize("method", METHODS)
 
 
-@given(texts, ks)
-def test_every_context_sums_to_one(documents, k):
-    sums = np.exp(model_of(documents, k).log_probs(every_context(model_of(documents, k)))).sum(1)
-    assert np.abs(sums - 1).max() <= 1e-12
+def contexts_of(documents, model):
+    """As ids all contexts that a text has, and some that it lacks; and as the twin writes them."""
+    v, wanted = len(model.vocabulary), set()
+    for document in documents:
+        wanted |= {context for context, _ in twin.positions(document, model.order)}
+    characters = model.vocabulary.characters
+    wanted |= {tuple(characters[(i * 7 + j) % (v - 1)] for j in range(model.order - 1)) for i in range(4)}
+    ids = np.zeros((len(wanted), model.context), dtype=np.int64)
+    for row, context in zip(ids, sorted(wanted, key=str), strict=True):
+        if context:
+            row[-len(context) :] = [0 if x is None else 1 + characters.index(x) for x in context]
+    return ids, sorted(wanted, key=str)
+
+
+@each_method
+@given(documents=texts, order=orders)
+def test_equal_to_the_twin_and_sums_to_one(method, documents, order):
+    chosen, brute = METHODS[method]
+    model, p = counted(documents, order, chosen), brute(documents, order)
+    ids, contexts = contexts_of(documents, model)
+    found = np.exp(model.log_probs(ids))
+    symbols = [None, *model.vocabulary.characters]
+    assert found == pytest.approx(np.array([[p(h, y) for y in symbols] for h in contexts]), rel=1e-10, abs=1e-13)
+    if method not in SHORT:
+        assert np.abs(found.sum(1) - 1).max() <= 1e-12
+    assert method in ("none", "like kenlm") or found.min() > 0
+
+
+@each_method
+@given(documents=texts, others=texts, order=orders)
+def test_score_looks_up_what_log_probs_holds(method, documents, others, order):
+    model = counted(documents, order, METHODS[method][0])
+    kept = [text for text in ("".join(c for c in each if c in "".join(documents)) for each in others) if text]
+    stream = model.vocabulary.stream([*documents, *kept])
+    scores = model.score(stream)
+    by_rows = super(CountModel, model).score(stream)
+    assert scores == pytest.approx(by_rows, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("weights", ["order", "bucket"])
+@settings(max_examples=40)
+@given(documents=texts, order=st.integers(1, 5))
+def test_jelinek_mercer_against_the_twin(weights, documents, order):
+    """Both fit by EM and neither to the end: the loss of val tells whether they went the same way."""
+    val = documents[::2]
+    model = counted(documents, order, smoothing("jelinek_mercer", weights=weights), val)
+    p, _ = twin.jelinek_mercer(documents, val, order, bucketed=weights == "bucket")
+    stream = model.vocabulary.stream(val)
+    assert -model.score(stream).mean() <= twin.mean_nll(p, val, order) + 1e-6
+    every = np.exp(model.log_probs(contexts_of(documents, model)[0]))
+    assert np.abs(every.sum(1) - 1).max() <= 1e-12
+
+
+@each_method
+@given(documents=st.lists(st.text(alphabet="ab", min_size=1, max_size=3), min_size=1, max_size=9))
+def test_an_order_that_no_document_reaches_changes_nothing(method, documents):
+    """Documents of 3 characters have no 6-gram: the model of order 6 is that of order 5."""
+    longer, shorter = (counted(documents, order, METHODS[method][0]) for order in (6, 5))
+    stream = longer.vocabulary.stream(["a" * 7, *documents] if "a" in longer.vocabulary.characters else documents)
+    if method in (
+        "none",
+        "add_k",
+        "stupid_backoff",
+    ):  # a context that no document reaches is uniform, or costs a factor
+        stream = longer.vocabulary.stream(documents)
+    assert longer.score(stream) == pytest.approx(shorter.score(stream), rel=1e-12)
 
 
 @given(texts, st.sampled_from([0, 0.5, 1, 3]))
 def test_equal_to_fractions(documents, k):
     """The equation in exact arithmetic: (c + k) / (n + k V)."""
-    model = model_of(documents, k)
-    matrix, v = model.counts.matrix(), len(model.vocabulary)
-    probabilities = np.exp(model.log_probs(every_context(model)))
+    model = counted(documents, 2, add_k(k))
+    v = len(model.vocabulary)
+    matrix = model.tables[1].matrix(np.arange(v))
+    probabilities = np.exp(model.log_probs(np.arange(v)[:, None]))
     for x in range(v):
         for y in range(v):
             mass = Fraction(int(matrix[x].sum())) + Fraction(k) * v
@@ -45,37 +161,45 @@ def test_equal_to_fractions(documents, k):
             assert probabilities[x, y] == pytest.approx(float(exact), rel=1e-12)
 
 
-@given(texts, ks)
-def test_score_looks_up_what_log_probs_holds(documents, k):
-    model = model_of(documents, k)
-    stream = model.vocabulary.stream(documents)
-    assert model.score(stream) == pytest.approx(
-        model.log_probs(stream[:-1, None])[np.arange(len(stream) - 1), stream[1:]]
-    )
-
-
-def test_an_unseen_context_is_uniform():
-    counts = PairCounts(3, np.array([1]), np.array([5]))  # only 0 -> 1 was seen
-    for k in (0, 2):
-        probabilities = np.exp(CountModel(Vocabulary("ab"), counts, Additive(k)).log_probs(np.array([[2]])))
-        assert probabilities == pytest.approx(np.full((1, 3), 1 / 3))
-
-
-def test_much_smoothing_tends_to_uniform():
-    model = model_of(["emma", "olivia"], 1e12)
-    assert metrics.loss(model, model.vocabulary.stream(["emma"]), is_text=False).value == pytest.approx(
+@pytest.mark.parametrize("name", ["add_k", "dirichlet"])
+@pytest.mark.parametrize("order", [1, 2, 5])
+def test_much_smoothing_tends_to_uniform(name, order):
+    many = {"k": 1e12} if name == "add_k" else {"concentration": 1e12}
+    model = counted(["emma", "olivia"], order, smoothing(name, tune=False, **many))
+    assert -model.score(model.vocabulary.stream(["emma"])).mean() == pytest.approx(
         math.log(len(model.vocabulary)), abs=1e-9
     )
+
+
+def bigram_of_stream(stream, vocabulary, k=0):
+    raw = of_stream(stream, len(vocabulary), 2)
+    return CountModel(vocabulary, raw, AddK(np.full((2, 1), float(k))))
 
 
 def test_a_text_with_every_pair_once_has_loss_ln_v():
     """A de Bruijn sequence: nothing can be told from the character before, so the loss is that of a uniform guess."""
     stream = np.array([0, 0, 1, 0, 2, 1, 1, 2, 2, 0])
-    model = CountModel(Vocabulary("ab"), PairCounts.of(stream, 3), Additive(0))
-    assert model.counts.counts.tolist() == [1] * 9
-    assert metrics.loss(model, stream, is_text=True).value == pytest.approx(math.log(3), abs=1e-12)
+    model = bigram_of_stream(stream, Vocabulary("ab"))
+    assert model.tables[1].counts.tolist() == [1] * 9
+    assert -model.score(stream).mean() == pytest.approx(math.log(3), abs=1e-12)
+
+
+@pytest.mark.parametrize("method", ["witten_bell", "kneser_ney", "modified_kneser_ney", "absolute_discount"])
+def test_a_markov_chain_of_known_entropy(method):
+    """Of 400,000 characters drawn from a chain of order 1, an n-gram of order 3 finds the entropy rate."""
+    random, rows = np.random.default_rng(5), np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.3, 0.3, 0.4]])
+    uniforms, states = random.random(400_000), [0]
+    for u in uniforms:
+        states.append(int(np.searchsorted(np.cumsum(rows[states[-1]]), u, side="right")))
+    at_rest = np.linalg.matrix_power(rows, 200)[0]
+    entropy = -float(at_rest @ (rows * np.log(rows)).sum(1))
+    text = "".join("abc"[state] for state in states)
+    model = counted([text[:200_000]], 3, METHODS[method][0])
+    scores = model.score(model.vocabulary.stream([text[200_000:]]))[2:-1]
+    assert abs(-scores.mean() - entropy) < 4 * scores.std() / math.sqrt(len(scores))
 
 
 def test_maximum_likelihood_gives_what_was_never_seen_no_chance():
-    model = model_of(["ab"], 0)
-    assert math.isinf(metrics.loss(model, model.vocabulary.stream(["ba"]), is_text=False).value)
+    model = counted(["ab"], 2, add_k(0))
+    stream = model.vocabulary.stream(["ba"])
+    assert math.isinf(metrics.loss(model, stream, is_text=False).value)

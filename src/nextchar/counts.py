@@ -70,6 +70,22 @@ class Table(Counted):
     def contexts(self) -> Contexts:
         return contexts_of(self)
 
+    def matrix(self, shown: Ids) -> Ids:
+        """Of bigrams: (S,) ids, ascending -> (S, S) int64, how often each is followed by each.
+
+        Raises BadInput, before memory is taken, where that would not fit.
+        """
+        assert self.order == 2
+        what = f"a matrix of {len(shown):,} x {len(shown):,} counts"
+        refuse_beyond_memory(what, len(shown) ** 2 * 8, "model=count stores only the pairs that occur")
+        place = np.full(self.packing.vocab_size, -1)
+        place[shown] = np.arange(len(shown))
+        xs, ys = place[self.packing.unpack(self.keys, 2)].T
+        known = (xs >= 0) & (ys >= 0)
+        matrix = np.zeros((len(shown), len(shown)), dtype=np.int64)
+        matrix[xs[known], ys[known]] = self.counts[known]
+        return matrix
+
     @property
     def counts_of_counts(self) -> list[int]:
         """How many n-grams have the count 1, 2, 3, 4."""
@@ -78,7 +94,7 @@ class Table(Counted):
 
 def contexts_of(table: Table) -> Contexts:
     keys = table.packing.context(table.keys, table.order)
-    starts = _run_starts(keys)
+    starts = run_starts(keys)
     if not len(starts):
         return Contexts(keys, starts, starts, np.zeros((0, 3), dtype=np.int64))
     kinds = [np.add.reduceat(of_kind, starts, dtype=np.int64) for of_kind in (table.counts == 1, table.counts == 2)]
@@ -157,11 +173,11 @@ def _buffers(blocks: Iterable[Keys], dtype: np.dtype) -> Iterator[Keys]:
 def _runs(keys: Keys) -> Counted:
     """Sorts the keys in place."""
     keys.sort()
-    starts = _run_starts(keys)
+    starts = run_starts(keys)
     return Counted(keys[starts], np.diff(starts, append=len(keys)))
 
 
-def _run_starts(keys: Keys) -> Ids:
+def run_starts(keys: Keys) -> Ids:
     """Where the runs of equal keys begin."""
     if not len(keys):
         return np.zeros(0, dtype=np.int64)
@@ -191,7 +207,7 @@ def _aggregated(keys: Keys, counts: Ids) -> Counted:
     """Equal keys, in any order, made one."""
     order = np.argsort(keys, kind="stable")  # of sorted parts, which this kind merges
     keys = keys[order]
-    starts = _run_starts(keys)
+    starts = run_starts(keys)
     return Counted(keys[starts], np.add.reduceat(counts[order], starts) if len(starts) else counts)
 
 
@@ -209,6 +225,12 @@ def tables(windows: Counted, packing: Packing, order: int) -> list[Table]:
     return found[::-1]
 
 
+def of_stream(stream: Stream, vocab_size: int, order: int) -> list[Table]:
+    """The counts of a whole text: (N + 1,) ids, of which the first is context only."""
+    packing = Packing(vocab_size)
+    return tables(count([Piece(stream, 1)], packing, order), packing, order)
+
+
 def continuation_tables(raw: Sequence[Table]) -> list[Table]:
     """The tables of Kneser and Ney (1995): below the highest order, in how many contexts an n-gram occurs.
 
@@ -222,59 +244,3 @@ def continuation_tables(raw: Sequence[Table]) -> list[Table]:
         counts[np.searchsorted(table.keys, extended.keys)] = extended.counts
         adjusted.append(Table(table.keys, counts, table.packing, table.order))
     return adjusted[::-1]
-
-
-@dataclass(frozen=True)
-class PairCounts:
-    """How often id x is followed by id y.
-
-    `pairs` (U,) int64: x * V + y of the U pairs that occur, ascending. `counts` (U,) int64: how often, all above 0.
-    """
-
-    vocab_size: int
-    pairs: Ids
-    counts: Ids
-
-    @classmethod
-    def of(cls, stream: Stream, vocab_size: int) -> "PairCounts":
-        """The counts of a stream of N + 1 ids, N pairs."""
-        if vocab_size**2 <= (1 << 22):
-            table = np.zeros(vocab_size**2, dtype=np.int64)
-            for start in range(0, len(stream) - 1, (1 << 20)):
-                part = stream[start : start + (1 << 20) + 1].astype(np.int64)
-                table += np.bincount(part[:-1] * vocab_size + part[1:], minlength=vocab_size**2)
-            pairs = np.flatnonzero(table)
-            return cls(vocab_size, pairs, table[pairs])
-        pairs, counts = np.unique(stream[:-1].astype(np.int64) * vocab_size + stream[1:], return_counts=True)
-        return cls(vocab_size, pairs, counts)
-
-    @property
-    def total(self) -> int:
-        return int(self.counts.sum())
-
-    @cached_property
-    def row_totals(self) -> Ids:
-        """(V,) int64: how often each id is followed by anything."""
-        ends = np.searchsorted(self.pairs, np.arange(self.vocab_size + 1) * self.vocab_size)
-        return np.diff(np.concatenate([[0], np.cumsum(self.counts)])[ends])
-
-    def look_up(self, xs: Ids, ys: Ids) -> Ids:
-        """(N,), (N,) ids -> (N,) int64 counts, 0 for a pair that never occurs."""
-        wanted = xs * self.vocab_size + ys
-        place = np.searchsorted(self.pairs, wanted).clip(max=len(self.pairs) - 1)
-        return np.where(self.pairs[place] == wanted, self.counts[place], 0)
-
-    def rows(self, xs: Ids) -> Ids:
-        """(N,) ids -> (N, V) int64: the counts of all that follows each."""
-        table = np.zeros((len(xs), self.vocab_size), dtype=np.int64)
-        starts = np.searchsorted(self.pairs, np.asarray(xs) * self.vocab_size)
-        ends = np.searchsorted(self.pairs, (np.asarray(xs) + 1) * self.vocab_size)
-        for row, start, end in zip(table, starts, ends, strict=True):
-            row[self.pairs[start:end] % self.vocab_size] = self.counts[start:end]
-        return table
-
-    def matrix(self) -> Ids:
-        """(V, V) int64. Raises BadInput, before memory is taken, where that would not fit."""
-        what = f"a matrix of {self.vocab_size:,} x {self.vocab_size:,} counts"
-        refuse_beyond_memory(what, self.vocab_size**2 * 8, "model=count stores only the pairs that occur")
-        return self.rows(np.arange(self.vocab_size))

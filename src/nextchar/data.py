@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextchar.counts import PairCounts
+from nextchar.counts import of_stream
 from nextchar.settings import Data
 from nextchar.vocabulary import Stream
 
@@ -110,9 +110,9 @@ class Pairs(L.LightningDataModule):
         if not merged:
             ids = torch.from_numpy(stream.astype(np.int64))
             return Batch(ids[:-1, None], ids[1:, None])
-        counts = PairCounts.of(stream, self.vocab_size)
-        shares = torch.from_numpy(counts.matrix() / counts.total).to(self.dtype)
-        followed = torch.from_numpy(np.flatnonzero(counts.row_totals))
+        _, pairs = of_stream(stream, self.vocab_size, order=2)
+        shares = torch.from_numpy(pairs.matrix(np.arange(self.vocab_size)) / pairs.total).to(self.dtype)
+        followed = torch.from_numpy(pairs.contexts.keys.astype(np.int64))
         return Batch(followed[:, None], shares[followed, None])
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextchar import metrics, splits, text
-from nextchar.counts import PairCounts
+from nextchar.counts import Table
 from nextchar.explanation import explain
+from nextchar.fitting import method
 from nextchar.knobs import read
 from nextchar.language_model import LanguageModel
+from nextchar.ngrams import CountModel
 from nextchar.run import WEIGHTS, DataReport, Record, open_record, open_weights
-from nextchar.settings import Data, EvaluateSettings
-from nextchar.smoothing import CountModel, smoother
+from nextchar.settings import Count, Data, EvaluateSettings
 from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
@@ -89,15 +90,15 @@ def measure(
     return values, notes, {name: measured[id(part)] for name, part in parts.items()}
 
 
-def pictures(model: LanguageModel, counts: PairCounts, document: str) -> Iterator[tuple[str, "Picture"]]:
+def pictures(model: LanguageModel, pairs: Table, document: str) -> Iterator[tuple[str, "Picture"]]:
     """The counts and the probabilities of pairs, and how the model reads a document, each with its name."""
     from nextchar import figures
 
-    frequency = counts.row_totals
+    frequency = np.zeros(len(model.vocabulary), dtype=np.int64)
+    frequency[pairs.contexts.keys] = pairs.contexts.totals
     shown = np.sort(np.argsort(-frequency, kind="stable")[:FEW_SYMBOLS])
     symbols = [model.vocabulary.symbols[i] for i in shown]
-    xs, ys = np.repeat(shown, len(shown)), np.tile(shown, len(shown))
-    yield "counts", figures.count_matrix(counts.look_up(xs, ys).reshape(len(shown), -1), symbols)
+    yield "counts", figures.count_matrix(pairs.matrix(shown), symbols)
     contexts = np.zeros((len(shown), model.context), dtype=np.int64)
     contexts[:, -1] = shown
     blocks = np.array_split(contexts, -(-len(shown) * len(model.vocabulary) // CELLS_AT_ONCE))
@@ -128,10 +129,10 @@ def open_model(path: Path) -> tuple[Record, LanguageModel]:
     """A run folder -> its record and its model, without running any code from it. Raises BadInput."""
     record = open_record(path)
     settings, vocabulary = record.settings, Vocabulary(record.vocabulary)
-    if settings.model.net is None:
-        tensors = open_weights(path, record, CountModel.spec)
-        smoothing = smoother(settings.smoothing)
-        return record, CountModel.from_tensors(tensors, vocabulary, smoothing, str(path / WEIGHTS))
+    if isinstance(settings.model, Count):
+        order, smoothing = settings.model.order, method(settings.smoothing)
+        tensors = open_weights(path, record, CountModel.spec(order, len(vocabulary)))
+        return record, CountModel.from_tensors(tensors, vocabulary, order, smoothing, str(path / WEIGHTS))
     from nextchar.models import net
 
     assert settings.trainer is not None

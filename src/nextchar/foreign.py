@@ -105,7 +105,15 @@ def _tensors(path: Path, content: bytes, expected: Mapping[str, TensorSpec], inf
     return tensors
 
 
-_DTYPES = {"int64": "I64", "uint32": "U32", "float32": "F32", "float64": "F64"}
+_DTYPES = {
+    "int64": "I64",
+    "uint8": "U8",
+    "uint16": "U16",
+    "uint32": "U32",
+    "uint64": "U64",
+    "float32": "F32",
+    "float64": "F64",
+}
 
 
 def _fits(shape: object, expected: tuple[int | None, ...]) -> bool:

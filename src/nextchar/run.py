@@ -81,6 +81,7 @@ class Record(Knobs):
     metrics: dict[str, Metric]
     curves: dict[str, Curve]  # of the losses by their names, thinned out; what was counted has none
     data: DataReport | None
+    smoothing: dict[str, list[float]]  # the parameters that were used, by order from 1 up; what is learned has none
     seeds: dict[str, int]
     versions: dict[str, str]
     git: dict[str, str | bool] | None
@@ -261,10 +262,9 @@ def _refuse_odd(record: Record) -> None:
 
 
 def open_weights(path: Path, record: Record, expected: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
-    """The tensors of a finished run, as `expected`; None in a shape is at most V * V. Raises BadInput."""
-    v = len(record.vocabulary) + 1
+    """The tensors of a finished run, as `expected`; None in a shape is any length. Raises BadInput."""
     vouched = record.files[WEIGHTS]
-    return load_tensors(path / WEIGHTS, vouched.size, vouched.sha256, expected, most=v * v)
+    return load_tensors(path / WEIGHTS, vouched.size, vouched.sha256, expected, most=vouched.size)
 
 
 def losses_file(loss: Loss) -> bytes:

@@ -115,13 +115,79 @@ class Data(Knobs):
 # --- smoothing ------------------------------------------------------------------------------------------------------
 
 
+Discount = Annotated[float, Field(ge=0, le=1)]
+Tune = Annotated[bool, Field(description="fit the method's own parameters on val")]
+
+
 class NoSmoothing(Knobs):
     name: Literal["none"]
 
 
 class AddK(Knobs):
     name: Literal["add_k"]
-    k: float = Field(ge=0, le=1e12, description="pseudo-counts added to every pair (Laplace: 1)")
+    k: float = Field(ge=0, le=1e12, description="pseudo-counts added to every n-gram (Laplace: 1)")
+    tune: Tune
+
+
+class JelinekMercer(Knobs):
+    name: Literal["jelinek_mercer"]
+    weights: Literal["order", "bucket"] = Field(
+        description="fitted on val: one weight an order, or one for contexts about as frequent"
+    )
+
+
+class WittenBell(Knobs):
+    name: Literal["witten_bell"]
+
+
+class AbsoluteDiscount(Knobs):
+    name: Literal["absolute_discount"]
+    discount: Discount | None = Field(description="taken off every count; null: estimated by order")
+    tune: Tune
+
+
+class KneserNey(Knobs):
+    name: Literal["kneser_ney"]
+    discount: Discount | None = Field(description="taken off every count; null: estimated by order")
+    tune: Tune
+
+
+class ModifiedKneserNey(Knobs):
+    name: Literal["modified_kneser_ney"]
+    base: Literal["uniform", "kenlm"] = Field(
+        description="below the unigrams: uniform over the vocabulary, or, as KenLM has it, over an unknown symbol too"
+    )
+    tune: Tune
+
+
+class Katz(Knobs):
+    name: Literal["katz"]
+
+
+class StupidBackoff(Knobs):
+    name: Literal["stupid_backoff"]
+    alpha: float = Field(gt=0, le=1, description="the factor of a score for each order that is left out")
+
+
+class Dirichlet(Knobs):
+    name: Literal["dirichlet"]
+    concentration: float = Field(gt=0, le=1e12, description="pseudo-counts dealt out as the order below says")
+    tune: Tune
+
+
+class PitmanYor(Knobs):
+    name: Literal["pitman_yor"]
+    discount: Discount | None = Field(description="taken off every count; null: estimated by order")
+    concentration: float = Field(ge=0, le=1e12, description="pseudo-counts dealt out as the order below says")
+    tune: Tune
+
+
+class Usual(Knobs):
+    """What stands for another method until the order is known; no run has it."""
+
+    name: Literal["usual"]
+    k: float | None = Field(description="add_k with this k; null: by the order")
+    tune: Tune
 
 
 class L2(Knobs):
@@ -129,7 +195,22 @@ class L2(Knobs):
     strength: float = Field(ge=0, le=1e12, description="weight of the mean squared logit in the objective")
 
 
-Smoothing = Annotated[NoSmoothing | AddK | L2, Field(discriminator="name")]
+Smoothing = Annotated[
+    NoSmoothing
+    | AddK
+    | JelinekMercer
+    | WittenBell
+    | AbsoluteDiscount
+    | KneserNey
+    | ModifiedKneserNey
+    | Katz
+    | StupidBackoff
+    | Dirichlet
+    | PitmanYor
+    | L2
+    | Usual,
+    Field(discriminator="name"),
+]
 
 
 # --- optimizers -----------------------------------------------------------------------------------------------------
@@ -203,9 +284,24 @@ Trainer = Annotated[Cpu | Ddp, Field(discriminator="name")]
 
 class Count(Knobs):
     name: Literal["count"]
+    order: Annotated[int, Field(ge=1, le=64)] = Field(
+        description="symbols of an n-gram: 1 unigrams, 2 bigrams, each character predicted from the order - 1 before it"
+    )
 
     net: ClassVar[str | None] = None
-    smoothings: ClassVar[tuple[str, ...]] = ("none", "add_k")
+    smoothings: ClassVar[tuple[str, ...]] = (
+        "none",
+        "add_k",
+        "jelinek_mercer",
+        "witten_bell",
+        "absolute_discount",
+        "kneser_ney",
+        "modified_kneser_ney",
+        "katz",
+        "stupid_backoff",
+        "dirichlet",
+        "pitman_yor",
+    )
 
 
 class NN(Knobs):
@@ -268,6 +364,20 @@ class TrainSettings(Knobs):
     optim: Optimizer | None = None
     trainer: Trainer | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_smoothing(cls, values: Any) -> Any:
+        """smoothing=usual is add_k where a k is set and up to bigrams, and modified_kneser_ney beyond."""
+        smoothing, model = (values.get(group) if isinstance(values, dict) else None for group in ("smoothing", "model"))
+        if not isinstance(smoothing, dict) or not isinstance(model, dict) or smoothing.get("name") != "usual":
+            return values
+        k, order = smoothing.get("k"), model.get("order")
+        if k is None and isinstance(order, int) and order > 2:
+            usual: dict[str, Any] = {"name": "modified_kneser_ney", "base": "uniform"}
+        else:
+            usual = {"name": "add_k", "k": 1.0 if k is None else k}
+        return {**values, "smoothing": {key: value for key, value in smoothing.items() if key != "k"} | usual}
+
     @model_validator(mode="after")
     def _meaningful(self) -> "TrainSettings":
         model, smoothing = self.model, self.smoothing
@@ -276,6 +386,8 @@ class TrainSettings(Knobs):
                 f"smoothing={smoothing.name} does not work for model={model.name}, "
                 f"which takes {one_of(model.smoothings)}"
             )
+        if model.net is not None and getattr(smoothing, "tune", False):
+            raise ValueError(f"smoothing.tune=true means nothing for model={model.name}, which does not count; set a k")
         for group in ("optim", "trainer"):
             given = getattr(self, group) is not None
             if given and model.net is None:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import metrics, sampling, terminal
+from nextchar import counts, fitting, metrics, sampling, terminal
 from nextchar.board import IN_FRONT
-from nextchar.counts import PairCounts
+from nextchar.counts import Piece, Table
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.experiment import Text, load, measure, pictures
 from nextchar.language_model import LanguageModel
+from nextchar.ngrams import CountModel
+from nextchar.packing import Packing
 from nextchar.run import (
     CURVE_POINTS,
     LOSSES,
@@ -35,8 +37,7 @@ from nextchar.run import (
     infinite_as_text,
     losses_file,
 )
-from nextchar.settings import Ddp, TrainSettings
-from nextchar.smoothing import CountModel, smoother
+from nextchar.settings import Count, Ddp, TrainSettings
 from nextchar.vocabulary import printable
 
 if TYPE_CHECKING:  # what costs time to import is imported where it is needed
@@ -253,7 +254,7 @@ class _Run:
         self.settings, self.source, self.folder = settings, source, folder
         self.report, self.in_front = report, in_front
         self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
-        self.counts: PairCounts
+        self.pairs: Table
         self.counted: CountModel
         self.step = 0
         self.curves: dict[str, list[tuple[int, float]]] = {}
@@ -261,8 +262,22 @@ class _Run:
 
     def count(self) -> None:
         """What every run does: a net is drawn beside the counted model of its pairs."""
-        self.counts = PairCounts.of(self.stream, len(self.vocabulary))
-        self.counted = CountModel(self.vocabulary, self.counts, smoother(self.settings.smoothing))
+        model, parts, packing = self.settings.model, self.source.parts, Packing(len(self.vocabulary))
+        order = model.order if isinstance(model, Count) else 2
+        windows = counts.count([Piece(self.stream, 1)], packing, max(2, order))
+        tables = counts.tables(windows, packing, max(2, order))
+        self.pairs = tables[1]
+        val = counts.count([Piece(parts["val"].stream, 1)], packing, order) if "val" in parts else None
+        tables, smoothing = fitting.fit(self.settings.smoothing, tables[:order], val)
+        self.counted = CountModel(self.vocabulary, tables, smoothing)
+        log.info("smoothing %s", self.parameters)
+
+    @property
+    def parameters(self) -> dict[str, list[float]]:
+        """Of the smoothing method: what was estimated, fitted or set, by order."""
+        if self.settings.model.net is not None:
+            return {}
+        return self.counted.smoothing.named_parameters()
 
     def learn(self) -> LanguageModel:
         """Counts, or descends."""
@@ -313,11 +328,11 @@ class _Run:
         board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
         if self.settings.model.net is None:
             board.samples(samples, 0)
-            board.histograms({"counts": self.counts.counts}, 0)
+            board.histograms({"counts": self.counted.tables[-1].counts}, 0)
         if self.settings.figures:
             from nextchar.figures import png
 
-            for name, picture in pictures(model, self.counts, self.source.parts["test"].documents[0]):
+            for name, picture in pictures(model, self.pairs, self.source.parts["test"].documents[0]):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
         board.close()
@@ -360,6 +375,7 @@ def _record(
         metrics=infinite_as_text(values),
         curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
         data=run.source.report if run else None,
+        smoothing=run.parameters if run and hasattr(run, "counted") else {},
         seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
         started=started.isoformat(timespec="seconds"),
         seconds=seconds,

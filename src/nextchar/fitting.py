@@ -1,0 +1,231 @@
+"""The parameters of a smoothing method: estimated from the tables, or fitted on val."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nextchar import smoothing
+from nextchar.counts import Counted, Table, continuation_tables
+from nextchar.errors import BadInput
+from nextchar.language_model import Floats
+from nextchar.ngrams import evidence
+from nextchar.settings import (
+    AbsoluteDiscount,
+    AddK,
+    Dirichlet,
+    JelinekMercer,
+    Katz,
+    KneserNey,
+    ModifiedKneserNey,
+    PitmanYor,
+    StupidBackoff,
+    WittenBell,
+)
+from nextchar.settings import Smoothing as Settings
+from nextchar.smoothing import BUCKETS, Evidence, Smoothing, buckets
+from nextchar.vocabulary import Ids
+
+FEWEST_IN_BUCKET = 20  # characters of val; a bucket with fewer has the weight that all together have
+EM_ROUNDS = 60
+SIMPLEX_STEPS = 400
+LEAST = 1e-3  # discount that is tried: none would leave what was never seen without a chance
+
+METHODS: dict[str, type[Smoothing]] = {
+    "none": smoothing.AddK,
+    "l2": smoothing.AddK,  # of a net; what it is drawn beside is not smoothed
+    "add_k": smoothing.AddK,
+    "jelinek_mercer": smoothing.JelinekMercer,
+    "witten_bell": smoothing.WittenBell,
+    "absolute_discount": smoothing.Discounting,
+    "kneser_ney": smoothing.KneserNey,
+    "modified_kneser_ney": smoothing.KneserNey,
+    "katz": smoothing.Katz,
+    "stupid_backoff": smoothing.StupidBackoff,
+    "dirichlet": smoothing.Discounting,
+    "pitman_yor": smoothing.KneserNey,
+}
+
+
+def method(settings: Settings) -> type[Smoothing]:
+    """The class of the method that the settings name."""
+    if isinstance(settings, ModifiedKneserNey) and settings.base == "kenlm":
+        return smoothing.LikeKenLM
+    return METHODS[settings.name]
+
+
+def fit(settings: Settings, raw: Sequence[Table], val: Counted | None) -> tuple[list[Table], Smoothing]:
+    """The tables that a method looks things up in, and the method with its parameters.
+
+    `raw`: the counts by order. `val`: the distinct windows of val, of the highest order, on which is fitted what the
+    settings ask to be. Raises BadInput where that is asked for and there is no val.
+    """
+    kind = method(settings)
+    tables = continuation_tables(raw) if kind.continuation else list(raw)
+    parameters = _estimated(settings, tables)
+    if not (isinstance(settings, JelinekMercer) or getattr(settings, "tune", False)):
+        return tables, kind(parameters)
+    if val is None:
+        raise BadInput(f"smoothing={settings.name} is fitted on val, and this split has none; set data.val=1000")
+    seen = evidence(tables, val.keys)
+    weights = _weights(seen, val)
+    if isinstance(settings, JelinekMercer):
+        return tables, kind(_by_em(seen, weights, 1 / tables[0].packing.vocab_size, settings.weights == "bucket"))
+    return tables, kind(_tuned(settings, kind, parameters, seen, weights, tables[0].packing.vocab_size))
+
+
+def _estimated(settings: Settings, tables: Sequence[Table]) -> Floats:
+    """Parameters from the tables alone, a row an order."""
+
+    def discounts(own: float | None, of: Callable[[Table], Floats], strength: float = 0.0) -> Floats:
+        rows = [np.full(3, own) if own is not None else of(table) for table in tables]
+        return np.column_stack([np.array(rows), np.full(len(rows), strength)])
+
+    n = len(tables)
+    match settings:
+        case AddK():
+            return np.full((n, 1), settings.k)
+        case JelinekMercer():
+            return np.full((n, BUCKETS), 0.5)
+        case WittenBell():
+            return np.zeros((n, 0))
+        case AbsoluteDiscount() | KneserNey():
+            return discounts(settings.discount, smoothing.one_discount)
+        case ModifiedKneserNey(base="kenlm"):
+            return discounts(None, smoothing.kenlm_discounts)
+        case ModifiedKneserNey():
+            return discounts(None, smoothing.three_discounts)
+        case Katz():
+            return np.array([smoothing.good_turing(table) for table in tables])
+        case StupidBackoff():
+            return np.full((n, 1), settings.alpha)
+        case Dirichlet():
+            return discounts(0.0, smoothing.one_discount, settings.concentration)
+        case PitmanYor():
+            return discounts(settings.discount, smoothing.one_discount, settings.concentration)
+        case _:  # none, and a net's l2
+            return np.zeros((n, 1))
+
+
+def _weights(seen: Sequence[Evidence], val: Counted) -> list[Floats]:
+    """How many characters of val each window stands for, by order."""
+    weights = [val.counts.astype(np.float64)]
+    for of_order in seen[:0:-1]:
+        weights.append(np.bincount(of_order.lower, weights[-1]))
+    return weights[::-1]
+
+
+# --- expectation and maximisation -----------------------------------------------------------------------------------
+
+
+def _by_em(seen: Sequence[Evidence], weights: Sequence[Floats], uniform: float, by_bucket: bool) -> Floats:
+    """Jelinek-Mercer's weights, bottom up, with val as what is held out (Jelinek & Mercer 1980)."""
+    p, rows = np.array([uniform]), list[Floats]()
+    for of_order, n in zip(seen, weights, strict=True):
+        below, known = p[of_order.lower], of_order.totals > 0
+        ml = of_order.counts / np.maximum(of_order.totals, 1)
+        together = _em(ml[known], below[known], n[known], np.zeros(int(known.sum()), dtype=np.int64), 1)
+        row = np.full(BUCKETS, together[0])
+        if by_bucket:
+            bucket = buckets(of_order.totals[known])
+            enough = np.bincount(bucket, n[known], minlength=BUCKETS) >= FEWEST_IN_BUCKET
+            row = np.where(enough, _em(ml[known], below[known], n[known], bucket, BUCKETS), row)
+        rows.append(row)
+        weight = row[buckets(of_order.totals)]
+        p = np.where(known, weight * ml + (1 - weight) * below, below)
+    return np.array(rows)
+
+
+def _em(ml: Floats, below: Floats, n: Floats, group: Ids, groups: int) -> Floats:
+    """The weight of `ml` against `below` in each group under which `n` observations are likely; 0.5 without any.
+
+    So many rounds from 0.5 and no more: an optimum at 0 or 1 is neared and not reached, and no weight forbids anything.
+    """
+    weight = np.full(groups, 0.5)
+    whole = np.bincount(group, n, minlength=groups)
+    for _ in range(EM_ROUNDS):
+        share = weight[group] * ml
+        share = share / (share + (1 - weight[group]) * below)
+        weight = np.where(whole > 0, np.bincount(group, n * share, minlength=groups) / np.maximum(whole, 1), weight)
+    return weight
+
+
+# --- search ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where to look for a row of parameters: from `start`, between `low` and `high`."""
+
+    start: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    row: Callable[[Floats], Floats]
+    by_order: bool = False  # each order has a row of its own, found bottom up; else all have the same
+
+
+def _space(settings: Settings) -> Space:
+    match settings:
+        case AddK():
+            return Space([-2.0], [-20.0], [20.0], np.exp)
+        case KneserNey():
+            return Space([0.7, 0.5], [LEAST, 0], [1, 1e4], lambda x: x[[0, 0, 0, 1]])
+        case Dirichlet():
+            return Space([1.0], [-10.0], [20.0], lambda x: np.array([0, 0, 0, np.exp(x[0])]), by_order=True)
+        case PitmanYor():
+            return Space([0.7, 0.5], [LEAST, 0], [1, 1e4], lambda x: x[[0, 0, 0, 1]], by_order=True)
+        case _:
+            return Space([0.7, 1.1, 1.4, 0.5], [LEAST, LEAST, LEAST, 0], [1, 2, 3, 1e4], lambda x: x)
+
+
+def _tuned(
+    settings: Settings,
+    kind: type[Smoothing],
+    start: Floats,
+    seen: Sequence[Evidence],
+    weights: Sequence[Floats],
+    v: int,
+) -> Floats:
+    """Parameters under which val is likeliest."""
+    space, parameters, n = _space(settings), start.copy(), len(seen)
+    steps = [(k, slice(k - 1, k)) for k in range(1, n + 1)] if space.by_order else [(n, slice(n))]
+    for orders, rows in steps:
+
+        def loss(x: Floats, orders: int = orders, rows: slice = rows) -> float:
+            parameters[rows] = space.row(x)
+            p = kind(parameters).probabilities(seen[:orders], v)[-1]
+            with np.errstate(divide="ignore"):
+                return -float(weights[orders - 1] @ np.log(p))
+
+        parameters[rows] = space.row(minimum(loss, space.start, space.low, space.high))
+    return parameters
+
+
+def minimum(
+    f: Callable[[Floats], float], start: Sequence[float], low: Sequence[float], high: Sequence[float]
+) -> Floats:
+    """Where f is least between `low` and `high`, (n,), by the simplex of Nelder and Mead (1965), kept within them."""
+    corner = np.array(start, dtype=np.float64)
+    points = [corner, *(corner + step for step in np.diag(np.maximum(0.2 * np.abs(corner), 0.1)))]
+    simplex = sorted((f(x), tuple(x)) for x in points)
+    for _ in range(SIMPLEX_STEPS):
+        if simplex[-1][0] - simplex[0][0] <= 1e-9 * abs(simplex[0][0]):
+            break
+        worst, others = np.array(simplex[-1][1]), np.array([x for _, x in simplex[:-1]])
+        middle = others.mean(0)
+
+        def tried(t: float, middle: Floats = middle, worst: Floats = worst) -> tuple[float, tuple[float, ...]]:
+            x = np.clip(middle + t * (middle - worst), low, high)
+            return f(x), tuple(x)
+
+        best = tried(1.0)
+        if best < simplex[0]:
+            best = min(best, tried(2.0))
+        elif best >= simplex[-2]:
+            best = min(best, tried(0.5), tried(-0.5))
+        if best < simplex[-1]:
+            simplex = sorted([*simplex[:-1], best])
+        else:
+            least = np.array(simplex[0][1])
+            simplex = sorted((f(x), tuple(x)) for x in [least, *((others[1:] + least) / 2), (worst + least) / 2])
+    return np.array(simplex[0][1])

@@ -1,0 +1,46 @@
+"""Counted models in one line, for the tests."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nextchar import fitting
+from nextchar.counts import Counted, Piece, count, of_stream, tables
+from nextchar.ngrams import CountModel
+from nextchar.packing import Packing
+from nextchar.settings import AddK, NoSmoothing, Smoothing
+from nextchar.vocabulary import Ids, Stream, Vocabulary
+
+
+def add_k(k: float) -> Smoothing:
+    return AddK(name="add_k", k=k, tune=False) if k else NoSmoothing(name="none")
+
+
+ADD_ONE = add_k(1)
+
+
+def windows(vocabulary: Vocabulary, documents: Sequence[str], order: int) -> Counted:
+    return count([Piece(vocabulary.stream(documents), 1)], Packing(len(vocabulary)), order)
+
+
+def counted(
+    documents: Sequence[str], order: int = 2, smoothing: Smoothing = ADD_ONE, val: Sequence[str] = ()
+) -> CountModel:
+    """The model that these documents and settings make."""
+    vocabulary = Vocabulary.of(documents)
+    raw = tables(windows(vocabulary, documents, order), Packing(len(vocabulary)), order)
+    held_out = windows(vocabulary, val, order) if val else None
+    return CountModel(vocabulary, *fitting.fit(smoothing, raw, held_out))
+
+
+def bigram_of(vocabulary: Vocabulary, matrix: np.ndarray, k: float = 0) -> CountModel:
+    """The bigram of a (V, V) table of counts."""
+    packing = Packing(len(vocabulary))
+    found = np.argwhere(matrix)
+    top = Counted(packing.pack(found), matrix[tuple(found.T)])
+    return CountModel(vocabulary, *fitting.fit(add_k(k), tables(top, packing, 2), None))
+
+
+def pairs(stream: Stream, vocab_size: int) -> Ids:
+    """How often each id is followed by each: (V, V)."""
+    return of_stream(stream, vocab_size, 2)[1].matrix(np.arange(vocab_size))
