@@ -18,6 +18,7 @@ from nextchar.settings import (
     CompareSettings,
     EvaluateSettings,
     ExplainSettings,
+    ExportSettings,
     SampleSettings,
     TrainCommand,
 )
@@ -125,10 +126,11 @@ TREES: dict[str, tuple[type[Knobs], list[str]]] = {
     "evaluate": (EvaluateSettings, ["run=x"]),
     "sample": (SampleSettings, ["run=x"]),
     "explain": (ExplainSettings, ["run=x", "text=emma"]),
+    "export": (ExportSettings, ["run=x"]),
     "compare": (CompareSettings, []),
     "bench": (BenchSettings, []),
 }
-NEEDED = {"data=lines": ["data.path=x"], "data=text": ["data.path=x"]}
+NEEDED = {"data=lines": ["data.path=x"], "data=text": ["data.path=x"], "model=arpa": ["model.path=x"]}
 OF_NETS = ("optim", "trainer")  # groups that only a net has
 
 
@@ -173,7 +175,7 @@ def test_every_option_of_a_model_fits_some_model(option: str) -> None:
 
 @pytest.mark.parametrize(("model", "data"), product(options("model"), options("data")))
 def test_every_model_takes_every_data_set(model: str, data: str) -> None:
-    argv = [f"model={model}", f"data={data}", *NEEDED.get(f"data={data}", [])]
+    argv = [each for option in (f"model={model}", f"data={data}") for each in (option, *NEEDED.get(option, []))]
     settings = command_line.parse("train", TrainCommand, argv).settings()
     assert (settings.model.name, settings.data.name) == (model, data)
 

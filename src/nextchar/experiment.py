@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import metrics, splits, text
+from nextchar import arpa, metrics, splits, text
+from nextchar.backoff import BackoffModel
 from nextchar.counts import Table
 from nextchar.explanation import explain
 from nextchar.fitting import method
 from nextchar.knobs import read
 from nextchar.language_model import LanguageModel
 from nextchar.ngrams import CountModel
-from nextchar.run import WEIGHTS, DataReport, Record, open_record, open_weights
-from nextchar.settings import Count, Data, EvaluateSettings
+from nextchar.run import WEIGHTS, DataReport, FileRecord, Record, open_record, open_weights
+from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model
 from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
@@ -37,10 +38,29 @@ class Text:
     parts: dict[str, Part]
 
 
-def load(data: Data) -> Text:
-    """Reads and deals out the text that the settings name. Raises BadInput."""
+@dataclass(frozen=True)
+class Given:
+    """A model that is not learned but read from a file."""
+
+    model: BackoffModel
+    file: FileRecord
+
+
+def given(model: Model) -> Given | None:
+    """The model that the settings name a file of; None where they name one to be trained. Raises BadInput."""
+    if not isinstance(model, Arpa):
+        return None
+    path = Path(model.path)
+    read_model = BackoffModel(*arpa.read(path))
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Given(read_model, FileRecord(size=path.stat().st_size, sha256=digest))
+
+
+def load(data: Data, given: Vocabulary | None = None) -> Text:
+    """Reads and deals out the text that the settings name, in the ids of a given vocabulary if any. Raises BadInput."""
     corpus = text.read(data)
-    vocabulary, parts = splits.encode(splits.deal(corpus.documents, data), data)
+    vocabulary, parts = splits.encode(splits.deal(corpus.documents, data), data, given)
     report = DataReport(
         source=corpus.source,
         sha256=corpus.sha256,
@@ -130,9 +150,13 @@ def open_model(path: Path) -> tuple[Record, LanguageModel]:
     record = open_record(path)
     settings, vocabulary = record.settings, Vocabulary(record.vocabulary)
     if isinstance(settings.model, Count):
+        assert settings.smoothing is not None
         order, smoothing = settings.model.order, method(settings.smoothing)
         tensors = open_weights(path, record, CountModel.spec(order, len(vocabulary)))
         return record, CountModel.from_tensors(tensors, vocabulary, order, smoothing, str(path / WEIGHTS))
+    if isinstance(settings.model, Arpa):
+        tensors = open_weights(path, record, BackoffModel.spec(len(vocabulary)))
+        return record, BackoffModel.from_tensors(tensors, vocabulary, str(path / WEIGHTS))
     from nextchar.models import net
 
     assert settings.trainer is not None

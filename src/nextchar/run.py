@@ -81,6 +81,7 @@ class Record(Knobs):
     metrics: dict[str, Metric]
     curves: dict[str, Curve]  # of the losses by their names, thinned out; what was counted has none
     data: DataReport | None
+    model_file: FileRecord | None  # that the model was read from; what was trained here has none
     smoothing: dict[str, list[float]]  # the parameters that were used, by order from 1 up; what is learned has none
     seeds: dict[str, int]
     versions: dict[str, str]

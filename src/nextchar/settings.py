@@ -313,7 +313,15 @@ class NN(Knobs):
     smoothings: ClassVar[tuple[str, ...]] = ("none", "add_k", "l2")
 
 
-Model = Annotated[Count | NN, Field(discriminator="name")]
+class Arpa(Knobs):
+    name: Literal["arpa"]
+    path: FilePath = Field(description="the ARPA file of another program's model, or of ours; plain or .gz")
+
+    net: ClassVar[str | None] = None
+    smoothings: ClassVar[tuple[str, ...]] = ()
+
+
+Model = Annotated[Count | NN | Arpa, Field(discriminator="name")]
 
 
 # --- sweeps ---------------------------------------------------------------------------------------------------------
@@ -360,7 +368,7 @@ class TrainSettings(Knobs):
     resume: FilePath | None = Field(description="run folder of an interrupted run to go on with")
     data: Data
     model: Model
-    smoothing: Smoothing
+    smoothing: Smoothing | None = None
     optim: Optimizer | None = None
     trainer: Trainer | None = None
 
@@ -381,7 +389,11 @@ class TrainSettings(Knobs):
     @model_validator(mode="after")
     def _meaningful(self) -> "TrainSettings":
         model, smoothing = self.model, self.smoothing
-        if smoothing.name not in model.smoothings:
+        if smoothing is not None and not model.smoothings:
+            raise ValueError(f"smoothing means nothing for model={model.name}, which is smoothed as its file says")
+        if smoothing is None and model.smoothings:
+            raise ValueError(f"smoothing is missing: model={model.name} takes {one_of(model.smoothings)}")
+        if smoothing is not None and smoothing.name not in model.smoothings:
             raise ValueError(
                 f"smoothing={smoothing.name} does not work for model={model.name}, "
                 f"which takes {one_of(model.smoothings)}"

@@ -16,7 +16,7 @@ from nextchar import counts, fitting, metrics, sampling, terminal
 from nextchar.board import IN_FRONT
 from nextchar.counts import Piece, Table
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
-from nextchar.experiment import Text, load, measure, pictures
+from nextchar.experiment import Given, Text, given, load, measure, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
@@ -130,7 +130,8 @@ def _train(
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
         with terminal.busy("reading the text"):
-            source = load(settings.data)
+            known = given(settings.model)
+            source = load(settings.data, known.model.vocabulary if known else None)
         watch.lap("read")
         _agree(settings, source)
         _refuse_too_large(settings, len(source.vocabulary))
@@ -141,7 +142,7 @@ def _train(
             with _logging_to(folder.path / "train.log"):
                 error: BaseException | None = None
                 values: dict[str, float] = {}
-                run = _Run(settings, source, folder, report, in_front)
+                run = _Run(settings, source, folder, report, in_front, known)
                 try:
                     values = _learn_and_show(run, watch, show)
                     stop.hold()  # from here on run.json gets written, however often one asks to stop
@@ -250,7 +251,9 @@ class _Run:
         folder: RunFolder,
         report: Callable[[int, float], None],
         in_front: Sequence[str],
+        given: Given | None,
     ) -> None:
+        self.given = given
         self.settings, self.source, self.folder = settings, source, folder
         self.report, self.in_front = report, in_front
         self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
@@ -267,6 +270,9 @@ class _Run:
         windows = counts.count([Piece(self.stream, 1)], packing, max(2, order))
         tables = counts.tables(windows, packing, max(2, order))
         self.pairs = tables[1]
+        if self.given is not None:
+            return
+        assert self.settings.smoothing is not None
         val = counts.count([Piece(parts["val"].stream, 1)], packing, order) if "val" in parts else None
         tables, smoothing = fitting.fit(self.settings.smoothing, tables[:order], val)
         self.counted = CountModel(self.vocabulary, tables, smoothing)
@@ -275,12 +281,14 @@ class _Run:
     @property
     def parameters(self) -> dict[str, list[float]]:
         """Of the smoothing method: what was estimated, fitted or set, by order."""
-        if self.settings.model.net is not None:
+        if not isinstance(self.settings.model, Count):
             return {}
         return self.counted.smoothing.named_parameters()
 
     def learn(self) -> LanguageModel:
         """Counts, or descends."""
+        if self.given is not None:
+            return self.given.model
         if self.settings.model.net is None:
             return self.counted
         with terminal.busy("importing torch and lightning"):
@@ -328,7 +336,8 @@ class _Run:
         board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
         if self.settings.model.net is None:
             board.samples(samples, 0)
-            board.histograms({"counts": self.counted.tables[-1].counts}, 0)
+        if isinstance(model, CountModel):
+            board.histograms({"counts": model.tables[-1].counts}, 0)
         if self.settings.figures:
             from nextchar.figures import png
 
@@ -375,6 +384,7 @@ def _record(
         metrics=infinite_as_text(values),
         curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
         data=run.source.report if run else None,
+        model_file=run.given.file if run and run.given else None,
         smoothing=run.parameters if run and hasattr(run, "counted") else {},
         seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
         started=started.isoformat(timespec="seconds"),
