@@ -109,8 +109,8 @@ class BackoffModel(LanguageModel):
     def from_tensors(cls, tensors: Tensors, vocabulary: Vocabulary, where: str) -> "BackoffModel":
         """The inverse of `tensors`. Raises BadInput, naming `where`, for what is no sorted table of probabilities."""
         packing, sizes = Packing(len(vocabulary)), tensors["sizes"]
-        orders = np.arange(1, len(sizes) + 1)
-        if not 1 <= len(sizes) <= HIGHEST_ORDER or sizes.min() < 0 or sizes.max() > len(tensors["ids"]) or sizes[0, 1]:
+        orders, most = np.arange(1, len(sizes) + 1), len(tensors["log_probs"]) + len(tensors["log_backoffs"])
+        if not 1 <= len(sizes) <= HIGHEST_ORDER or sizes.min() < 0 or sizes.max() > most or sizes[0, 1]:
             raise BadInput(f"{where}: the sizes are no sizes of tables")
         rows, contexts = sizes.T
         wanted = (rows @ orders, rows.sum(), contexts @ (orders - 1), contexts.sum())
