@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import arpa, metrics, splits, text
+from nextchar import arpa, counts, fitting, metrics, splits, text
 from nextchar.backoff import BackoffModel
-from nextchar.counts import Table
+from nextchar.counts import Piece, Table
 from nextchar.explanation import explain
-from nextchar.fitting import method
 from nextchar.knobs import read
 from nextchar.language_model import LanguageModel
 from nextchar.ngrams import CountModel
+from nextchar.packing import Packing
 from nextchar.run import WEIGHTS, DataReport, FileRecord, Record, open_record, open_weights
-from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model
+from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model, TrainSettings
 from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
@@ -30,37 +30,33 @@ CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
 
 
 @dataclass(frozen=True)
+class Given:
+    """A model that is read from a file."""
+
+    model: BackoffModel
+    file: FileRecord
+
+
+@dataclass(frozen=True)
 class Text:
     """A text, read, dealt out and in ids."""
 
     report: DataReport
     vocabulary: Vocabulary
     parts: dict[str, Part]
+    given: Given | None  # the model, where it is read and not trained
 
 
-@dataclass(frozen=True)
-class Given:
-    """A model that is not learned but read from a file."""
+def load(data: Data, model: Model | None = None) -> Text:
+    """Reads and deals out the text that the settings name, in the ids of the model, where that is a file.
 
-    model: BackoffModel
-    file: FileRecord
-
-
-def given(model: Model) -> Given | None:
-    """The model that the settings name a file of; None where they name one to be trained. Raises BadInput."""
-    if not isinstance(model, Arpa):
-        return None
-    path = Path(model.path)
-    read_model = BackoffModel(*arpa.read(path))
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Given(read_model, FileRecord(size=path.stat().st_size, sha256=digest))
-
-
-def load(data: Data, given: Vocabulary | None = None) -> Text:
-    """Reads and deals out the text that the settings name, in the ids of a given vocabulary if any. Raises BadInput."""
+    Raises BadInput.
+    """
+    given = _given(model) if isinstance(model, Arpa) else None
     corpus = text.read(data)
-    vocabulary, parts = splits.encode(splits.deal(corpus.documents, data), data, given)
+    vocabulary, parts = splits.encode(
+        splits.deal(corpus.documents, data), data, given.model.vocabulary if given else None
+    )
     report = DataReport(
         source=corpus.source,
         sha256=corpus.sha256,
@@ -82,7 +78,43 @@ def load(data: Data, given: Vocabulary | None = None) -> Text:
         test_sha256=_digest(parts["test"].documents),
         notes=corpus.notes,
     )
-    return Text(report, vocabulary, parts)
+    return Text(report, vocabulary, parts, given)
+
+
+def _given(model: Arpa) -> Given:
+    path = Path(model.path)
+    vocabulary, tables = arpa.read(path)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Given(BackoffModel(vocabulary, tables), FileRecord(size=path.stat().st_size, sha256=digest))
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A counted model, or the given one, and the bigrams of train, from which pictures are made whatever its order."""
+
+    model: CountModel | BackoffModel
+    pairs: Table
+
+
+def count(settings: TrainSettings, text: Text) -> Counting:
+    """The counted model that the settings name, or the given one; of a net, the bigram that it is drawn beside.
+
+    Raises BadInput.
+    """
+    wanted, packing = settings.model, Packing(len(text.vocabulary))
+    order = wanted.order if isinstance(wanted, Count) else 2
+    windows = counts.count([Piece(text.parts["train"].stream, 1)], packing, max(2, order))
+    tables = counts.tables(windows, packing, max(2, order))
+    raw, pairs = tables[:order], tables[1]
+    if text.given is not None:
+        return Counting(text.given.model, pairs)
+    assert settings.smoothing is not None
+    val = counts.count([Piece(text.parts["val"].stream, 1)], packing, order) if "val" in text.parts else None
+    looked_up, smoothing = fitting.fit(settings.smoothing, raw, val)
+    if isinstance(wanted, Count):
+        looked_up = fitting.pruned(looked_up, raw, wanted)
+    return Counting(CountModel(text.vocabulary, looked_up, smoothing), pairs)
 
 
 def measure(
@@ -149,14 +181,14 @@ def open_model(path: Path) -> tuple[Record, LanguageModel]:
     """A run folder -> its record and its model, without running any code from it. Raises BadInput."""
     record = open_record(path)
     settings, vocabulary = record.settings, Vocabulary(record.vocabulary)
-    if isinstance(settings.model, Count):
-        assert settings.smoothing is not None
-        order, smoothing = settings.model.order, method(settings.smoothing)
-        tensors = open_weights(path, record, CountModel.spec(order, len(vocabulary)))
-        return record, CountModel.from_tensors(tensors, vocabulary, order, smoothing, str(path / WEIGHTS))
     if isinstance(settings.model, Arpa):
         tensors = open_weights(path, record, BackoffModel.spec(len(vocabulary)))
         return record, BackoffModel.from_tensors(tensors, vocabulary, str(path / WEIGHTS))
+    if isinstance(settings.model, Count):
+        assert settings.smoothing is not None
+        tensors = open_weights(path, record, CountModel.spec(settings.model, len(vocabulary)))
+        smoothing, where = fitting.method(settings.smoothing), str(path / WEIGHTS)
+        return record, CountModel.from_tensors(tensors, vocabulary, settings.model, smoothing, where)
     from nextchar.models import net
 
     assert settings.trainer is not None

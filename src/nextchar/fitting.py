@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nextchar import smoothing
+from nextchar import counts, smoothing
 from nextchar.counts import Counted, Table, continuation_tables
 from nextchar.errors import BadInput
 from nextchar.language_model import Floats
@@ -13,6 +13,7 @@ from nextchar.ngrams import evidence
 from nextchar.settings import (
     AbsoluteDiscount,
     AddK,
+    Count,
     Dirichlet,
     JelinekMercer,
     Katz,
@@ -52,6 +53,15 @@ def method(settings: Settings) -> type[Smoothing]:
     if isinstance(settings, ModifiedKneserNey) and settings.base == "kenlm":
         return smoothing.LikeKenLM
     return METHODS[settings.name]
+
+
+def pruned(tables: Sequence[Table], raw: Sequence[Table], model: Count) -> list[Table]:
+    """The tables that a method looks things up in without the n-grams that occur as rarely as model.prune says."""
+    thresholds = [model.threshold(table.order) for table in raw]
+    return [
+        counts.pruned(table, counted.counts > threshold) if threshold else table
+        for table, counted, threshold in zip(tables, raw, thresholds, strict=True)
+    ]
 
 
 def fit(settings: Settings, raw: Sequence[Table], val: Counted | None) -> tuple[list[Table], Smoothing]:
@@ -109,9 +119,9 @@ def _estimated(settings: Settings, tables: Sequence[Table]) -> Floats:
 
 def _weights(seen: Sequence[Evidence], val: Counted) -> list[Floats]:
     """How many characters of val each window stands for, by order."""
-    weights = [val.counts.astype(np.float64)]
+    weights: list[Floats] = [val.counts.astype(np.float64)]
     for of_order in seen[:0:-1]:
-        weights.append(np.bincount(of_order.lower, weights[-1]))
+        weights.append(np.bincount(of_order.lower, weights[-1]).astype(np.float64))
     return weights[::-1]
 
 
@@ -125,12 +135,12 @@ def _by_em(seen: Sequence[Evidence], weights: Sequence[Floats], uniform: float, 
         below, known = p[of_order.lower], of_order.totals > 0
         ml = of_order.counts / np.maximum(of_order.totals, 1)
         together = _em(ml[known], below[known], n[known], np.zeros(int(known.sum()), dtype=np.int64), 1)
-        row = np.full(BUCKETS, together[0])
+        row = np.full(BUCKETS, together[0], dtype=np.float64)
         if by_bucket:
             bucket = buckets(of_order.totals[known])
             enough = np.bincount(bucket, n[known], minlength=BUCKETS) >= FEWEST_IN_BUCKET
             row = np.where(enough, _em(ml[known], below[known], n[known], bucket, BUCKETS), row)
-        rows.append(row)
+        rows.append(row.astype(np.float64))
         weight = row[buckets(of_order.totals)]
         p = np.where(known, weight * ml + (1 - weight) * below, below)
     return np.array(rows)

@@ -30,6 +30,7 @@ class Evidence:
     counts: Ids  # (U,): c
     totals: Ids  # (U,): C
     types: Ids  # (U, 3): n1, n2, n3+
+    pruned: Ids  # (U,): the part of C that belongs to windows which were taken out of the table
     lower: Ids  # (U,): which of the windows of the order below is this one without its oldest symbol
     cut: npt.NDArray[np.bool_]  # (U,): the document begins later than the window: it is one of the order below
     mates: Ids | None = None  # (U,): which context, where the windows are all that V symbols make of each
@@ -82,7 +83,8 @@ class AddK(Smoothing):
 class Interpolated(Smoothing):
     """What a method keeps for the counts, and the mass that it gives to the order below.
 
-    P_k = (kept + given P_(k-1)) / (kept of all symbols + given); a context without counts has P_(k-1).
+    P_k = (kept + given P_(k-1)) / (kept of all symbols + given); a context without counts has P_(k-1). What windows
+    would have kept that were pruned is given too.
     """
 
     @abstractmethod
@@ -106,7 +108,7 @@ class JelinekMercer(Interpolated):
     def shares(self, k: int, seen: Evidence) -> tuple[Floats, Floats, Floats]:
         weight = self.parameters[k - 1][buckets(seen.totals)]
         whole = np.maximum(seen.totals, 1).astype(np.float64)
-        return weight * seen.counts, (1 - weight) * whole, whole
+        return weight * seen.counts, (1 - weight) * whole + weight * seen.pruned, whole
 
 
 class WittenBell(Interpolated):
@@ -116,7 +118,7 @@ class WittenBell(Interpolated):
 
     def shares(self, k: int, seen: Evidence) -> tuple[Floats, Floats, Floats]:
         types = seen.types.sum(1)
-        return seen.counts.astype(np.float64), types.astype(np.float64), np.maximum(seen.totals + types, 1.0)
+        return seen.counts.astype(np.float64), types + 1.0 * seen.pruned, np.maximum(seen.totals + types, 1.0)
 
 
 class Discounting(Interpolated):
@@ -132,7 +134,7 @@ class Discounting(Interpolated):
     def shares(self, k: int, seen: Evidence) -> tuple[Floats, Floats, Floats]:
         *discounts, strength = self.parameters[k - 1]
         off = np.array([0.0, *discounts])[np.minimum(seen.counts, 3)]
-        given = seen.types @ np.array(discounts) + strength
+        given = seen.types @ np.array(discounts) + strength + seen.pruned
         return seen.counts - off, given, np.where(seen.totals > 0, seen.totals + strength, 1.0)
 
 

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import counts, fitting, metrics, sampling, terminal
+from nextchar import metrics, sampling, terminal
 from nextchar.board import IN_FRONT
-from nextchar.counts import Piece, Table
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
-from nextchar.experiment import Given, Text, given, load, measure, pictures
+from nextchar.experiment import Counting, Text, count, load, measure, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.ngrams import CountModel
-from nextchar.packing import Packing
 from nextchar.run import (
     CURVE_POINTS,
     LOSSES,
@@ -37,7 +35,7 @@ from nextchar.run import (
     infinite_as_text,
     losses_file,
 )
-from nextchar.settings import Count, Ddp, TrainSettings
+from nextchar.settings import Ddp, TrainSettings
 from nextchar.vocabulary import printable
 
 if TYPE_CHECKING:  # what costs time to import is imported where it is needed
@@ -130,8 +128,7 @@ def _train(
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
         with terminal.busy("reading the text"):
-            known = given(settings.model)
-            source = load(settings.data, known.model.vocabulary if known else None)
+            source = load(settings.data, settings.model)
         watch.lap("read")
         _agree(settings, source)
         _refuse_too_large(settings, len(source.vocabulary))
@@ -142,7 +139,7 @@ def _train(
             with _logging_to(folder.path / "train.log"):
                 error: BaseException | None = None
                 values: dict[str, float] = {}
-                run = _Run(settings, source, folder, report, in_front, known)
+                run = _Run(settings, source, folder, report, in_front)
                 try:
                     values = _learn_and_show(run, watch, show)
                     stop.hold()  # from here on run.json gets written, however often one asks to stop
@@ -251,46 +248,45 @@ class _Run:
         folder: RunFolder,
         report: Callable[[int, float], None],
         in_front: Sequence[str],
-        given: Given | None,
     ) -> None:
-        self.given = given
         self.settings, self.source, self.folder = settings, source, folder
         self.report, self.in_front = report, in_front
         self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
-        self.pairs: Table
-        self.counted: CountModel
+        self._counting: Counting | None = None
         self.step = 0
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.board: Board | None = None
 
     def count(self) -> None:
         """What every run does: a net is drawn beside the counted model of its pairs."""
-        model, parts, packing = self.settings.model, self.source.parts, Packing(len(self.vocabulary))
-        order = model.order if isinstance(model, Count) else 2
-        windows = counts.count([Piece(self.stream, 1)], packing, max(2, order))
-        tables = counts.tables(windows, packing, max(2, order))
-        self.pairs = tables[1]
-        if self.given is not None:
-            return
-        assert self.settings.smoothing is not None
-        val = counts.count([Piece(parts["val"].stream, 1)], packing, order) if "val" in parts else None
-        tables, smoothing = fitting.fit(self.settings.smoothing, tables[:order], val)
-        self.counted = CountModel(self.vocabulary, tables, smoothing)
-        log.info("smoothing %s", self.parameters)
+        self._counting = count(self.settings, self.source)
+        if self.settings.model.net is None:
+            log.info("n-grams %s, smoothing %s", self.ngrams, self.parameters)
+
+    @property
+    def counting(self) -> Counting:
+        assert self._counting is not None, "a run counts first"
+        return self._counting
 
     @property
     def parameters(self) -> dict[str, list[float]]:
-        """Of the smoothing method: what was estimated, fitted or set, by order."""
-        if not isinstance(self.settings.model, Count):
+        """Of the smoothing method: what was estimated, fitted or set, by order; of a net, and before: none."""
+        if self._counting is None or self.settings.model.net is not None:
             return {}
-        return self.counted.smoothing.named_parameters()
+        model = self._counting.model
+        return model.smoothing.named_parameters() if isinstance(model, CountModel) else {}
+
+    @property
+    def ngrams(self) -> list[int]:
+        """How many different ones the model holds, by order; a net, and before: none."""
+        if self._counting is None or self.settings.model.net is not None:
+            return []
+        return [len(table) for table in self._counting.model.tables]
 
     def learn(self) -> LanguageModel:
         """Counts, or descends."""
-        if self.given is not None:
-            return self.given.model
         if self.settings.model.net is None:
-            return self.counted
+            return self.counting.model
         with terminal.busy("importing torch and lightning"):
             from nextchar.descent import descend
 
@@ -300,7 +296,7 @@ class _Run:
             self.vocabulary,
             self.folder,
             self.source.report.sha256,
-            metrics.loss(self.counted, self.stream, self.settings.data.is_text).value,
+            metrics.loss(self.counting.model, self.stream, self.settings.data.is_text).value,
             self._open_board,
             self._glimpse,
             self.report,
@@ -341,7 +337,7 @@ class _Run:
         if self.settings.figures:
             from nextchar.figures import png
 
-            for name, picture in pictures(model, self.pairs, self.source.parts["test"].documents[0]):
+            for name, picture in pictures(model, self.counting.pairs, self.source.parts["test"].documents[0]):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
         board.close()
@@ -384,8 +380,9 @@ def _record(
         metrics=infinite_as_text(values),
         curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
         data=run.source.report if run else None,
-        model_file=run.given.file if run and run.given else None,
-        smoothing=run.parameters if run and hasattr(run, "counted") else {},
+        model_file=run.source.given.file if run and run.source.given else None,
+        ngrams=run.ngrams if run else [],
+        smoothing=run.parameters if run else {},
         seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
         started=started.isoformat(timespec="seconds"),
         seconds=seconds,
