@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nextchar import fitting
-from nextchar.counts import Counted, Piece, count, of_stream, tables
+from nextchar.counts import Counted, Piece, count, first_seen, of_stream, tables
 from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
 from nextchar.settings import AddK, Count, NoSmoothing, Smoothing
@@ -34,7 +34,9 @@ def counted(
     vocabulary = Vocabulary.of(documents)
     raw = tables(windows(vocabulary, documents, order), Packing(len(vocabulary)), order)
     held_out = windows(vocabulary, val, order) if val else None
-    tables_, method = fitting.fit(smoothing, raw, held_out)
+    tables_, method = fitting.fit(
+        smoothing, raw, held_out, first_seen([Piece(vocabulary.stream(documents), 1)], len(vocabulary))
+    )
     pruned = fitting.pruned(tables_, raw, Count(name="count", order=order, prune=list(prune)))
     return CountModel(vocabulary, pruned, method)
 

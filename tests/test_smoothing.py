@@ -71,7 +71,7 @@ METHODS = {  # the method's settings, and the twin: p(context, symbol) of docume
     ),
     "like kenlm": (
         smoothing("modified_kneser_ney", base="kenlm", tune=False),
-        twin.modified_kneser_ney_of_kenlm,
+        lambda d, n: twin.modified_kneser_ney_of_kenlm(d, n, as_counted_by_lmplz=True),
     ),
     "stupid_backoff": (smoothing("stupid_backoff", alpha=0.4), twin.stupid_backoff),
 }

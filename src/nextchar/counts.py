@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nextchar.errors import refuse_beyond_memory
 from nextchar.packing import Keys, Packing
-from nextchar.vocabulary import Ids, Stream
+from nextchar.vocabulary import BOUNDARY, Ids, Stream
 
 DENSE_BITS = 16  # keys this narrow are counted in a table of all there could be
 SORTED_AT_ONCE = 1 << 23  # windows; with two of them under way the memory that counting takes beside the distinct ones
@@ -231,6 +231,19 @@ def _aggregated(keys: Keys, counts: Ids) -> Counted:
     keys = keys[order]
     starts = run_starts(keys)
     return Counted(keys[starts], np.add.reduceat(counts[order], starts) if len(starts) else counts)
+
+
+def first_seen(pieces: Iterable[Piece], vocab_size: int) -> Ids:
+    """(V,): the ids ranked by their first appearance in a text, the boundary before all."""
+    order = np.array([BOUNDARY])
+    for piece in pieces:
+        distinct, at = np.unique(piece.ids[piece.lead :], return_index=True)
+        order = np.append(order, [id_ for id_ in distinct[np.argsort(at)] if id_ not in order])
+        if len(order) == vocab_size:
+            break
+    rank = np.full(vocab_size, len(order))
+    rank[order.astype(np.int64)] = np.arange(len(order))
+    return rank
 
 
 # --- orders ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from nextchar.language_model import LanguageModel
 from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
 from nextchar.run import WEIGHTS, DataReport, FileRecord, Record, open_record, open_weights
-from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model, TrainSettings
+from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model, ModifiedKneserNey, TrainSettings
 from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
@@ -111,7 +111,10 @@ def count(settings: TrainSettings, text: Text) -> Counting:
         return Counting(text.given.model, pairs)
     assert settings.smoothing is not None
     val = counts.count([Piece(text.parts["val"].stream, 1)], packing, order) if "val" in text.parts else None
-    looked_up, smoothing = fitting.fit(settings.smoothing, raw, val)
+    age = None
+    if isinstance(settings.smoothing, ModifiedKneserNey) and settings.smoothing.base == "kenlm":
+        age = counts.first_seen([Piece(text.parts["train"].stream, 1)], packing.vocab_size)
+    looked_up, smoothing = fitting.fit(settings.smoothing, raw, val, age)
     if isinstance(wanted, Count):
         looked_up = fitting.pruned(looked_up, raw, wanted)
     return Counting(CountModel(text.vocabulary, looked_up, smoothing), pairs)

@@ -64,15 +64,21 @@ def pruned(tables: Sequence[Table], raw: Sequence[Table], model: Count) -> list[
     ]
 
 
-def fit(settings: Settings, raw: Sequence[Table], val: Counted | None) -> tuple[list[Table], Smoothing]:
+def fit(
+    settings: Settings, raw: Sequence[Table], val: Counted | None, age: Ids | None = None
+) -> tuple[list[Table], Smoothing]:
     """The tables that a method looks things up in, and the method with its parameters.
 
     `raw`: the counts by order. `val`: the distinct windows of val, of the highest order, on which is fitted what the
-    settings ask to be. Raises BadInput where that is asked for and there is no val.
+    settings ask to be. `age` (V,): the ids by first appearance, for who wants KenLM's figures to the last digit.
+    Raises BadInput where there is no val to fit on.
     """
     kind = method(settings)
     tables = continuation_tables(raw) if kind.continuation else list(raw)
     parameters = _estimated(settings, tables)
+    if isinstance(settings, ModifiedKneserNey) and settings.base == "kenlm":
+        slips = [None] * len(raw) if age is None else smoothing.kenlm_slips(raw, tables, age)
+        parameters[:, :3] = [smoothing.kenlm_discounts(*each) for each in zip(tables, slips, strict=True)]
     if not (isinstance(settings, JelinekMercer) or getattr(settings, "tune", False)):
         return tables, kind(parameters)
     if val is None:
@@ -101,8 +107,6 @@ def _estimated(settings: Settings, tables: Sequence[Table]) -> Floats:
             return np.zeros((n, 0))
         case AbsoluteDiscount() | KneserNey():
             return discounts(settings.discount, smoothing.one_discount)
-        case ModifiedKneserNey(base="kenlm"):
-            return discounts(None, smoothing.kenlm_discounts)
         case ModifiedKneserNey():
             return discounts(None, smoothing.three_discounts)
         case Katz():

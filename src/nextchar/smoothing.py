@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nextchar.counts import Table
 from nextchar.language_model import Floats
-from nextchar.vocabulary import Ids
+from nextchar.vocabulary import BOUNDARY, Ids
 
 BUCKETS = 10  # of contexts, by the binary logarithm of how often they occur
 MOST_DISCOUNTED = 5  # counts above are trusted (Katz 1987)
@@ -214,15 +214,41 @@ def three_discounts(table: Table) -> Floats:
     return np.array([d if d > 0 else y for d in found])
 
 
-def kenlm_discounts(table: Table) -> Floats:
-    """Like `three_discounts`, but 0.5, 1, 1.5 where one is not defined or out of range (lmplz --discount_fallback)."""
-    n = table.counts_of_counts
-    fallback = np.array([0.5, 1.0, 1.5])
+def kenlm_discounts(table: Table, slip: tuple[int, int] | None) -> Floats:
+    """D_i = i - (i + 1) Y n_(i+1) / n_i, or 0.5, 1, 1.5 for all where one is not defined, or outside of 0 to i.
+
+    As lmplz --discount_fallback estimates them; `slip`: see `kenlm_slips`.
+    """
+    n = [*table.counts_of_counts, 0]
+    if slip is not None:
+        right, taken = (min(count, 5) - 1 for count in slip)
+        n[right] -= 1
+        n[taken] += 1
     if not all(n[:3]):
-        return fallback
+        return np.array([0.5, 1.0, 1.5])
     y = n[0] / (n[0] + 2 * n[1])
     discounts = np.array([i - (i + 1) * y * n[i] / n[i - 1] for i in (1, 2, 3)])
-    return discounts if ((discounts >= 0) & (discounts <= [1, 2, 3])).all() else fallback
+    return discounts if ((discounts >= 0) & (discounts <= [1, 2, 3])).all() else np.array([0.5, 1.0, 1.5])
+
+
+def kenlm_slips(raw: Sequence[Table], adjusted: Sequence[Table], age: Ids) -> list[tuple[int, int] | None]:
+    """For each order the (adjusted, raw) count of the one n-gram that lmplz counts wrongly among the counts of counts.
+
+    Of each order but the highest it is the last one, sorted from its newest symbol backwards, that enters them with its
+    raw count (AdjustCounts::Run in lm/builder/adjust_counts.cc). `age` (V,): the ids by first appearance, the end of a
+    document before all.
+    """
+    slips: list[tuple[int, int] | None] = [None] * len(raw)
+    last = raw[0].keys[[np.argmax(age[raw[0].packing.newest(raw[0].keys, 1)])]]
+    for k, (table, changed) in enumerate(zip(raw[:-1], adjusted, strict=False), 1):
+        (at,) = np.flatnonzero(table.keys == last)
+        slips[k - 1] = (int(changed.counts[at]), int(table.counts[at]))
+        longer = raw[k].keys[raw[k].packing.shorter(raw[k].keys, k + 1) == last]
+        if not len(longer):  # it begins a document
+            break
+        oldest = raw[k].packing.unpack(longer, k + 1)[:, 0]
+        last = longer[[np.argmax(np.where(oldest == BOUNDARY, -1, age[oldest]))]]
+    return slips
 
 
 def good_turing(table: Table) -> Floats:
