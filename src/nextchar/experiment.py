@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import counts, fitting, metrics, splits, text
+from nextchar import arpa, counts, fitting, metrics, splits, text
+from nextchar.backoff import BackoffModel
 from nextchar.counts import Table
 from nextchar.dealing import deal
 from nextchar.explanation import explain
@@ -15,8 +16,8 @@ from nextchar.knobs import read
 from nextchar.language_model import LanguageModel
 from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
-from nextchar.run import WEIGHTS, DataReport, Record, open_record, open_weights
-from nextchar.settings import Count, Data, EvaluateSettings, ModifiedKneserNey, TrainSettings
+from nextchar.run import WEIGHTS, DataReport, FileRecord, Record, open_record, open_weights
+from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model, ModifiedKneserNey, TrainSettings
 from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
@@ -29,18 +30,31 @@ CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
 
 
 @dataclass(frozen=True)
+class Given:
+    """A model that is read from a file."""
+
+    model: BackoffModel
+    file: FileRecord
+
+
+@dataclass(frozen=True)
 class Text:
     """A text, read, dealt out and in ids."""
 
     report: DataReport
     vocabulary: Vocabulary
     parts: dict[str, Part]
+    given: Given | None  # the model, where it is read and not trained
 
 
-def load(data: Data) -> Text:
-    """Reads and deals out the text that the settings name. Raises BadInput."""
+def load(data: Data, model: Model | None = None) -> Text:
+    """Reads and deals out the text that the settings name, in the ids of the model, where that is a file.
+
+    Raises BadInput.
+    """
+    given = _given(model) if isinstance(model, Arpa) else None
     corpus = text.read(data)
-    vocabulary, parts = splits.encode(deal(corpus, data), data)
+    vocabulary, parts = splits.encode(deal(corpus, data), data, given.model.vocabulary if given else None)
     report = DataReport(
         source=corpus.source,
         sha256=corpus.sha256,
@@ -59,24 +73,38 @@ def load(data: Data) -> Text:
         notes=corpus.notes,
     )
     corpus.let_go()
-    return Text(report, vocabulary, parts)
+    return Text(report, vocabulary, parts, given)
+
+
+def _given(model: Arpa) -> Given:
+    path = Path(model.path)
+    vocabulary, tables = arpa.read(path)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Given(BackoffModel(vocabulary, tables), FileRecord(size=path.stat().st_size, sha256=digest))
 
 
 @dataclass(frozen=True)
 class Counting:
-    """A counted model, and the bigrams of the same text, from which pictures are made whatever the model's order."""
+    """A counted model, or the given one, and the bigrams of train, from which pictures are made whatever its order."""
 
-    model: CountModel
+    model: CountModel | BackoffModel
     pairs: Table
 
 
 def count(settings: TrainSettings, text: Text) -> Counting:
-    """The counted model that the settings name, or, of a net, the bigram that it is drawn beside. Raises BadInput."""
+    """The counted model that the settings name, or the given one; of a net, the bigram that it is drawn beside.
+
+    Raises BadInput.
+    """
     wanted, packing = settings.model, Packing(len(text.vocabulary))
     order = wanted.order if isinstance(wanted, Count) else 2
     longest, train = max(2, order), text.parts["train"]
     tables = counts.tables(counts.count(train.pieces(longest - 1), packing, longest))
     raw, pairs = tables[:order], tables[1]
+    if text.given is not None:
+        return Counting(text.given.model, pairs)
+    assert settings.smoothing is not None
     val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in text.parts else None
     age = None
     if isinstance(settings.smoothing, ModifiedKneserNey) and settings.smoothing.base == "kenlm":
@@ -151,7 +179,11 @@ def open_model(path: Path) -> tuple[Record, LanguageModel]:
     """A run folder -> its record and its model, without running any code from it. Raises BadInput."""
     record = open_record(path)
     settings, vocabulary = record.settings, Vocabulary(record.vocabulary)
+    if isinstance(settings.model, Arpa):
+        tensors = open_weights(path, record, BackoffModel.spec(len(vocabulary)))
+        return record, BackoffModel.from_tensors(tensors, vocabulary, str(path / WEIGHTS))
     if isinstance(settings.model, Count):
+        assert settings.smoothing is not None
         tensors = open_weights(path, record, CountModel.spec(settings.model, len(vocabulary)))
         smoothing, where = fitting.method(settings.smoothing), str(path / WEIGHTS)
         return record, CountModel.from_tensors(tensors, vocabulary, settings.model, smoothing, where)

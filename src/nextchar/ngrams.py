@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from nextchar.backoff import LEAST, BackoffTable, log_probs_of
 from nextchar.counts import Table, run_starts
 from nextchar.errors import BadInput
 from nextchar.foreign import TensorSpec
 from nextchar.language_model import Floats, LanguageModel, Tensors
 from nextchar.packing import Keys, Packing
 from nextchar.settings import Count
-from nextchar.smoothing import Evidence, Smoothing
+from nextchar.smoothing import AddK, Evidence, Smoothing, StupidBackoff
 from nextchar.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
 
 CELLS_AT_ONCE = 1 << 20  # windows whose evidence is held at once when whole rows are asked for
@@ -133,6 +134,29 @@ class CountModel(LanguageModel):
         with np.errstate(divide="ignore"):  # what has probability 0 has log-probability -inf
             return np.log(probabilities)
 
+    # --- as back-off tables ------------------------------------------------------------------------------------------
+
+    def backoff_tables(self) -> list[BackoffTable]:
+        """The same model in another form, which ARPA files have: rows for what occurs, and weights for what does not.
+
+        Of what is interpolated, or backs off, a row is P_k of the n-gram, and a context's weight what a symbol that was
+        not seen there has of its P_(k-1). add_k knows no orders below: its weights, k V / (C + k V), stand over the
+        uniform distribution as the unigrams, and of the lower orders it has only the rows that begin a document.
+        Raises BadInput for stupid_backoff, of which files of probabilities can hold nothing.
+        """
+        smoothing, v = self.smoothing, len(self.vocabulary)
+        if isinstance(smoothing, StupidBackoff):
+            raise BadInput("smoothing=stupid_backoff has scores, not probabilities; there is no back-off model of them")
+        every = self.packing.pack(np.arange(v)[:, None])
+        is_flat = isinstance(smoothing, AddK) and self.order > 1
+        p = smoothing.probabilities(evidence(self.tables[:1], every), v)[0] if not is_flat else np.full(v, 1 / v)
+        found = [BackoffTable(self.packing, 1, every, self._log(p), every[:0], np.zeros(0))]
+        for table in self.tables[1:]:
+            if is_flat and table.order < self.order:
+                table = _opening(table)
+            found.append(_backing_off(table, smoothing, found, 1 / v if is_flat else None))
+        return found
+
     # --- as tensors -------------------------------------------------------------------------------------------------
 
     def tensors(self) -> Tensors:
@@ -193,3 +217,38 @@ class CountModel(LanguageModel):
 def _are_counts(counts: Ids, least: int) -> bool:
     """Whether all are at least so high, and their sum is an int64."""
     return not len(counts) or bool(counts.min() >= least and counts.sum(dtype=np.float64) < 2**63)
+
+
+# --- back-off tables ------------------------------------------------------------------------------------------------
+
+
+def _opening(table: Table) -> Table:
+    """The n-grams that begin with a boundary, which come first."""
+    first = np.zeros((1, table.order), dtype=np.int64)
+    first[0, 0] = BOUNDARY + 1
+    end = np.searchsorted(table.keys, table.packing.pack(first))[0]
+    return Table(table.keys[:end], table.counts[:end], table.packing, table.order)
+
+
+def _backing_off(
+    table: Table, smoothing: Smoothing, below: Sequence[BackoffTable], alone: float | None
+) -> BackoffTable:
+    """A table's rows with their P_k, and its contexts' weights: P_k / P_(k-1) of all that was not seen there, as one.
+
+    `alone`: P_(k-1) of whatever was not seen; None for what the rows leave over.
+    """
+    contexts = table.contexts
+    n = len(contexts.keys)
+    mates = np.repeat(np.arange(n), np.diff(contexts.starts, append=len(table)))
+    shorter, which = _distinct(table.packing.shorter(table.keys, table.order))
+    lower = np.exp(log_probs_of(below, shorter))[which]
+    unseen = np.maximum(1 - np.bincount(mates, lower, n), LEAST) if alone is None else np.full(n, alone)
+    of = np.concatenate([mates, np.arange(n)])
+    counts = np.concatenate([table.counts, np.zeros(n, dtype=np.int64)])
+    lost = np.zeros(n, dtype=np.int64) if table.pruned is None else table.pruned
+    uncut = np.zeros(len(of), dtype=bool)
+    seen = Evidence(counts, contexts.totals[of], contexts.types[of], lost[of], of, uncut, of)
+    p = smoothing.step(table.order, seen, np.concatenate([lower, unseen]), 1 / table.packing.vocab_size)
+    with np.errstate(divide="ignore"):
+        log_probs, weights = np.log(np.minimum(p[: len(table)], 1)), np.log(p[len(table) :] / unseen)
+    return BackoffTable(table.packing, table.order, table.keys, log_probs, contexts.keys, weights)

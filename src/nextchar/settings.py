@@ -334,7 +334,15 @@ class NN(Knobs):
     smoothings: ClassVar[tuple[str, ...]] = ("none", "add_k", "l2")
 
 
-Model = Annotated[Count | NN, Field(discriminator="name")]
+class Arpa(Knobs):
+    name: Literal["arpa"]
+    path: FilePath = Field(description="the ARPA file of another program's model, or of ours; plain or .gz")
+
+    net: ClassVar[str | None] = None
+    smoothings: ClassVar[tuple[str, ...]] = ()
+
+
+Model = Annotated[Count | NN | Arpa, Field(discriminator="name")]
 
 
 # --- sweeps ---------------------------------------------------------------------------------------------------------
@@ -381,7 +389,7 @@ class TrainSettings(Knobs):
     resume: FilePath | None = Field(description="run folder of an interrupted run to go on with")
     data: Data
     model: Model
-    smoothing: Smoothing
+    smoothing: Smoothing | None = None
     optim: Optimizer | None = None
     trainer: Trainer | None = None
 
@@ -402,7 +410,11 @@ class TrainSettings(Knobs):
     @model_validator(mode="after")
     def _meaningful(self) -> "TrainSettings":
         model, smoothing = self.model, self.smoothing
-        if smoothing.name not in model.smoothings:
+        if smoothing is not None and not model.smoothings:
+            raise ValueError(f"smoothing means nothing for model={model.name}, which is smoothed as its file says")
+        if smoothing is None and model.smoothings:
+            raise ValueError(f"smoothing is missing: model={model.name} takes {one_of(model.smoothings)}")
+        if smoothing is not None and smoothing.name not in model.smoothings:
             raise ValueError(
                 f"smoothing={smoothing.name} does not work for model={model.name}, "
                 f"which takes {one_of(model.smoothings)}"
@@ -421,7 +433,7 @@ class TrainSettings(Knobs):
                 raise ValueError(
                     f"data.{key}={shown(value)} means nothing for model={model.name}, which counts every pair once"
                 )
-        if isinstance(model, Count) and any(model.prune) and smoothing.name in model.keeps_all:
+        if isinstance(model, Count) and any(model.prune) and smoothing and smoothing.name in model.keeps_all:
             raise ValueError(
                 f"model.prune={shown(model.prune)}: smoothing={smoothing.name} mixes no lower orders in, "
                 "which would stand in for what is left out; choose modified_kneser_ney, or another that does"
@@ -497,6 +509,20 @@ class ExplainSettings(Knobs):
     text: Text = Field(description="the document to explain")
     out: FilePath | None = Field(description="the picture's file; null: outputs/explain.png in the project")
     figures: bool = Field(description="draw the picture")
+    json_: Json = Field(alias="json")
+
+
+class ExportSettings(Knobs):
+    """What `scripts/export.py` is told."""
+
+    run: RunDir
+    format: Literal["arpa"] = Field(description="arpa: n-grams as text, for KenLM, SRILM and others")
+    out: FilePath | None = Field(
+        description="the file, compressed where it ends in .gz; null: RUN.arpa under outputs/ in the project"
+    )
+    prune: Annotated[float, Field(ge=0)] | None = Field(
+        description="leave out n-grams that change the perplexity by a smaller share than this, as 1e-7"
+    )
     json_: Json = Field(alias="json")
 
 

@@ -17,6 +17,7 @@ from nextchar.board import IN_FRONT
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.experiment import WORD_CHARS, Counting, Text, count, load, measure, pictures
 from nextchar.language_model import LanguageModel
+from nextchar.ngrams import CountModel
 from nextchar.run import (
     CURVE_POINTS,
     LOSSES,
@@ -127,7 +128,7 @@ def _train(
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
         with terminal.busy("reading the text"):
-            source = load(settings.data)
+            source = load(settings.data, settings.model)
         watch.lap("read")
         _agree(settings, source)
         _refuse_too_large(settings, len(source.vocabulary))
@@ -272,7 +273,8 @@ class _Run:
         """Of the smoothing method: what was estimated, fitted or set, by order; of a net, and before: none."""
         if self._counting is None or self.settings.model.net is not None:
             return {}
-        return self._counting.model.smoothing.named_parameters()
+        model = self._counting.model
+        return model.smoothing.named_parameters() if isinstance(model, CountModel) else {}
 
     @property
     def ngrams(self) -> list[int]:
@@ -330,7 +332,8 @@ class _Run:
         board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
         if self.settings.model.net is None:
             board.samples(samples, 0)
-            board.histograms({"counts": self.counting.model.tables[-1].counts}, 0)
+        if isinstance(model, CountModel):
+            board.histograms({"counts": model.tables[-1].counts}, 0)
         if self.settings.figures:
             from nextchar.figures import png
 
@@ -379,6 +382,7 @@ def _record(
         metrics=infinite_as_text(values),
         curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
         data=run.source.report if run else None,
+        model_file=run.source.given.file if run and run.source.given else None,
         ngrams=run.ngrams if run else [],
         smoothing=run.parameters if run else {},
         seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
