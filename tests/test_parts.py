@@ -11,7 +11,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, reject
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from test_text import data
 
@@ -25,7 +25,7 @@ from nextchar.vocabulary import Vocabulary
 Window = tuple[tuple[int, ...], int]
 
 CHARACTERS = st.sampled_from("aaaaabbbb\n\n\ncdeé日🎉")
-FILES = st.lists(st.text(CHARACTERS, max_size=50), min_size=1, max_size=4).filter(lambda t: "".join(t).strip("\n"))
+FILES = st.lists(st.text(CHARACTERS, max_size=80), min_size=1, max_size=4).filter(lambda t: "".join(t).strip("\n"))
 
 
 @pytest.fixture(autouse=True)
@@ -71,10 +71,10 @@ def dropped(document: str, vocabulary: Vocabulary) -> str:
     return "".join(c for c in document if c in vocabulary.characters)
 
 
-def large_enough(settings: Data) -> experiment.Text:
+def large_enough(chosen: Data) -> experiment.Text:
     """The text, if it can be dealt out and train holds characters of each part."""
     try:
-        return experiment.load(settings)
+        return experiment.load(chosen)
     except BadInput as refused:
         if "set data.split=all" in str(refused) or "nothing is left to measure" in str(refused):
             reject()
@@ -84,15 +84,16 @@ def large_enough(settings: Data) -> experiment.Text:
 SIZES = [st.integers(1, 20), st.integers(1, 9), st.sampled_from([0, 40, 1 << 26]), st.integers(1, 12)]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(FILES, *SIZES, st.sampled_from(["contiguous", "all"]))
 def test_of_a_running_text(
     folder: Path, files: list[str], block: int, piece: int, kept: int, context: int, split: str
 ) -> None:
     """The characters of all files one after the other between two boundaries, cut in three."""
     blocks.BLOCK, splits.PIECE, text.KEPT = block, piece, kept
-    settings, whole = data(write(folder, files), "text", split=split, unk="skip"), "".join(files)
+    chosen, whole = data(write(folder, files), "text", split=split, unk="skip"), "".join(files)
     n1, n2 = int(0.8 * len(whole)), int(0.9 * len(whole))
-    loaded = large_enough(settings)
+    loaded = large_enough(chosen)
     ranges = [(0, len(whole))] if split == "all" else [(0, n1), (n1, n2), (n2, len(whole))]
     documents = [dropped(whole[start:end], loaded.vocabulary) for start, end in ranges]
     ids = [0, *loaded.vocabulary.encode("".join(documents)).tolist(), 0]
@@ -115,6 +116,7 @@ def test_of_a_running_text(
     assert loaded.report.lines == whole.count("\n") + (not whole.endswith("\n"))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(FILES, *SIZES, st.sampled_from(["hash", "lecture", "makemore", "contiguous", "all"]), st.booleans())
 def test_of_documents(
     folder: Path, files: list[str], block: int, piece: int, kept: int, context: int, split: str, dedup: bool
@@ -122,9 +124,9 @@ def test_of_documents(
     """Each line of each file between boundaries of its own, whatever part it falls to."""
     blocks.BLOCK, splits.PIECE, text.KEPT = block, piece, kept
     how = "before_split" if dedup else "none"
-    settings = data(write(folder, files), "lines", split=split, unk="skip", dedup=how)
+    chosen = data(write(folder, files), "lines", split=split, unk="skip", dedup=how)
     lines = [line for content in files for line in content.split("\n") if line]
-    loaded = large_enough(settings)
+    loaded = large_enough(chosen)
     assert (loaded.report.kept, loaded.report.duplicates) == (len(lines), len(lines) - len(set(lines)))
     distinct = list(dict.fromkeys(lines)) if dedup else lines
     every = [document for part in dict.fromkeys(loaded.parts.values()) for document in part.texts()]
@@ -189,11 +191,11 @@ def test_a_long_lead_is_what_is_remembered(tmp_path: Path, monkeypatch: pytest.M
             assert part.vocabulary.decode(first.ids[:lead]) == "defghij"[-lead:]
 
 
-def peak(settings: Data) -> int:
+def peak(chosen: Data) -> int:
     """Bytes that loading the text and walking through all its parts takes at most."""
     tracemalloc.start()
     try:
-        for part in set(experiment.load(settings).parts.values()):
+        for part in set(experiment.load(chosen).parts.values()):
             assert sum(len(ids) - lead for ids, lead in part.pieces(5)) == part.predicted
         return tracemalloc.get_traced_memory()[1]
     finally:

@@ -87,11 +87,6 @@ class Corpus:
         ordered = np.sort(self.hashes)
         return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
 
-    @property
-    def is_kept(self) -> bool:
-        """Whether the text is small enough to be kept."""
-        return all(source.kept is not None for source in self.sources)
-
     def texts(self) -> Iterator[str]:
         """The documents."""
         if self.is_text:

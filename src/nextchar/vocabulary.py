@@ -44,6 +44,9 @@ class Vocabulary:
         codes: bytes = np.flatnonzero(wide).astype("<u4").tobytes()
         return cls(codes.decode("utf-32-le", "surrogatepass"))
 
+    def __reduce__(self) -> tuple[type["Vocabulary"], tuple[str]]:
+        return Vocabulary, (self.characters,)  # its tables are made where it arrives
+
     @cached_property
     def _known(self) -> set[str]:
         return set(self.characters)
