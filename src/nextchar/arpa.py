@@ -26,12 +26,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nextchar.backoff import HIGHEST_ORDER, BackoffTable, log_probs_of, look_up
+from nextchar.blocks import GZIP_MAGIC
 from nextchar.errors import BadInput
 from nextchar.knobs import shown
 from nextchar.language_model import Floats
 from nextchar.packing import Keys, Packing
 from nextchar.run import write_atomically
-from nextchar.text import GZIP_MAGIC
 from nextchar.vocabulary import BOUNDARY, Ids, Vocabulary
 
 ZERO = -99.0  # log10 of 0, as SRILM writes it

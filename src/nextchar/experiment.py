@@ -1,5 +1,6 @@
 """Wires text, splits, models and metrics: a text read and dealt out, a model measured and drawn, a run opened."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import arpa, counts, fitting, metrics, splits, text
+from nextchar import arpa, backoff, counts, fitting, metrics, splits, text
 from nextchar.backoff import BackoffModel
 from nextchar.counts import Table
 from nextchar.dealing import deal
@@ -86,10 +87,20 @@ def _given(model: Arpa) -> Given:
 
 @dataclass(frozen=True)
 class Counting:
-    """A counted model, or the given one, and the bigrams of train, from which pictures are made whatever its order."""
+    """A counted model, or the given one, and the bigrams of train, from which pictures are made whatever its order.
+
+    `parameters`: those of the smoothing method, by name, one an order. `unpruned`: how many n-grams occur in train.
+    """
 
     model: CountModel | BackoffModel
     pairs: Table
+    parameters: dict[str, list[float]]
+    unpruned: int
+
+    @property
+    def ngrams(self) -> list[int]:
+        """How many different n-grams the model holds, by order."""
+        return [len(table) for table in self.model.tables]
 
 
 def count(settings: TrainSettings, text: Text) -> Counting:
@@ -103,7 +114,7 @@ def count(settings: TrainSettings, text: Text) -> Counting:
     tables = counts.tables(counts.count(train.pieces(longest - 1), packing, longest))
     raw, pairs = tables[:order], tables[1]
     if text.given is not None:
-        return Counting(text.given.model, pairs)
+        return Counting(text.given.model, pairs, {}, sum(map(len, text.given.model.tables)))
     assert settings.smoothing is not None
     val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in text.parts else None
     age = None
@@ -112,7 +123,11 @@ def count(settings: TrainSettings, text: Text) -> Counting:
     looked_up, smoothing = fitting.fit(settings.smoothing, raw, val, age)
     if isinstance(wanted, Count):
         looked_up = fitting.pruned(looked_up, raw, wanted)
-    return Counting(CountModel(text.vocabulary, looked_up, smoothing), pairs)
+    whole = CountModel(text.vocabulary, looked_up, smoothing)
+    model: CountModel | BackoffModel = whole
+    if isinstance(wanted, Count) and wanted.prune_entropy is not None:
+        model = BackoffModel(text.vocabulary, backoff.pruned(whole.backoff_tables(), wanted.prune_entropy))
+    return Counting(model, pairs, smoothing.named_parameters(), sum(map(len, raw)))
 
 
 def measure(
@@ -179,7 +194,7 @@ def open_model(path: Path) -> tuple[Record, LanguageModel]:
     """A run folder -> its record and its model, without running any code from it. Raises BadInput."""
     record = open_record(path)
     settings, vocabulary = record.settings, Vocabulary(record.vocabulary)
-    if isinstance(settings.model, Arpa):
+    if isinstance(settings.model, Arpa) or (isinstance(settings.model, Count) and settings.model.prune_entropy):
         tensors = open_weights(path, record, BackoffModel.spec(len(vocabulary)))
         return record, BackoffModel.from_tensors(tensors, vocabulary, str(path / WEIGHTS))
     if isinstance(settings.model, Count):

@@ -240,7 +240,7 @@ def _backing_off(
     contexts = table.contexts
     n = len(contexts.keys)
     mates = np.repeat(np.arange(n), np.diff(contexts.starts, append=len(table)))
-    shorter, which = _distinct(table.packing.shorter(table.keys, table.order))
+    shorter, which = _distinct(table.packing.shorter(table.keys, table.order), table.packing, table.order - 1)
     lower = np.exp(log_probs_of(below, shorter))[which]
     unseen = np.maximum(1 - np.bincount(mates, lower, n), LEAST) if alone is None else np.full(n, alone)
     of = np.concatenate([mates, np.arange(n)])

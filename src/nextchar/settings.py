@@ -293,6 +293,9 @@ class Count(Knobs):
         description="n-grams that occur no more often than this are left out, by order, as in [0,0,1]; the last number "
         "holds for all higher orders too"
     )
+    prune_entropy: Annotated[float, Field(gt=0)] | None = Field(
+        description="leave out the n-grams without which the perplexity changes by a smaller share than this, as 1e-7"
+    )
 
     net: ClassVar[str | None] = None
     smoothings: ClassVar[tuple[str, ...]] = (
@@ -310,6 +313,10 @@ class Count(Knobs):
     )
 
     keeps_all: ClassVar[tuple[str, ...]] = ("none", "add_k", "katz", "stupid_backoff")  # cannot be pruned
+
+    @property
+    def is_pruned(self) -> bool:
+        return any(self.prune) or self.prune_entropy is not None
 
     def threshold(self, order: int) -> int:
         """How often an n-gram may occur and is left out nevertheless."""
@@ -433,9 +440,10 @@ class TrainSettings(Knobs):
                 raise ValueError(
                     f"data.{key}={shown(value)} means nothing for model={model.name}, which counts every pair once"
                 )
-        if isinstance(model, Count) and any(model.prune) and smoothing and smoothing.name in model.keeps_all:
+        if isinstance(model, Count) and model.is_pruned and smoothing and smoothing.name in model.keeps_all:
+            knob = "prune" if any(model.prune) else "prune_entropy"
             raise ValueError(
-                f"model.prune={shown(model.prune)}: smoothing={smoothing.name} mixes no lower orders in, "
+                f"model.{knob}={shown(getattr(model, knob))}: smoothing={smoothing.name} mixes no lower orders in, "
                 "which would stand in for what is left out; choose modified_kneser_ney, or another that does"
             )
         if self.data.batch_size != "all" and isinstance(self.optim, Lbfgs):
@@ -519,9 +527,6 @@ class ExportSettings(Knobs):
     format: Literal["arpa"] = Field(description="arpa: n-grams as text, for KenLM, SRILM and others")
     out: FilePath | None = Field(
         description="the file, compressed where it ends in .gz; null: RUN.arpa under outputs/ in the project"
-    )
-    prune: Annotated[float, Field(ge=0)] | None = Field(
-        description="leave out n-grams that change the perplexity by a smaller share than this, as 1e-7"
     )
     json_: Json = Field(alias="json")
 
