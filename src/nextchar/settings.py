@@ -350,6 +350,18 @@ class Optuna(OverMany):
 Sweep = Annotated[Grid | Optuna, Field(discriminator="name")]
 
 
+# --- other machines -------------------------------------------------------------------------------------------------
+
+
+Address = Annotated[str, FREE_TEXT, Called("tcp://HOST:PORT"), Field(pattern=r"^tcp://[^/\s]+:[0-9]{1,5}$")]
+
+
+class Cluster(Knobs):
+    address: Address | None = Field(
+        description="scheduler of a Dask cluster whose workers count the files of the text; null: this machine does"
+    )
+
+
 # --- the trees ------------------------------------------------------------------------------------------------------
 
 
@@ -363,6 +375,7 @@ class TrainSettings(Knobs):
     data: Data
     model: Model
     smoothing: Smoothing
+    cluster: Cluster = Cluster(address=None)
     optim: Optimizer | None = None
     trainer: Trainer | None = None
 
@@ -396,6 +409,10 @@ class TrainSettings(Knobs):
                 raise ValueError(f"{group} means nothing for model={model.name}, which is counted; use model=nn")
             if not given and model.net is not None:
                 raise ValueError(f"{group} is missing: model={model.name} is trained by gradient descent")
+        if model.net is not None and self.cluster.address is not None:
+            raise ValueError(
+                f"cluster.address means nothing for model={model.name}, which is not counted; see trainer=ddp"
+            )
         for key, usual in (("batch_size", "all"), ("merge", True)):
             value = getattr(self.data, key)
             if model.net is None and value != usual:

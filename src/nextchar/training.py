@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import counts, fitting, metrics, sampling, terminal
+from nextchar import cluster, counts, fitting, metrics, sampling, terminal
 from nextchar.board import IN_FRONT
 from nextchar.counts import Table
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
@@ -129,6 +129,8 @@ def _train(
 ) -> dict[str, float]:
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
+        if settings.cluster.address is not None:
+            cluster.reach(settings.cluster.address)
         with terminal.busy("reading the text"):
             source = load(settings.data)
         watch.lap("read")
@@ -265,7 +267,10 @@ class _Run:
         model, parts, packing = self.settings.model, self.source.parts, Packing(len(self.vocabulary))
         order = model.order if isinstance(model, Count) else 2
         longest = max(2, order)
-        windows = counts.count(parts["train"].pieces(longest - 1), packing, longest)
+        if (address := self.settings.cluster.address) is not None:
+            windows = cluster.count(parts["train"], packing, longest, address)
+        else:
+            windows = counts.count(parts["train"].pieces(longest - 1), packing, longest)
         tables = counts.tables(windows, packing, longest)
         self.pairs = tables[1]
         val = counts.count(parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in parts else None
