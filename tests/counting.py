@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from nextchar import fitting
-from nextchar.counts import Counted, count, of_stream, tables
+from nextchar.counts import Counted, count, first_seen, of_stream, tables
 from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
-from nextchar.settings import AddK, NoSmoothing, Smoothing
+from nextchar.settings import AddK, Count, NoSmoothing, Smoothing
 from nextchar.splits import Piece
 from nextchar.vocabulary import Ids, Stream, Vocabulary
 
@@ -25,13 +25,21 @@ def windows(vocabulary: Vocabulary, documents: Sequence[str], order: int) -> Cou
 
 
 def counted(
-    documents: Sequence[str], order: int = 2, smoothing: Smoothing = ADD_ONE, val: Sequence[str] = ()
+    documents: Sequence[str],
+    order: int = 2,
+    smoothing: Smoothing = ADD_ONE,
+    val: Sequence[str] = (),
+    prune: Sequence[int] = (),
 ) -> CountModel:
     """The model that these documents and settings make."""
     vocabulary = Vocabulary.of(documents)
     raw = tables(windows(vocabulary, documents, order), Packing(len(vocabulary)), order)
     held_out = windows(vocabulary, val, order) if val else None
-    return CountModel(vocabulary, *fitting.fit(smoothing, raw, held_out))
+    tables_, method = fitting.fit(
+        smoothing, raw, held_out, first_seen([Piece(vocabulary.stream(documents), 1)], len(vocabulary))
+    )
+    pruned = fitting.pruned(tables_, raw, Count(name="count", order=order, prune=list(prune)))
+    return CountModel(vocabulary, pruned, method)
 
 
 def bigram_of(vocabulary: Vocabulary, matrix: np.ndarray, k: float = 0) -> CountModel:

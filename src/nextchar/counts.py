@@ -8,19 +8,21 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from nextchar.errors import refuse_beyond_memory
 from nextchar.packing import Keys, Packing
 from nextchar.splits import Piece
-from nextchar.vocabulary import Ids, Stream
+from nextchar.vocabulary import BOUNDARY, Ids, Stream
 
 DENSE_BITS = 16  # keys this narrow are counted in a table of all there could be
 SORTED_AT_ONCE = 1 << 23  # windows; with two of them under way the memory that counting takes beside the distinct ones
 MERGED_AT_ONCE = 1 << 20  # rows of the longest of the parts that are merged
+TABLES_AT_ONCE = 4  # of the size of the largest: while parts are merged, and orders made of one another
 FAN_IN = 8  # sorted parts of like size that are merged at once
 
 
@@ -48,16 +50,20 @@ class Contexts:
 
     keys: Keys
     starts: Ids
-    totals: Ids
+    totals: Ids  # (G,): what was pruned included
     types: Ids  # (G, 3): how many rows have the count 1, 2, and 3 or more
 
 
 @dataclass(frozen=True)
 class Table(Counted):
-    """The n-grams of one order that occur, those of one context side by side."""
+    """The n-grams of one order that occur, those of one context side by side.
+
+    `pruned` (G,) int64, or None: for each context that still has rows the sum of the counts of those it has lost.
+    """
 
     packing: Packing
     order: int
+    pruned: Ids | None = None
 
     @cached_property
     def contexts(self) -> Contexts:
@@ -92,7 +98,18 @@ def contexts_of(table: Table) -> Contexts:
         return Contexts(keys, starts, starts, np.zeros((0, 3), dtype=np.int64))
     kinds = [np.add.reduceat(of_kind, starts, dtype=np.int64) for of_kind in (table.counts == 1, table.counts == 2)]
     more = np.diff(starts, append=len(keys)) - kinds[0] - kinds[1]
-    return Contexts(keys[starts], starts, np.add.reduceat(table.counts, starts), np.column_stack([*kinds, more]))
+    totals: Ids = np.add.reduceat(table.counts, starts)
+    if table.pruned is not None:
+        totals = totals + table.pruned
+    return Contexts(keys[starts], starts, totals, np.column_stack([*kinds, more]))
+
+
+def pruned(table: Table, keep: npt.NDArray[np.bool_]) -> Table:
+    """The table without some of its rows; the contexts that are left remember how much they have lost."""
+    kept = Table(table.keys[keep], table.counts[keep], table.packing, table.order)
+    before = table.contexts
+    at = np.searchsorted(before.keys, kept.contexts.keys)
+    return replace(kept, pruned=before.totals[at] - kept.contexts.totals)
 
 
 # --- counting -------------------------------------------------------------------------------------------------------
@@ -184,6 +201,11 @@ class _Parts:
         self._levels: list[list[Counted]] = []
 
     def add(self, part: Counted, level: int = 0) -> None:
+        """Raises BadInput, before memory is taken, where the tables that are in sight would not fit."""
+        rows = max((len(each) for above in self._levels for each in above), default=0) + len(part)
+        what = f"a table of {rows:,} different n-grams, after a part of the text,"
+        need = rows * (part.keys.itemsize + 8) * TABLES_AT_ONCE
+        refuse_beyond_memory(what, need, "set a lower model.order, or take less text")
         if level == len(self._levels):
             self._levels.append([])
         self._levels[level].append(part)
@@ -202,6 +224,19 @@ def _aggregated(keys: Keys, counts: Ids) -> Counted:
     keys = keys[order]
     starts = run_starts(keys)
     return Counted(keys[starts], np.add.reduceat(counts[order], starts) if len(starts) else counts)
+
+
+def first_seen(pieces: Iterable[Piece], vocab_size: int) -> Ids:
+    """(V,): the ids ranked by their first appearance in a text, the boundary before all."""
+    order = np.array([BOUNDARY])
+    for piece in pieces:
+        distinct, at = np.unique(piece.ids[piece.lead :], return_index=True)
+        order = np.append(order, [id_ for id_ in distinct[np.argsort(at)] if id_ not in order])
+        if len(order) == vocab_size:
+            break
+    rank = np.full(vocab_size, len(order))
+    rank[order.astype(np.int64)] = np.arange(len(order))
+    return rank
 
 
 # --- orders ---------------------------------------------------------------------------------------------------------

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import metrics, splits, text
-from nextchar.counts import Table
+from nextchar import cluster, counts, fitting, metrics, splits, text
+from nextchar.counts import Counted, Table
 from nextchar.dealing import deal
 from nextchar.explanation import explain
-from nextchar.fitting import method
 from nextchar.knobs import read
 from nextchar.language_model import LanguageModel
 from nextchar.ngrams import CountModel
+from nextchar.packing import Packing
 from nextchar.run import WEIGHTS, DataReport, Record, open_record, open_weights
-from nextchar.settings import Count, Data, EvaluateSettings
+from nextchar.settings import Count, Data, EvaluateSettings, ModifiedKneserNey, TrainSettings
 from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
@@ -60,6 +60,37 @@ def load(data: Data) -> Text:
     )
     corpus.let_go()
     return Text(report, vocabulary, parts)
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A counted model, and the bigrams of the same text, from which pictures are made whatever the model's order."""
+
+    model: CountModel
+    pairs: Table
+
+
+def count(settings: TrainSettings, text: Text) -> Counting:
+    """The counted model that the settings name, or, of a net, the bigram that it is drawn beside. Raises BadInput."""
+    wanted, packing = settings.model, Packing(len(text.vocabulary))
+    order = wanted.order if isinstance(wanted, Count) else 2
+    longest, train = max(2, order), text.parts["train"]
+    tables = counts.tables(_windows(settings, train, packing, longest), packing, longest)
+    raw, pairs = tables[:order], tables[1]
+    val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in text.parts else None
+    age = None
+    if isinstance(settings.smoothing, ModifiedKneserNey) and settings.smoothing.base == "kenlm":
+        age = counts.first_seen(train.pieces(1), packing.vocab_size)
+    looked_up, smoothing = fitting.fit(settings.smoothing, raw, val, age)
+    if isinstance(wanted, Count):
+        looked_up = fitting.pruned(looked_up, raw, wanted)
+    return Counting(CountModel(text.vocabulary, looked_up, smoothing), pairs)
+
+
+def _windows(settings: TrainSettings, train: Part, packing: Packing, order: int) -> Counted:
+    if (address := settings.cluster.address) is not None:
+        return cluster.count(train, packing, order, address)
+    return counts.count(train.pieces(order - 1), packing, order)
 
 
 def measure(
@@ -127,9 +158,9 @@ def open_model(path: Path) -> tuple[Record, LanguageModel]:
     record = open_record(path)
     settings, vocabulary = record.settings, Vocabulary(record.vocabulary)
     if isinstance(settings.model, Count):
-        order, smoothing = settings.model.order, method(settings.smoothing)
-        tensors = open_weights(path, record, CountModel.spec(order, len(vocabulary)))
-        return record, CountModel.from_tensors(tensors, vocabulary, order, smoothing, str(path / WEIGHTS))
+        tensors = open_weights(path, record, CountModel.spec(settings.model, len(vocabulary)))
+        smoothing, where = fitting.method(settings.smoothing), str(path / WEIGHTS)
+        return record, CountModel.from_tensors(tensors, vocabulary, settings.model, smoothing, where)
     from nextchar.models import net
 
     assert settings.trainer is not None

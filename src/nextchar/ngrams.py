@@ -10,6 +10,7 @@ from nextchar.errors import BadInput
 from nextchar.foreign import TensorSpec
 from nextchar.language_model import Floats, LanguageModel, Tensors
 from nextchar.packing import Keys, Packing
+from nextchar.settings import Count
 from nextchar.smoothing import Evidence, Smoothing
 from nextchar.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
 
@@ -34,8 +35,11 @@ def _seen(table: Table, keys: Keys) -> Evidence:
     mates = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(keys)))
     totals = _looked_up(known.keys, known.totals, contexts[starts])[mates]
     types = _looked_up(known.keys, known.types, contexts[starts])[mates]
+    pruned = np.zeros(1, dtype=np.int64)
+    if table.pruned is not None:
+        pruned = _looked_up(known.keys, table.pruned, contexts[starts])[mates]
     counts = _looked_up(table.keys, table.counts, keys)
-    return Evidence(counts, totals, types, mates, packing.is_cut(keys, k), mates)
+    return Evidence(counts, totals, types, pruned, mates, packing.is_cut(keys, k), mates)
 
 
 def _looked_up(keys: Keys, values: Ids, wanted: Keys) -> Ids:
@@ -135,7 +139,7 @@ class CountModel(LanguageModel):
         """What weights.safetensors holds: for each order k the windows that occur, sorted, and their counts.
 
         `keys_k` (R,) as in packing.py (byte strings as (R, bytes) uint8), `counts_k` (R,) int64, and the smoothing
-        method's `parameters` (order, P) float64.
+        method's `parameters` (order, P) float64. `pruned_k` (G,) int64 of an order of which n-grams were pruned.
         """
         tensors: Tensors = {"parameters": self.smoothing.parameters}
         for table in self.tables:
@@ -143,34 +147,49 @@ class CountModel(LanguageModel):
             if self.packing.is_wide(table.order):
                 keys = keys.view(np.uint8).reshape(len(keys), keys.dtype.itemsize)
             tensors |= {f"keys_{table.order}": keys, f"counts_{table.order}": table.counts}
+            if table.pruned is not None:
+                tensors[f"pruned_{table.order}"] = table.pruned
         return tensors
 
     @staticmethod
-    def spec(order: int, vocab_size: int) -> dict[str, TensorSpec]:
+    def spec(settings: Count, vocab_size: int) -> dict[str, TensorSpec]:
         """Names, dtypes and shapes of `tensors`."""
         packing = Packing(vocab_size)
-        spec: dict[str, TensorSpec] = {"parameters": ("float64", (order, None))}
-        for k in range(1, order + 1):
-            wide = packing.is_wide(k)
-            keys: TensorSpec = (
-                ("uint8", (None, packing.dtype(k).itemsize)) if wide else (packing.dtype(k).name, (None,))
-            )
+        spec: dict[str, TensorSpec] = {"parameters": ("float64", (settings.order, None))}
+        for k in range(1, settings.order + 1):
+            kind = packing.dtype(k)
+            keys: TensorSpec = ("uint8", (None, kind.itemsize)) if packing.is_wide(k) else (kind.name, (None,))
             spec |= {f"keys_{k}": keys, f"counts_{k}": ("int64", (None,))}
+            if settings.threshold(k):
+                spec[f"pruned_{k}"] = ("int64", (None,))
         return spec
 
     @classmethod
     def from_tensors(
-        cls, tensors: Tensors, vocabulary: Vocabulary, order: int, smoothing: type[Smoothing], where: str
+        cls, tensors: Tensors, vocabulary: Vocabulary, settings: Count, smoothing: type[Smoothing], where: str
     ) -> "CountModel":
         """The inverse of `tensors`. Raises BadInput, naming `where`, for counts that no text can have."""
         packing, tables = Packing(len(vocabulary)), []
-        for k in range(1, order + 1):
-            keys, counts = tensors[f"keys_{k}"], tensors[f"counts_{k}"]
+        for k in range(1, settings.order + 1):
+            keys, counts, pruned = tensors[f"keys_{k}"], tensors[f"counts_{k}"], tensors.get(f"pruned_{k}")
             if packing.is_wide(k):
                 keys = np.ascontiguousarray(keys).view(packing.dtype(k)).ravel()
-            if len(keys) != len(counts) or (len(counts) and counts.min() < 1) or counts.astype(float).sum() >= 2**63:
+            if len(keys) != len(counts) or not _are_counts(counts, least=1):
                 raise BadInput(f"{where}: counts_{k} are not the positive counts of keys_{k}")
             if (keys[1:] <= keys[:-1]).any() or (len(keys) and packing.newest(keys, k).max() >= len(vocabulary)):
                 raise BadInput(f"{where}: keys_{k} are out of order or range")
-            tables.append(Table(keys, counts, packing, k))
-        return cls(vocabulary, tables, smoothing(tensors["parameters"]))
+            table = Table(keys, counts, packing, k)
+            if pruned is not None and not (len(pruned) == len(table.contexts.keys) and _are_counts(pruned, least=0)):
+                raise BadInput(f"{where}: pruned_{k} are not the sums that its contexts have lost")
+            tables.append(replace(table, pruned=pruned))
+        if not len(tables[0]):
+            raise BadInput(f"{where}: keys_1 holds nothing")
+        parameters = tensors["parameters"]
+        if parameters.shape[1] != len(smoothing.names) or not (parameters >= 0).all():
+            raise BadInput(f"{where}: parameters are not those of the smoothing method")
+        return cls(vocabulary, tables, smoothing(parameters))
+
+
+def _are_counts(counts: Ids, least: int) -> bool:
+    """Whether all are at least so high, and their sum is an int64."""
+    return not len(counts) or bool(counts.min() >= least and counts.sum(dtype=np.float64) < 2**63)

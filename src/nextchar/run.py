@@ -81,7 +81,8 @@ class Record(Knobs):
     metrics: dict[str, Metric]
     curves: dict[str, Curve]  # of the losses by their names, thinned out; what was counted has none
     data: DataReport | None
-    smoothing: dict[str, list[float]]  # the parameters that were used, by order from 1 up; what is learned has none
+    ngrams: list[int]  # of a counted model, by order from 1 up
+    smoothing: dict[str, list[float]]  # the parameters that were used, by order; what is learned has none
     seeds: dict[str, int]
     versions: dict[str, str]
     git: dict[str, str | bool] | None

@@ -289,6 +289,10 @@ class Count(Knobs):
     order: Annotated[int, Field(ge=1, le=64)] = Field(
         description="symbols of an n-gram: 1 unigrams, 2 bigrams, each character predicted from the order - 1 before it"
     )
+    prune: list[Annotated[int, Field(ge=0)]] = Field(
+        description="n-grams that occur no more often than this are left out, by order, as in [0,0,1]; the last number "
+        "holds for all higher orders too"
+    )
 
     net: ClassVar[str | None] = None
     smoothings: ClassVar[tuple[str, ...]] = (
@@ -304,6 +308,21 @@ class Count(Knobs):
         "dirichlet",
         "pitman_yor",
     )
+
+    keeps_all: ClassVar[tuple[str, ...]] = ("none", "add_k", "katz", "stupid_backoff")  # cannot be pruned
+
+    def threshold(self, order: int) -> int:
+        """How often an n-gram may occur and is left out nevertheless."""
+        return self.prune[min(order, len(self.prune)) - 1] if self.prune else 0
+
+    @model_validator(mode="after")
+    def _prunable(self) -> "Count":
+        if self.prune and (self.prune[0] or self.prune != sorted(self.prune)):
+            raise ValueError(
+                f"model.prune={shown(self.prune)}: unigrams are never left out, and no n-gram that a longer one needs: "
+                "begin with 0, and let no number be below the one before it"
+            )
+        return self
 
 
 class NN(Knobs):
@@ -419,6 +438,11 @@ class TrainSettings(Knobs):
                 raise ValueError(
                     f"data.{key}={shown(value)} means nothing for model={model.name}, which counts every pair once"
                 )
+        if isinstance(model, Count) and any(model.prune) and smoothing.name in model.keeps_all:
+            raise ValueError(
+                f"model.prune={shown(model.prune)}: smoothing={smoothing.name} mixes no lower orders in, "
+                "which would stand in for what is left out; choose modified_kneser_ney, or another that does"
+            )
         if self.data.batch_size != "all" and isinstance(self.optim, Lbfgs):
             raise ValueError("optim=lbfgs needs the full batch; set data.batch_size=all")
         if isinstance(self.trainer, Ddp) and isinstance(self.optim, Lbfgs):

@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import cluster, counts, fitting, metrics, sampling, terminal
+from nextchar import cluster, metrics, sampling, terminal
 from nextchar.board import IN_FRONT
-from nextchar.counts import Table
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
-from nextchar.experiment import WORD_CHARS, Text, load, measure, pictures
+from nextchar.experiment import WORD_CHARS, Counting, Text, count, load, measure, pictures
 from nextchar.language_model import LanguageModel
-from nextchar.ngrams import CountModel
-from nextchar.packing import Packing
 from nextchar.run import (
     CURVE_POINTS,
     LOSSES,
@@ -37,7 +34,7 @@ from nextchar.run import (
     infinite_as_text,
     losses_file,
 )
-from nextchar.settings import Count, Ddp, TrainSettings
+from nextchar.settings import Ddp, TrainSettings
 from nextchar.vocabulary import printable
 
 if TYPE_CHECKING:  # what costs time to import is imported where it is needed
@@ -256,39 +253,40 @@ class _Run:
         self.settings, self.source, self.folder = settings, source, folder
         self.report, self.in_front = report, in_front
         self.vocabulary = source.vocabulary
-        self.pairs: Table
-        self.counted: CountModel
+        self._counting: Counting | None = None
         self.step = 0
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.board: Board | None = None
 
     def count(self) -> None:
         """What every run does: a net is drawn beside the counted model of its pairs."""
-        model, parts, packing = self.settings.model, self.source.parts, Packing(len(self.vocabulary))
-        order = model.order if isinstance(model, Count) else 2
-        longest = max(2, order)
-        if (address := self.settings.cluster.address) is not None:
-            windows = cluster.count(parts["train"], packing, longest, address)
-        else:
-            windows = counts.count(parts["train"].pieces(longest - 1), packing, longest)
-        tables = counts.tables(windows, packing, longest)
-        self.pairs = tables[1]
-        val = counts.count(parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in parts else None
-        tables, smoothing = fitting.fit(self.settings.smoothing, tables[:order], val)
-        self.counted = CountModel(self.vocabulary, tables, smoothing)
-        log.info("smoothing %s", self.parameters)
+        self._counting = count(self.settings, self.source)
+        if self.settings.model.net is None:
+            log.info("n-grams %s, smoothing %s", self.ngrams, self.parameters)
+
+    @property
+    def counting(self) -> Counting:
+        assert self._counting is not None, "a run counts first"
+        return self._counting
 
     @property
     def parameters(self) -> dict[str, list[float]]:
-        """Of the smoothing method: what was estimated, fitted or set, by order."""
-        if self.settings.model.net is not None:
+        """Of the smoothing method: what was estimated, fitted or set, by order; of a net, and before: none."""
+        if self._counting is None or self.settings.model.net is not None:
             return {}
-        return self.counted.smoothing.named_parameters()
+        return self._counting.model.smoothing.named_parameters()
+
+    @property
+    def ngrams(self) -> list[int]:
+        """How many different ones the model holds, by order; a net, and before: none."""
+        if self._counting is None or self.settings.model.net is not None:
+            return []
+        return [len(table) for table in self._counting.model.tables]
 
     def learn(self) -> LanguageModel:
         """Counts, or descends."""
         if self.settings.model.net is None:
-            return self.counted
+            return self.counting.model
         with terminal.busy("importing torch and lightning"):
             from nextchar.descent import descend
 
@@ -298,7 +296,7 @@ class _Run:
             self.vocabulary,
             self.folder,
             self.source.report.sha256,
-            metrics.loss(self.counted, self.source.parts["train"], self.settings.data.is_text).value,
+            metrics.loss(self.counting.model, self.source.parts["train"], self.settings.data.is_text).value,
             self._open_board,
             self._glimpse,
             self.report,
@@ -334,11 +332,13 @@ class _Run:
         board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
         if self.settings.model.net is None:
             board.samples(samples, 0)
-            board.histograms({"counts": self.counted.tables[-1].counts}, 0)
+            board.histograms({"counts": self.counting.model.tables[-1].counts}, 0)
         if self.settings.figures:
             from nextchar.figures import png
 
-            for name, picture in pictures(model, self.pairs, self.source.parts["test"].opening(WORD_CHARS + 1)):
+            for name, picture in pictures(
+                model, self.counting.pairs, self.source.parts["test"].opening(WORD_CHARS + 1)
+            ):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
         board.close()
@@ -381,7 +381,8 @@ def _record(
         metrics=infinite_as_text(values),
         curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
         data=run.source.report if run else None,
-        smoothing=run.parameters if run and hasattr(run, "counted") else {},
+        ngrams=run.ngrams if run else [],
+        smoothing=run.parameters if run else {},
         seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
         started=started.isoformat(timespec="seconds"),
         seconds=seconds,
