@@ -528,4 +528,7 @@ class BenchSettings(Knobs):
     """What `scripts/bench.py` is told."""
 
     names: FilePath | None = Field(description="a file of names, one a line; null: the embedded ones")
+    text: FilePath | None = Field(description="a large file of text; null: one made of the Python sources at hand")
+    largest: Annotated[int, Field(ge=10, le=100_000)] = Field(description="MB of text that is counted at most")
+    only: Literal["names", "scale"] | None = Field(description="names: whole runs on names; scale: large texts")
     pairs: Positive = Field(description="how often each is run beside its peer; the table gives medians")
