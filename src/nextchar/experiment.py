@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import arpa, backoff, counts, fitting, metrics, splits, text
+from nextchar import arpa, backoff, cluster, counts, fitting, metrics, splits, text
 from nextchar.backoff import BackoffModel
-from nextchar.counts import Table
+from nextchar.counts import Counted, Table
 from nextchar.dealing import deal
 from nextchar.explanation import explain
 from nextchar.knobs import read
@@ -111,7 +111,7 @@ def count(settings: TrainSettings, text: Text) -> Counting:
     wanted, packing = settings.model, Packing(len(text.vocabulary))
     order = wanted.order if isinstance(wanted, Count) else 2
     longest, train = max(2, order), text.parts["train"]
-    tables = counts.tables(counts.count(train.pieces(longest - 1), packing, longest))
+    tables = counts.tables(_windows(settings, train, packing, longest))
     raw, pairs = tables[:order], tables[1]
     if text.given is not None:
         return Counting(text.given.model, pairs, {}, sum(map(len, text.given.model.tables)))
@@ -128,6 +128,12 @@ def count(settings: TrainSettings, text: Text) -> Counting:
     if isinstance(wanted, Count) and wanted.prune_entropy is not None:
         model = BackoffModel(text.vocabulary, backoff.pruned(whole.backoff_tables(), wanted.prune_entropy))
     return Counting(model, pairs, smoothing.named_parameters(), sum(map(len, raw)))
+
+
+def _windows(settings: TrainSettings, train: Part, packing: Packing, order: int) -> Counted:
+    if (address := settings.cluster.address) is not None:
+        return cluster.count(train, packing, order, address)
+    return counts.count(train.pieces(order - 1), packing, order)
 
 
 def measure(

@@ -384,6 +384,18 @@ class Optuna(OverMany):
 Sweep = Annotated[Grid | Optuna, Field(discriminator="name")]
 
 
+# --- other machines -------------------------------------------------------------------------------------------------
+
+
+Address = Annotated[str, FREE_TEXT, Called("tcp://HOST:PORT"), Field(pattern=r"^tcp://[^/\s]+:[0-9]{1,5}$")]
+
+
+class Cluster(Knobs):
+    address: Address | None = Field(
+        description="scheduler of a Dask cluster whose workers count the files of the text; null: this machine does"
+    )
+
+
 # --- the trees ------------------------------------------------------------------------------------------------------
 
 
@@ -397,6 +409,7 @@ class TrainSettings(Knobs):
     data: Data
     model: Model
     smoothing: Smoothing | None = None
+    cluster: Cluster = Cluster(address=None)
     optim: Optimizer | None = None
     trainer: Trainer | None = None
 
@@ -434,6 +447,10 @@ class TrainSettings(Knobs):
                 raise ValueError(f"{group} means nothing for model={model.name}, which is counted; use model=nn")
             if not given and model.net is not None:
                 raise ValueError(f"{group} is missing: model={model.name} is trained by gradient descent")
+        if model.net is not None and self.cluster.address is not None:
+            raise ValueError(
+                f"cluster.address means nothing for model={model.name}, which is not counted; see trainer=ddp"
+            )
         for key, usual in (("batch_size", "all"), ("merge", True)):
             value = getattr(self.data, key)
             if model.net is None and value != usual:
@@ -542,4 +559,7 @@ class BenchSettings(Knobs):
     """What `scripts/bench.py` is told."""
 
     names: FilePath | None = Field(description="a file of names, one a line; null: the embedded ones")
+    text: FilePath | None = Field(description="a large file of text; null: one made of the Python sources at hand")
+    largest: Annotated[int, Field(ge=10, le=100_000)] = Field(description="MB of text that is counted at most")
+    only: Literal["names", "scale"] | None = Field(description="names: whole runs on names; scale: large texts")
     pairs: Positive = Field(description="how often each is run beside its peer; the table gives medians")

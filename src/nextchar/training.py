@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import metrics, sampling, terminal
+from nextchar import cluster, metrics, sampling, terminal
 from nextchar.board import IN_FRONT
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.experiment import WORD_CHARS, Counting, Text, count, load, measure, pictures
@@ -127,6 +127,8 @@ def _train(
 ) -> dict[str, float]:
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
+        if settings.cluster.address is not None:
+            cluster.reach(settings.cluster.address)
         with terminal.busy("reading the text"):
             source = load(settings.data, settings.model)
         watch.lap("read")
