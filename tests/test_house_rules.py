@@ -28,7 +28,7 @@ CONF = PROJECT / "conf"
 # A module imports only modules above it. One that is new takes its place here.
 ORDER = [
     "errors", "knobs", "settings", "manual", "completion", "command_line", "vocabulary", "random_numbers", "text",
-    "splits", "language_model", "foreign", "packing", "counts", "smoothing", "ngrams", "fitting", "metrics",
+    "splits", "language_model", "foreign", "packing", "counts", "smoothing", "ngrams", "fitting", "orders", "metrics",
     "differences", "sampling", "explanation", "figures", "charts", "run", "sweep", "sweep_report", "board",
     "found_runs", "comparison", "terminal", "search", "multirun", "page", "report", "models.net", "models",
     "processes", "data", "learner", "watch", "descent", "experiment", "training", "job",

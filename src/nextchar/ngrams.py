@@ -8,7 +8,7 @@ import numpy as np
 from nextchar.counts import Table, run_starts
 from nextchar.errors import BadInput
 from nextchar.foreign import TensorSpec
-from nextchar.language_model import Floats, LanguageModel, Tensors
+from nextchar.language_model import ByOrder, Floats, LanguageModel, Tensors
 from nextchar.packing import Keys, Packing
 from nextchar.smoothing import Evidence, Smoothing
 from nextchar.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
@@ -78,11 +78,6 @@ class CountModel(LanguageModel):
             table[part] = self._by_order(distinct[part])[-1]
         return table[which]
 
-    def log_probs_by_order(self, contexts: Ids) -> Floats:
-        """(N, context) -> (order, N, V): what each order alone would have said; the last is the model."""
-        distinct, which = _distinct(self._context_keys(contexts))
-        return np.stack(self._by_order(distinct))[:, which]
-
     def score(self, stream: Stream) -> Floats:
         """Looks up each distinct window once, where the contract's own way would fill a row of V for each context."""
         windows = list(self.packing.windows(stream, 1, self.order))
@@ -93,16 +88,35 @@ class CountModel(LanguageModel):
         """The log-probabilities of distinct windows, ascending: (U,) keys of the model's order -> (U,)."""
         if not self.smoothing.rows:
             return self._log(self.smoothing.probabilities(evidence(self.tables, keys), len(self.vocabulary))[-1])
+        return self._from_rows(keys)[-1]
+
+    def by_order(self, contexts: Ids, ids: Ids) -> ByOrder:
+        keys, which = _distinct(self.packing.followed(self._context_keys(contexts), self.order, ids))
+        shown, rows = evidence(self.tables, keys), self.smoothing.rows
+        log_probs = self._from_rows(keys) if rows else np.empty((self.order, len(keys)))
+        p = [] if rows else self.smoothing.probabilities(shown, len(self.vocabulary))
+        seen, known, length = np.zeros((3, len(keys)), dtype=np.int64)
+        at = np.arange(len(keys))  # the window of order k without its oldest symbols
+        for k, of_order in zip(range(self.order, 0, -1), reversed(shown), strict=True):
+            if not rows:
+                log_probs[k - 1] = self._log(p[k - 1])[at]
+            for longest, here in (seen, of_order.counts > 0), (known, of_order.totals > 0), (length, ~of_order.cut):
+                np.maximum(longest, k * here[at], out=longest)
+            at = of_order.lower[at]
+        return ByOrder(log_probs[:, which], seen[which], known[which], length[which])
+
+    def _from_rows(self, keys: Keys) -> Floats:
+        """Distinct windows, ascending -> (order, U) log-probabilities, by way of whole rows of V."""
         contexts = self.packing.context(keys, self.order)
         starts = run_starts(contexts)
         rows = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(keys)))
         newest = self.packing.newest(keys, self.order)
-        scores = np.empty(len(keys))
+        scores = np.empty((self.order, len(keys)))
         at_once = max(1, CELLS_AT_ONCE // len(self.vocabulary))
         for first in range(0, len(starts), at_once):
             part = slice(*np.searchsorted(rows, [first, first + at_once]))
-            table = self._by_order(contexts[starts[first : first + at_once]])[-1]
-            scores[part] = table[rows[part] - first, newest[part]]
+            tables = self._by_order(contexts[starts[first : first + at_once]])
+            scores[:, part] = [table[rows[part] - first, newest[part]] for table in tables]
         return scores
 
     def _by_order(self, contexts: Keys) -> list[Floats]:

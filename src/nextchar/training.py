@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import counts, fitting, metrics, sampling, terminal
+from nextchar import counts, fitting, metrics, orders, sampling, terminal
 from nextchar.board import IN_FRONT
-from nextchar.counts import Piece, Table
+from nextchar.counts import Counted, Piece, Table
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.experiment import Text, load, measure, pictures
 from nextchar.language_model import LanguageModel
@@ -255,6 +255,8 @@ class _Run:
         self.report, self.in_front = report, in_front
         self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
         self.pairs: Table
+        self.windows: Counted
+        self.occurring: list[list[int]] = []
         self.counted: CountModel
         self.step = 0
         self.curves: dict[str, list[tuple[int, float]]] = {}
@@ -268,7 +270,9 @@ class _Run:
         tables = counts.tables(windows, packing, max(2, order))
         self.pairs = tables[1]
         val = counts.count([Piece(parts["val"].stream, 1)], packing, order) if "val" in parts else None
+        self.windows = windows
         tables, smoothing = fitting.fit(self.settings.smoothing, tables[:order], val)
+        self.occurring = [table.counts_of_counts for table in tables]
         self.counted = CountModel(self.vocabulary, tables, smoothing)
         log.info("smoothing %s", self.parameters)
 
@@ -329,6 +333,10 @@ class _Run:
         if self.settings.model.net is None:
             board.samples(samples, 0)
             board.histograms({"counts": self.counted.tables[-1].counts}, 0)
+        by_order = self.by_order(model)
+        if by_order is not None:
+            board.over_orders(by_order.curves())
+            self.curves |= {tag: list(enumerate(loss.tolist(), 1)) for tag, loss in by_order.losses().items()}
         if self.settings.figures:
             from nextchar.figures import png
 
@@ -336,6 +344,19 @@ class _Run:
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
         board.close()
+
+    def by_order(self, model: LanguageModel) -> orders.Report | None:
+        """What each order of an n-gram model is worth on each part."""
+        if not orders.has_orders(model):
+            return None
+        worths: dict[int, orders.Worth] = {}  # split=all has one part under three names
+        for name, part in self.source.parts.items():
+            if id(part) not in worths:
+                train = name == "train"
+                windows = self.windows if train else orders.counted([Piece(part.stream, 1)], model)
+                worths[id(part)] = orders.worth(model, windows)
+        by_part = {name: worths[id(part)] for name, part in self.source.parts.items()}
+        return orders.Report(by_part, self.parameters, self.occurring)
 
     def close(self) -> None:
         """Closes the board of a run that ended badly too."""
@@ -387,7 +408,8 @@ def _record(
 def _thinned(points: list[tuple[int, float]]) -> Curve:
     """At most 200 points of a curve, evenly spread, both ends among them."""
     kept = [points[i] for i in sorted({round(i) for i in np.linspace(0, len(points) - 1, CURVE_POINTS)})]
-    return Curve(steps=[step for step, _ in kept], values=[loss for _, loss in kept])
+    values = infinite_as_text({str(step): loss for step, loss in kept})
+    return Curve(steps=[step for step, _ in kept], values=list(values.values()))
 
 
 @contextmanager
