@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import metrics, splits, text
+from nextchar import metrics, orders, splits, text
 from nextchar.counts import Table
 from nextchar.explanation import explain
 from nextchar.fitting import method
 from nextchar.knobs import read
-from nextchar.language_model import LanguageModel
+from nextchar.language_model import Floats, LanguageModel, windows
 from nextchar.ngrams import CountModel
 from nextchar.run import WEIGHTS, DataReport, Record, open_record, open_weights
 from nextchar.settings import Count, Data, EvaluateSettings
 from nextchar.splits import Part
-from nextchar.vocabulary import Vocabulary
+from nextchar.vocabulary import Ids, Stream, Vocabulary
 
 if TYPE_CHECKING:  # drawing takes time to import
     from nextchar.figures import Picture
 
+WORDS = ("once", "twice", "three times", "four times")
 WORD_CHARS = 40  # of the document whose breakdown is drawn
 FEW_SYMBOLS = 1024  # the most frequent ones, of which the pictures are handed the matrix
+PLACES, PLACES_AMONG = 200, 1 << 20  # in train where a character stands, of its first ids
 CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
 
 
@@ -90,8 +92,11 @@ def measure(
     return values, notes, {name: measured[id(part)] for name, part in parts.items()}
 
 
-def pictures(model: LanguageModel, pairs: Table, document: str) -> Iterator[tuple[str, "Picture"]]:
-    """The counts and the probabilities of pairs, and how the model reads a document, each with its name."""
+def pictures(model: LanguageModel, pairs: Table, train: Stream, document: str) -> Iterator[tuple[str, "Picture"]]:
+    """The counts and the probabilities of pairs, and how the model reads a document, each with its name.
+
+    `train`: ids of the text it learned from, or of its beginning.
+    """
     from nextchar import figures
 
     frequency = np.zeros(len(model.vocabulary), dtype=np.int64)
@@ -99,13 +104,67 @@ def pictures(model: LanguageModel, pairs: Table, document: str) -> Iterator[tupl
     shown = np.sort(np.argsort(-frequency, kind="stable")[:FEW_SYMBOLS])
     symbols = [model.vocabulary.symbols[i] for i in shown]
     yield "counts", figures.count_matrix(pairs.matrix(shown), symbols)
-    contexts = np.zeros((len(shown), model.context), dtype=np.int64)
-    contexts[:, -1] = shown
-    blocks = np.array_split(contexts, -(-len(shown) * len(model.vocabulary) // CELLS_AT_ONCE))
-    probs = np.concatenate([np.exp(model.log_probs(block))[:, shown] for block in blocks])
-    yield "probabilities", figures.probability_matrix(probs, symbols, frequency=frequency[shown])
+    probs, rows = _after(model, shown, train)
+    yield "probabilities", figures.probability_matrix(probs, symbols, frequency=frequency[shown], rows=rows)
     steps = explain(model, document[:WORD_CHARS], "test", ends=len(document) <= WORD_CHARS)
     yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
+
+
+def _after(model: LanguageModel, shown: Ids, train: Stream) -> tuple[Floats, str]:
+    """(S, S): how probable the shown ids are after each of them, and of what those rows are.
+
+    A model that sees more than one character is asked after places of train that end in the id, evenly spread; the row
+    is their mean, empty where train holds none.
+    """
+    v, rows = len(model.vocabulary), "rows: previous character"
+    if model.context == 1:
+        contexts, of_row = shown[:, None], np.arange(len(shown))
+    else:
+        ids, most = train[:PLACES_AMONG], max(1, min(PLACES, CELLS_AT_ONCE // (len(shown) * v)))
+        ends = np.argsort(ids[:-1], kind="stable")  # the places of one id side by side
+        first, last = (np.searchsorted(ids[ends], shown, side=side) for side in ("left", "right"))
+        n = np.minimum(last - first, most)
+        of_row = np.repeat(np.arange(len(shown)), n)
+        spread = (np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)) * np.repeat((last - first) / np.maximum(n, 1), n)
+        contexts = windows(ids, model.context, ends[first[of_row] + spread.astype(np.int64)])
+        rows += f", the mean over {most:,} of its places in train, or all"
+    sums, blocks = np.zeros((len(shown), len(shown))), max(1, -(-len(contexts) * v // CELLS_AT_ONCE))
+    for block, of_block in zip(np.array_split(contexts, blocks), np.array_split(of_row, blocks), strict=True):
+        np.add.at(sums, of_block, np.exp(model.log_probs(block))[:, shown])
+    probs = sums / np.maximum(np.bincount(of_row, minlength=len(shown)), 1)[:, None]
+    if model.context == 1 and len(shown) > 1 and (probs == probs[0]).all():
+        rows = "all rows alike, for this model does not see the previous character"
+    return probs, rows
+
+
+def picture_of_orders(report: orders.Report, aside: str) -> "Picture":
+    """The loss by order, how much of test was seen in training, how rare n-grams are, and what smoothing made of that."""
+    from nextchar.charts import Panel, over_orders
+
+    worths = report.worths
+    distinct = {name: worth for name, worth in worths.items() if name == "train" or worth is not worths["train"]}
+    held_out = "test" if "test" in distinct else "train"
+    seen = worths[held_out]
+    values = {name: row for name, row in report.parameters.items() if any(row)}
+    words = zip(*(name.split(" ")[:-1] for name in values), strict=False)
+    common = "".join(f"{word} " for word, *others in words if all(word == other for other in others))
+    panels = [
+        Panel("Loss of each order alone, nats per character", {name: w.loss.tolist() for name, w in distinct.items()}),
+        Panel(
+            f"Share of the characters of {held_out}",
+            {"context seen in training": seen.contexts.tolist(), "seen after its context": seen.ngrams.tolist()},
+            "percent",
+        ),
+        Panel(
+            "How many n-grams occur so often",
+            {WORDS[i]: row for i, row in enumerate(zip(*report.occurring, strict=True))},
+            "log",
+        ),
+    ]
+    if values:
+        rest = {name.removeprefix(common): row for name, row in values.items()}
+        panels.append(Panel(f"Smoothing: {common.rstrip()}".rstrip(": "), rest))
+    return over_orders(panels, "What each order knows", aside)
 
 
 def _unseen(measured: metrics.Loss, part: Part, train: Part | None, is_text: bool) -> float | None:

@@ -64,7 +64,7 @@ def telling(steps: Sequence[Step]) -> int:
     return min(max(found, default=0), MOST_ORDERS)
 
 
-def percent(probability: float) -> str:
+def in_percent(probability: float) -> str:
     """In at most four characters: 100, 12, 1.2, 0.12, <.01."""
     share = 100 * probability
     if share < 0.01:

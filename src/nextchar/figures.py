@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from nextchar.explanation import Step, mean_nll, percent, telling
+from nextchar.explanation import Step, in_percent, mean_nll, telling
 
 Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -79,6 +79,7 @@ def probability_matrix(
     title: str = "Probability of the next character",
     frequency: npt.NDArray[Any] | None = None,
     limit: int | None = None,
+    rows: str = "rows: previous character",
 ) -> Picture:
     """A heat map of p(next | previous) with labelled axes, a colour bar, and percents from 1 % up.
 
@@ -90,7 +91,7 @@ def probability_matrix(
     part, labels = np.nan_to_num(probs[np.ix_(chosen, chosen)]), [visible(symbols[i]) for i in chosen]
     # Square roots, because one certain pair (q, u) would leave all the others white on a linear scale.
     cells = _blues(np.sqrt(part / max(part.max(), 1e-9)))
-    subtitle = "rows: previous character, columns: next; percent from 1 up"
+    subtitle = f"{rows}; columns: next; percent from 1 up"
     subtitle += _of_how_many(chosen, symbols, "probable" if frequency is None else "frequent")
     page, draw, left, top, cell = _matrix_page(cells, title, subtitle, (10 + _widest(labels, 20), 32, 110))
     size = max(11, min(22, cell // 3))
@@ -314,7 +315,7 @@ def _rungs(draw: Pen, left: int, y: int, step: Step, orders: int) -> None:
         draw.rectangle((x, y - 18, x + LADDER - 3, y + 18), tuple(colour.tolist()))
         if order == step.order:
             draw.rectangle((x, y - 18, x + LADDER - 3, y + 18), outline=FRAME, width=3)
-        _write(draw, x + LADDER // 2 - 1, y, percent(probability), 16, _ink_on(colour), width=LADDER - 10)
+        _write(draw, x + LADDER // 2 - 1, y, in_percent(probability), 16, _ink_on(colour), width=LADDER - 10)
 
 
 def _step(draw: Pen, bar: int, right: int, y: int, step: Step, texts: tuple[str, str]) -> None:

@@ -66,12 +66,17 @@ def number(contexts: Ids, vocab_size: int) -> Ids:
     return numbers
 
 
-def windows(stream: Stream, context: int) -> Ids:
-    """(N + 1,) ids -> (N, context): what comes before each predicted id, back to the start of its document."""
+def windows(stream: Stream, context: int, at: Ids | None = None) -> Ids:
+    """(N + 1,) ids -> (N, context): what comes before each predicted id, back to the start of its document.
+
+    `at` (M,): only what ends in these places.
+    """
     if context == 1:
-        return stream[:-1, None].astype(np.int64)
+        return (stream[:-1] if at is None else stream[at])[:, None].astype(np.int64)
     last = np.arange(len(stream) - 1)
     start = np.maximum.accumulate(np.where(stream[:-1] == BOUNDARY, last, 0))
+    if at is not None:
+        last, start = at, start[at]
     columns = []
     for lag in range(context - 1, -1, -1):
         index = last - lag

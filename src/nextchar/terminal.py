@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nextchar.comparison import HEADS, Comparison, cells
-from nextchar.explanation import Step, mean_nll, percent, telling
+from nextchar.explanation import Step, in_percent, mean_nll, telling
 from nextchar.run import DataReport
 from nextchar.sweep import WELL, Job, SweepFolder, value_of
 from nextchar.vocabulary import printable
@@ -114,7 +114,7 @@ def _orders(steps: Sequence[Step], orders: int) -> None:
     for order in range(1, orders + 1):
         table.add_column(str(order), justify="right", min_width=4, no_wrap=True)
     for step in steps:
-        shares = [Text(percent(p), "bold" * (k == step.order)) for k, p in enumerate(step.by_order[:orders], 1)]
+        shares = [Text(in_percent(p), "bold" * (k == step.order)) for k, p in enumerate(step.by_order[:orders], 1)]
         table.add_row(Text(_one(step.char)), Text(str(step.order), "bold"), *shares)
     print("seen: symbols of the longest n-gram known; then what each order alone says, in percent")
     _print(table, narrowest=16 + 6 * orders)

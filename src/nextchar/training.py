@@ -16,7 +16,7 @@ from nextchar import counts, fitting, metrics, orders, sampling, terminal
 from nextchar.board import IN_FRONT
 from nextchar.counts import Counted, Piece, Table
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
-from nextchar.experiment import Text, load, measure, pictures
+from nextchar.experiment import Text, load, measure, picture_of_orders, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
@@ -283,6 +283,13 @@ class _Run:
             return {}
         return self.counted.smoothing.named_parameters()
 
+    @property
+    def _smoothed(self) -> str:
+        name = f"smoothing={self.settings.smoothing.name}"
+        if not self.counted.smoothing.continuation:
+            return name
+        return f"{name}; below the highest order it counts in how many contexts an n-gram occurs, not how often"
+
     def learn(self) -> LanguageModel:
         """Counts, or descends."""
         if self.settings.model.net is None:
@@ -340,9 +347,13 @@ class _Run:
         if self.settings.figures:
             from nextchar.figures import png
 
-            for name, picture in pictures(model, self.pairs, self.source.parts["test"].documents[0]):
+            for name, picture in pictures(model, self.pairs, self.stream, self.source.parts["test"].documents[0]):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
+            if by_order is not None and len(by_order.occurring) > 2:  # of two points one sees nothing
+                picture = picture_of_orders(by_order, self._smoothed)
+                self.folder.write("figures/orders.png", png(picture))
+                board.image("orders", picture, self.step)
         board.close()
 
     def by_order(self, model: LanguageModel) -> orders.Report | None:
