@@ -10,6 +10,7 @@ import numpy as np
 
 from nextchar import metrics, orders, splits, text
 from nextchar.counts import Table
+from nextchar.errors import BadInput
 from nextchar.explanation import explain
 from nextchar.fitting import method
 from nextchar.knobs import read
@@ -138,7 +139,7 @@ def _after(model: LanguageModel, shown: Ids, train: Stream) -> tuple[Floats, str
 
 
 def picture_of_orders(report: orders.Report, aside: str) -> "Picture":
-    """The loss by order, how much of test was seen in training, how rare n-grams are, and what smoothing made of that."""
+    """The loss by order, how much of test was seen in training, how rare n-grams are, what smoothing made of it."""
     from nextchar.charts import Panel, over_orders
 
     worths = report.worths
@@ -216,6 +217,19 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str], s
     _, parts = splits.encode(dealt, data, model.vocabulary)
     values, said, _ = measure(model, parts, data.is_text)
     return values, notes + said, corpus.source
+
+
+def training_documents(record: Record) -> list[str]:
+    """What a finished run was trained on, read again. Raises BadInput where it has changed, or holds no documents."""
+    data = record.settings.data
+    if data.is_text:
+        raise BadInput("novel=true: this run was trained on a running text; it has no documents to be left out")
+    try:
+        corpus = text.read(data, download=False, expected=record.data.sha256 if record.data else "")
+    except BadInput as error:
+        why = str(error).partition(";")[0]
+        raise BadInput(f"novel=true needs the text that the run was trained on: {why}") from None
+    return splits.deal(corpus.documents, data)["train"]
 
 
 def _other_data(own: Data, settings: EvaluateSettings) -> Data:

@@ -75,7 +75,8 @@ class CountModel(LanguageModel):
         table = np.empty((len(distinct), v))
         for start in range(0, len(distinct), at_once):
             part = slice(start, start + at_once)
-            table[part] = self._by_order(distinct[part])[-1]
+            probabilities = self.smoothing.probabilities(self._evidence_of_rows(distinct[part]), v)[-1]
+            table[part] = self._log(probabilities).reshape(-1, v)
         return table[which]
 
     def score(self, stream: Stream) -> Floats:
@@ -88,7 +89,8 @@ class CountModel(LanguageModel):
         """The log-probabilities of distinct windows, ascending: (U,) keys of the model's order -> (U,)."""
         if not self.smoothing.rows:
             return self._log(self.smoothing.probabilities(evidence(self.tables, keys), len(self.vocabulary))[-1])
-        return self._from_rows(keys)[-1]
+        scores: Floats = self._from_rows(keys)[-1]
+        return scores
 
     def by_order(self, contexts: Ids, ids: Ids) -> ByOrder:
         keys, which = _distinct(self.packing.followed(self._context_keys(contexts), self.order, ids))
@@ -122,14 +124,24 @@ class CountModel(LanguageModel):
     def _by_order(self, contexts: Keys) -> list[Floats]:
         """Distinct contexts, ascending -> for each order their (N, V) log-probabilities."""
         v = len(self.vocabulary)
-        ids = np.tile(np.arange(v), len(contexts))
-        keys = self.packing.followed(np.repeat(contexts, v), self.order, ids)
-        seen = evidence(self.tables, keys)
-        which = np.arange(len(keys))
+        seen = self._evidence_of_rows(contexts)
+        which = np.arange(len(contexts) * v)
         found = []
         for of_order, p in zip(seen[::-1], self.smoothing.probabilities(seen, v)[::-1], strict=True):
             found.append(self._log(p[which]).reshape(len(contexts), v))
             which = of_order.lower[which]
+        return found[::-1]
+
+    def _evidence_of_rows(self, contexts: Keys) -> list[Evidence]:
+        """Distinct contexts, ascending -> the `evidence` of all that V symbols make of them, context by context."""
+        found, ids = list[Evidence](), np.arange(len(self.vocabulary))
+        for table in reversed(self.tables):
+            k, n = table.order, len(contexts)
+            keys = self.packing.followed(np.repeat(contexts, len(ids)), k, np.tile(ids, n))
+            below, which = _distinct(self.packing.shorter(contexts, k - 1)) if k > 1 else (contexts, np.zeros(n, int))
+            lower = (which[:, None] * len(ids) + ids * (k > 1)).ravel()
+            found.append(replace(_seen(table, keys), lower=lower))
+            contexts = below
         return found[::-1]
 
     def _context_keys(self, contexts: Ids) -> Keys:
