@@ -258,10 +258,10 @@ def _over_orders(settings: TrainSettings) -> dict[str, dict[str, list[Any]]]:
         return {}
     charts = {
         "loss of each order alone, nats per character": "(train|val|test)_loss",
-        "share of the characters whose context was seen in training": "(val|test)_contexts_seen",
-        "share of the characters that were seen in training after their context": "(val|test)_ngrams_seen",
+        "share of characters whose context train knows": "(val|test)_contexts_seen",
+        "share of characters that train knows after it": "(val|test)_ngrams_seen",
         "parameters of the smoothing method": "smoothing_.*",
-        "n-grams that occur so often": "ngrams_occurring_[1-4]x",
+        "how many n-grams occur 1, 2, 3, 4 times": "ngrams_occurring_[1-4]x",
     }
     lines = {title: ["Multiline", [f"^{GROUP}/{tags}$"]] for title, tags in charts.items()}
     return {"order by order (what is called step is the order)": lines}

@@ -146,7 +146,7 @@ def picture_of_orders(report: orders.Report, aside: str) -> "Picture":
     distinct = {name: worth for name, worth in worths.items() if name == "train" or worth is not worths["train"]}
     held_out = "test" if "test" in distinct else "train"
     seen = worths[held_out]
-    values = {name: row for name, row in report.parameters.items() if any(row)}
+    values = report.used()
     words = zip(*(name.split(" ")[:-1] for name in values), strict=False)
     common = "".join(f"{word} " for word, *others in words if all(word == other for other in others))
     panels = [
@@ -157,7 +157,7 @@ def picture_of_orders(report: orders.Report, aside: str) -> "Picture":
             "percent",
         ),
         Panel(
-            "How many n-grams occur so often",
+            "How many n-grams occur",
             {WORDS[i]: row for i, row in enumerate(zip(*report.occurring, strict=True))},
             "log",
         ),

@@ -61,6 +61,10 @@ class Report:
     parameters: dict[str, list[float]]
     occurring: list[list[int]]
 
+    def used(self) -> dict[str, list[float]]:
+        """The parameters that do something at some order."""
+        return {name: values for name, values in self.parameters.items() if any(values)}
+
     def losses(self) -> dict[str, Floats]:
         """Tag -> a value an order."""
         return {f"{GROUP}/{name}_loss": worth.loss for name, worth in self.worths.items()}
@@ -71,7 +75,7 @@ class Report:
         held_out = {name: worth for name, worth in self.worths.items() if name != "train"}  # of train all is seen
         found |= {f"{GROUP}/{name}_contexts_seen": worth.contexts for name, worth in held_out.items()}
         found |= {f"{GROUP}/{name}_ngrams_seen": worth.ngrams for name, worth in held_out.items()}
-        found |= {f"{GROUP}/smoothing_{name}": np.array(values) for name, values in self.parameters.items()}
+        found |= {f"{GROUP}/smoothing_{name}": np.array(values) for name, values in self.used().items()}
         for i, row in enumerate(zip(*self.occurring, strict=True), 1):
             found[f"{GROUP}/ngrams_occurring_{i}x"] = np.array(row, dtype=np.float64)
         return found
