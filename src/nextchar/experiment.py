@@ -126,8 +126,10 @@ def _after(model: LanguageModel, shown: Ids, train: Stream) -> tuple[Floats, str
         first, last = (np.searchsorted(ids[ends], shown, side=side) for side in ("left", "right"))
         n = np.minimum(last - first, most)
         of_row = np.repeat(np.arange(len(shown)), n)
-        spread = (np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)) * np.repeat((last - first) / np.maximum(n, 1), n)
-        contexts = windows(ids, model.context, ends[first[of_row] + spread.astype(np.int64)])
+        # of many places one in each of equal stretches, at random: a text may have a rhythm
+        stretch = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.random.default_rng(0).random(n.sum())
+        at = first[of_row] + (stretch * np.repeat((last - first) / np.maximum(n, 1), n)).astype(np.int64)
+        contexts = windows(ids, model.context, ends[at])
         rows += f", the mean over {most:,} of its places in train, or all"
     sums, blocks = np.zeros((len(shown), len(shown))), max(1, -(-len(contexts) * v // CELLS_AT_ONCE))
     for block, of_block in zip(np.array_split(contexts, blocks), np.array_split(of_row, blocks), strict=True):

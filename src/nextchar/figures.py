@@ -27,7 +27,7 @@ MARGIN = 24
 MOST = 60  # rows of a matrix
 MOST_WIDE = 32  # rows where many labels are as long as "U+4E2D"
 MOST_STEPS = 100  # rows of a breakdown
-LADDER = 52  # pixels that an order takes in a breakdown
+LADDER, RUNG = 624, (34, 52)  # pixels that the orders take in a breakdown, and one of them
 
 INK: Colour = (23, 32, 48)
 MUTED: Colour = (88, 99, 115)
@@ -117,11 +117,14 @@ def breakdown(word: str, steps: Sequence[Step]) -> Picture:
     labels = [
         f"{_cut(visible(step.context), -12)} → {_cut(visible(step.char), 10)}".lstrip() for step in steps[:MOST_STEPS]
     ]
-    bests = ["    ".join(f"{visible(c)} {100 * p:.1f} %" for c, p in step.best[:6]) for step in steps[:MOST_STEPS]]
+    orders = telling(steps)
+    shown = 3 if orders else 6
+    bests = ["    ".join(f"{visible(c)} {100 * p:.1f} %" for c, p in step.best[:shown]) for step in steps[:MOST_STEPS]]
     bar = 2 * MARGIN + max(150, _widest(labels, 22))
-    mean, rest, orders = _mean_line(steps), len(steps) - len(labels), telling(steps)
+    mean, rest = _mean_line(steps), len(steps) - len(labels)
     ladder, head = bar + 780, _LADDER_HEAD * (orders > 0)  # where the orders begin
-    right = ladder + orders * LADDER + 40 * (orders > 0)
+    rung = min(max(LADDER // max(orders, 1), RUNG[0]), RUNG[1])
+    right = ladder + orders * rung + 40 * (orders > 0)
     ends = right + _widest([*bests, _HEADS[-1]], 18), MARGIN + _widest([mean], 20), ladder + _widest([head], 16)
     width = max(ends) + MARGIN
     page = Image.new("RGB", (width, 150 + 40 * len(labels) + 40 * (rest > 0) + MARGIN // 2), WHITE)
@@ -132,10 +135,10 @@ def breakdown(word: str, steps: Sequence[Step]) -> Picture:
         _write(draw, x, 126, text, 16, MUTED, anchor)
     _write(draw, ladder, 98, head, 16, MUTED, "lm")
     for order in range(1, orders + 1):
-        _write(draw, ladder + order * LADDER - LADDER // 2, 126, str(order), 16, MUTED)
+        _write(draw, ladder + order * rung - rung // 2, 126, str(order), 16, MUTED)
     for i, (step, label, best) in enumerate(zip(steps, labels, bests, strict=False)):
         _step(draw, bar, right, 166 + 40 * i, step, (label, best))
-        _rungs(draw, ladder, 166 + 40 * i, step, orders)
+        _rungs(draw, (ladder, 166 + 40 * i, rung), step, orders)
     if rest:
         _write(draw, MARGIN, 166 + 40 * len(labels), f"and {rest:,} more", 18, MUTED, "lm")
     return np.array(page)
@@ -307,15 +310,16 @@ def _mean_line(steps: Sequence[Step]) -> str:
     )
 
 
-def _rungs(draw: Pen, left: int, y: int, step: Step, orders: int) -> None:
-    """A cell an order, as dark as the probability is high."""
+def _rungs(draw: Pen, at: tuple[int, int, int], step: Step, orders: int) -> None:
+    """A cell an order, as dark as the probability is high. at: left edge, middle, and the width of a cell."""
+    left, y, width = at
     for order, probability in enumerate(step.by_order[:orders], 1):
-        x = left + (order - 1) * LADDER
+        x = left + (order - 1) * width
         colour = _blues(np.sqrt(np.array(min(probability, 1.0))))
-        draw.rectangle((x, y - 18, x + LADDER - 3, y + 18), tuple(colour.tolist()))
+        draw.rectangle((x, y - 18, x + width - 3, y + 18), tuple(colour.tolist()))
         if order == step.order:
-            draw.rectangle((x, y - 18, x + LADDER - 3, y + 18), outline=FRAME, width=3)
-        _write(draw, x + LADDER // 2 - 1, y, in_percent(probability), 16, _ink_on(colour), width=LADDER - 10)
+            draw.rectangle((x, y - 18, x + width - 3, y + 18), outline=FRAME, width=3)
+        _write(draw, x + width // 2 - 1, y, in_percent(probability), 16, _ink_on(colour), width=width - 7)
 
 
 def _step(draw: Pen, bar: int, right: int, y: int, step: Step, texts: tuple[str, str]) -> None:
