@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 from nextchar import command_line, experiment, terminal
+from nextchar.blocks import normalized
 from nextchar.errors import BadInput
 from nextchar.explanation import explain, mean_nll
 from nextchar.run import PROJECT, write_atomically
 from nextchar.settings import ExplainSettings
-from nextchar.text import normalized
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ from itertools import islice
 from pathlib import Path
 
 from nextchar import command_line, experiment, sampling, terminal
+from nextchar.blocks import normalized
 from nextchar.settings import SampleSettings
-from nextchar.text import normalized
 
 
 def main() -> None:
@@ -15,17 +15,17 @@ def main() -> None:
     shape = sampling.Shape(settings.temperature, settings.top_k, settings.top_p)
     prefix = normalized(settings.prefix, record.settings.data.normalize)
     how = settings.seed, prefix, shape, settings.max_chars
-    known = sampling.Known(experiment.training_documents(record) if settings.novel else [])
+    known = sampling.Known(experiment.training_hashes(record)) if settings.novel else None
     if settings.batched:
-        texts = sampling.stream_of_batches(model, None if settings.novel else settings.n, *how)
+        texts = sampling.stream_of_batches(model, None if known else settings.n, *how)
     else:
         texts = sampling.stream_of_documents(model, *how)
-    texts = islice(known.left_out_of(texts) if settings.novel else texts, settings.n)
+    texts = islice(known.left_out_of(texts) if known else texts, settings.n)
     if settings.json_:
         terminal.print_json(list(texts))
     else:
         terminal.samples(texts)
-    if settings.novel:
+    if known:
         drawn = settings.n + known.met
         terminal.note(f"{known.met:,} of {drawn:,} documents drawn stand in the training set and were left out")
 

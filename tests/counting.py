@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from nextchar import fitting
-from nextchar.counts import Counted, Piece, count, of_stream, tables
+from nextchar.counts import Counted, count, first_seen, of_stream, tables
 from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
-from nextchar.settings import AddK, NoSmoothing, Smoothing
+from nextchar.settings import AddK, Count, NoSmoothing, Smoothing
+from nextchar.splits import Piece
 from nextchar.vocabulary import Ids, Stream, Vocabulary
 
 
@@ -24,21 +25,29 @@ def windows(vocabulary: Vocabulary, documents: Sequence[str], order: int) -> Cou
 
 
 def counted(
-    documents: Sequence[str], order: int = 2, smoothing: Smoothing = ADD_ONE, val: Sequence[str] = ()
+    documents: Sequence[str],
+    order: int = 2,
+    smoothing: Smoothing = ADD_ONE,
+    val: Sequence[str] = (),
+    prune: Sequence[int] = (),
 ) -> CountModel:
     """The model that these documents and settings make."""
     vocabulary = Vocabulary.of(documents)
-    raw = tables(windows(vocabulary, documents, order), Packing(len(vocabulary)), order)
+    raw = tables(windows(vocabulary, documents, order))
     held_out = windows(vocabulary, val, order) if val else None
-    return CountModel(vocabulary, *fitting.fit(smoothing, raw, held_out))
+    tables_, method = fitting.fit(
+        smoothing, raw, held_out, first_seen([Piece(vocabulary.stream(documents), 1)], len(vocabulary))
+    )
+    pruned = fitting.pruned(tables_, raw, Count(name="count", order=order, prune=list(prune)))
+    return CountModel(vocabulary, pruned, method)
 
 
 def bigram_of(vocabulary: Vocabulary, matrix: np.ndarray, k: float = 0) -> CountModel:
     """The bigram of a (V, V) table of counts."""
     packing = Packing(len(vocabulary))
     found = np.argwhere(matrix)
-    top = Counted(packing.pack(found), matrix[tuple(found.T)])
-    return CountModel(vocabulary, *fitting.fit(add_k(k), tables(top, packing, 2), None))
+    top = Counted(packing.pack(found), matrix[tuple(found.T)], packing, 2)
+    return CountModel(vocabulary, *fitting.fit(add_k(k), tables(top), None))
 
 
 def pairs(stream: Stream, vocab_size: int) -> Ids:

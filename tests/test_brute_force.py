@@ -247,7 +247,6 @@ def test_equal_to_nltk(method):
 
 
 def test_what_is_stored_of_nltk_is_what_it_says():
-    pytest.importorskip("nltk.lm")
     assert nltk_probabilities.rows() == json.loads(nltk_probabilities.STORED.read_text(encoding="utf-8"))
 
 

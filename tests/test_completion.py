@@ -20,7 +20,7 @@ done
 
 OFFERED = {  # what was typed -> what stands there after TAB, of all that is offered
     "python scripts/train.py mo": {"model=", "model."},
-    "python scripts/train.py model=": {"count ", "nn "},
+    "python scripts/train.py model=": {"arpa ", "count ", "nn "},
     "python scripts/train.py model=n": {"nn "},
     "python3 ./scripts/train.py data.sp": {"data.split="},
     "python scripts/train.py data.split=": {"hash ", "lecture ", "makemore ", "contiguous ", "all "},
@@ -33,7 +33,7 @@ OFFERED = {  # what was typed -> what stands there after TAB, of all that is off
     "python scripts/train.py sweep": set(),
     "python scripts/train.py hydra": {"hydra."},
     "python scripts/train.py hydra.": {"hydra.run."},
-    "python scripts/train.py -m model=count,": {"count,nn"},
+    "python scripts/train.py -m model=count,": {"count,arpa", "count,nn"},
     "python scripts/train.py -m model=count,nn op": {"optim.", "optim="},
     "python scripts/train.py -m smoothing.k=0.1,1 sweep=": {"grid", "optuna", "search_k", "search_lr"},
     "python scripts/train.py -m sweep=optuna sweep.sampler=": {"tpe", "random"},

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextchar import counts, packing
-from nextchar.counts import Counted, Piece, continuation_tables, count, merge, of_stream, tables
+from nextchar.counts import Counted, continuation_tables, count, merge, of_stream, tables
 from nextchar.errors import BadInput
 from nextchar.packing import Packing
+from nextchar.splits import Piece
 from nextchar.vocabulary import Vocabulary
 
 texts = st.lists(st.text(alphabet="abcde.\u00e9", min_size=1), min_size=1, max_size=30)
@@ -53,7 +54,7 @@ def test_equal_to_a_dictionary_wherever_cut(at_once, documents, order, size, cut
         patch.setattr(counts, "MERGED_AT_ONCE", at_once)
         patch.setattr(counts, "FAN_IN", 2)
         windows = count(in_pieces(stream, cuts, order), packing_, order, threads)
-    found = tables(windows, packing_, order)
+    found = tables(windows)
     raw = twin.raw_tables(documents, order)
     adjusted = twin.continuation_tables(documents, order)
     for table, changed in zip(found, continuation_tables(found), strict=True):
@@ -105,8 +106,8 @@ def test_matrix_of_bigrams(documents):
 
 @pytest.mark.parametrize("size", [2**24, 2**31, 2**53 + 1])
 def test_exact_where_floats_and_short_integers_are_not(size):
-    top = Counted(np.array([0, 1, 2], np.uint8), np.array([size - 1, 2, 1]))
-    unigrams, pairs = tables(merge([top, top]), Packing(2), 2)
+    top = Counted(np.array([0, 1, 2], np.uint8), np.array([size - 1, 2, 1]), Packing(2), 2)
+    unigrams, pairs = tables(merge([top, top]))
     assert pairs.matrix(np.arange(2)).tolist() == [[2 * size - 2, 4], [2, 0]]
     assert unigrams.counts.tolist() == [2 * size, 4]
     assert pairs.total == 2 * size + 4
@@ -121,6 +122,6 @@ def test_counts_past_2_to_the_24_one_by_one(order):
 
 
 def test_a_matrix_that_would_not_fit_is_refused_with_its_size():
-    *_, pairs = tables(Counted(np.array([5], np.uint64), np.array([1])), Packing(10**6), 2)
+    *_, pairs = tables(Counted(np.array([5], np.uint64), np.array([1]), Packing(10**6), 2))
     with pytest.raises(BadInput, match=r"1,000,000 x 1,000,000 counts needs about 7,451 GiB"):
         pairs.matrix(np.arange(10**6))

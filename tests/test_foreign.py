@@ -289,12 +289,12 @@ def test_a_huge_record_is_not_read(run: Path) -> None:
         ("status", "great", "status=great: must be finished, pruned, diverged, interrupted or failed."),
         ("status", "diverged", "run=RUN: the run ended as 'diverged' and left no weights"),
         ("vocabulary", "aa", "the vocabulary holds a character twice"),
-        ("vocabulary", "ab", "pairs out of order or range"),
+        ("vocabulary", "ab", "keys_1 are out of order or range"),
         ("vocabulary", ["a", "b", "c"], "vocabulary=['a', 'b', 'c']: must be text."),
         ("files", {}, "vouches for no weights"),
         ("files", {WEIGHTS: {"size": 0, "sha256": ""}}, "0 bytes do not fit this model"),
         ("files", {WEIGHTS: {"size": -1, "sha256": ""}}, "-1 bytes do not fit this model"),
-        ("files", {WEIGHTS: {"size": 10**15, "sha256": ""}}, "bytes do not fit this model"),
+        ("files", {WEIGHTS: {"size": 10**15, "sha256": ""}}, "more than half of this machine's"),
         ("files", {WEIGHTS: {"size": "1", "sha256": ""}}, "files"),
         ("files", {"../x": {"size": 1, "sha256": ""}}, "files: ../x is not in the run folder"),
         ("vocabulary", "ab\ud800", "half a character"),
@@ -372,24 +372,39 @@ def test_wrong_tensors_of_a_net(net: Path, tensors: dict[str, np.ndarray], says:
     assert refusal(with_tensors(net, **tensors)) == f"RUN/{WEIGHTS}: {says}"
 
 
+SOUND = {
+    "parameters": np.ones((2, 1)),
+    "keys_1": np.array([0, 1, 2, 3], np.uint8),
+    "counts_1": np.array([1, 1, 1, 1]),
+    "keys_2": np.array([0b0001, 0b0110, 0b1011, 0b1100], np.uint8),
+    "counts_2": np.array([1, 1, 1, 1]),
+}
+NOT_COUNTS, NOT_KEYS = "counts_2 are not the positive counts of keys_2", "keys_2 are out of order or range"
+
+
 @pytest.mark.parametrize(
-    ("pairs", "counts"),
+    ("changed", "says"),
     [
-        ([[0, 1], [1, 2]], [1, 0]),  # a count of none
-        ([[0, 1], [1, 2]], [1, -1]),
-        ([[0, 1], [1, 2]], [2**62, 2**62]),  # more than an int64 can sum
-        ([[0, 1], [1, 2]], [1]),
-        ([[1, 2], [0, 1]], [1, 1]),  # out of order
-        ([[0, 1], [0, 1]], [1, 1]),  # twice
-        ([[0, 4]], [1]),  # beyond V
-        ([[-1, 1]], [1]),
-        ([[0, 2**62]], [1]),
-        (np.zeros((0, 2)), np.zeros(0)),
+        ({"counts_2": np.array([1, 1, 1, 0])}, NOT_COUNTS),
+        ({"counts_2": np.array([1, 1, 1, -1])}, NOT_COUNTS),
+        ({"counts_2": np.full(4, 2**62)}, NOT_COUNTS),  # more than an int64 can sum
+        ({"counts_2": np.array([1, 1, 1])}, NOT_COUNTS),
+        ({"keys_2": np.array([1, 3, 2, 4], np.uint8)}, NOT_KEYS),
+        ({"keys_2": np.array([1, 2, 2, 4], np.uint8)}, NOT_KEYS),
+        ({"keys_1": np.zeros(0, np.uint8), "counts_1": np.zeros(0, np.int64)}, "keys_1 holds nothing"),
+        ({"parameters": np.full((2, 1), -1.0)}, "parameters are not those of the smoothing method"),
+        ({"parameters": np.ones((2, 2))}, "parameters are not those of the smoothing method"),
+        ({"parameters": np.full((2, 1), np.nan)}, "parameters holds nan or inf"),
     ],
 )
-def test_counts_that_no_text_has(run: Path, pairs: Any, counts: Any) -> None:
-    tensors = {"pairs": np.array(pairs, np.int64).reshape(-1, 2), "counts": np.array(counts, np.int64)}
-    assert "pairs out of order or range, or counts that are not positive" in refusal(with_tensors(run, **tensors))
+def test_counts_that_no_text_has(run: Path, changed: dict[str, np.ndarray], says: str) -> None:
+    assert refusal(with_tensors(run, **SOUND | changed)) == f"RUN/{WEIGHTS}: {says}"
+
+
+def test_keys_beyond_the_vocabulary(run: Path) -> None:
+    """Three ids take two bits each, which could hold a fourth."""
+    folder = edited(with_tensors(run, **SOUND), lambda record: record.update(vocabulary="ab"))
+    assert refusal(folder) == f"RUN/{WEIGHTS}: keys_1 are out of order or range"
 
 
 HUGE = 10**18

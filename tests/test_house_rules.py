@@ -18,6 +18,7 @@ from nextchar.settings import (
     CompareSettings,
     EvaluateSettings,
     ExplainSettings,
+    ExportSettings,
     SampleSettings,
     TrainCommand,
 )
@@ -27,11 +28,12 @@ CONF = PROJECT / "conf"
 
 # A module imports only modules above it. One that is new takes its place here.
 ORDER = [
-    "errors", "knobs", "settings", "manual", "completion", "command_line", "vocabulary", "random_numbers", "text",
-    "splits", "language_model", "foreign", "packing", "counts", "smoothing", "ngrams", "fitting", "orders", "metrics",
-    "differences", "sampling", "explanation", "figures", "charts", "run", "sweep", "sweep_report", "board",
-    "found_runs", "comparison", "terminal", "search", "multirun", "page", "report", "models.net", "models",
-    "processes", "data", "learner", "watch", "descent", "experiment", "training", "job",
+    "errors", "knobs", "settings", "manual", "completion", "command_line", "vocabulary", "random_numbers", "blocks",
+    "text", "dealing", "splits", "language_model", "foreign", "packing", "counts", "smoothing", "backoff", "ngrams",
+    "fitting", "orders", "metrics", "differences", "sampling", "explanation", "figures", "charts", "run", "arpa",
+    "sweep", "sweep_report", "board", "found_runs", "comparison", "terminal", "search", "multirun", "page",
+    "report", "models.net", "models", "processes", "data", "learner", "watch", "descent", "experiment", "training",
+    "job",
 ]  # fmt: skip
 
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it
@@ -125,10 +127,11 @@ TREES: dict[str, tuple[type[Knobs], list[str]]] = {
     "evaluate": (EvaluateSettings, ["run=x"]),
     "sample": (SampleSettings, ["run=x"]),
     "explain": (ExplainSettings, ["run=x", "text=emma"]),
+    "export": (ExportSettings, ["run=x"]),
     "compare": (CompareSettings, []),
     "bench": (BenchSettings, []),
 }
-NEEDED = {"data=lines": ["data.path=x"], "data=text": ["data.path=x"]}
+NEEDED = {"data=lines": ["data.path=x"], "data=text": ["data.path=x"], "model=arpa": ["model.path=x"]}
 OF_NETS = ("optim", "trainer")  # groups that only a net has
 
 
@@ -173,7 +176,7 @@ def test_every_option_of_a_model_fits_some_model(option: str) -> None:
 
 @pytest.mark.parametrize(("model", "data"), product(options("model"), options("data")))
 def test_every_model_takes_every_data_set(model: str, data: str) -> None:
-    argv = [f"model={model}", f"data={data}", *NEEDED.get(f"data={data}", [])]
+    argv = [each for option in (f"model={model}", f"data={data}") for each in (option, *NEEDED.get(option, []))]
     settings = command_line.parse("train", TrainCommand, argv).settings()
     assert (settings.model.name, settings.data.name) == (model, data)
 

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from nextchar import language_model, metrics
+from nextchar import language_model, metrics, splits
 from nextchar.language_model import LanguageModel, windows
 from nextchar.metrics import Loss
+from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
 
@@ -74,10 +75,10 @@ def test_the_loss_does_not_depend_on_where_the_stream_is_cut(monkeypatch, table_
     """Against a loop over the characters of each document."""
     monkeypatch.setattr(language_model, "TABLE_CELLS", table_cells)
     monkeypatch.setattr(language_model, "SCORED_AT_ONCE", 5)
-    monkeypatch.setattr(metrics, "SCORED_AT_ONCE", at_once)
+    monkeypatch.setattr(splits, "PIECE", at_once)
     monkeypatch.setattr(metrics, "BLOCK", 4)
     model, documents = Counting(5), ["abcd", "d", "ccab", "ba"]
-    stream = model.vocabulary.stream(documents)
+    part = Part.of(model.vocabulary, documents)
     by_hand = []
     for document in documents:
         ids = [0, 0, *model.vocabulary.encode(document).tolist(), 0]
@@ -85,6 +86,6 @@ def test_the_loss_does_not_depend_on_where_the_stream_is_cut(monkeypatch, table_
     if is_text:
         flat = [nll for part in by_hand for nll in part]
         by_hand = [flat[i : i + 4] for i in range(0, len(flat), 4)]
-    measured = metrics.loss(model, stream, is_text)
+    measured = metrics.loss(model, part, is_text)
     assert measured.nll == pytest.approx([sum(part) for part in by_hand])
     assert measured.chars.tolist() == [len(part) for part in by_hand]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_smoothing import METHODS
 
 from nextchar import charts, orders
+from nextchar.backoff import BackoffModel
 from nextchar.charts import Panel, over_orders
 from nextchar.language_model import windows as contexts_before
 
@@ -56,6 +57,18 @@ def test_every_order_is_the_twins(method, documents, others, order):
     assert found.length.tolist() == [len(context) + 1 for context, _ in pairs]
     known = [max(k for k in raw if k == 1 or (c[len(c) - k + 1 :] in raw[k] and len(c) >= k - 1)) for c, _ in pairs]
     assert found.known.tolist() == known
+
+
+@pytest.mark.parametrize("method", ["witten_bell", "absolute_discount", "modified_kneser_ney"])
+@given(documents=FEW, others=FEW, order=st.integers(1, 5))
+@settings(max_examples=25)
+def test_a_back_off_model_says_the_same(method, documents, others, order):
+    model = counted([*documents, "abc"], order, METHODS[method][0])
+    stream = model.vocabulary.stream(others)
+    asked = contexts_before(stream, model.context), stream[1:].astype(np.int64)
+    found = BackoffModel(model.vocabulary, model.backoff_tables()).by_order(*asked)
+    for one, other in zip(model.by_order(*asked), found, strict=True):
+        assert one == pytest.approx(other, rel=1e-9)
 
 
 @pytest.mark.parametrize("method", NAMES)

@@ -10,6 +10,7 @@ from nextchar import command_line, experiment, metrics, sampling, training
 from nextchar.explanation import explain, mean_nll
 from nextchar.models.net import NetModel, build
 from nextchar.settings import NN, TrainCommand
+from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary("".join(SYMBOLS[1:]))
@@ -49,8 +50,8 @@ def test_the_fixture_has_the_counts_it_says():
     [(0, 2.4540144892), (0.01, 2.4540189765), (1, 2.4545768201), (10, 2.4621158057), (100, 2.5374912617)],
 )
 def test_counted_loss_on_all_of_makemores_names(k, expected):
-    stream = VOCABULARY.stream(documents())
-    assert metrics.loss(counted(k), stream, is_text=False).value == pytest.approx(expected, abs=1e-9)
+    part = Part.of(VOCABULARY, documents())
+    assert metrics.loss(counted(k), part, is_text=False).value == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_notes_figure_is_a_float32_running_sum():

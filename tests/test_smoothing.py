@@ -16,6 +16,7 @@ from nextchar.knobs import read
 from nextchar.ngrams import CountModel
 from nextchar.settings import TrainSettings
 from nextchar.smoothing import AddK
+from nextchar.splits import Part
 from nextchar.vocabulary import Vocabulary
 
 texts = st.lists(st.text(alphabet="abcd", min_size=1), min_size=1, max_size=20)
@@ -33,7 +34,7 @@ PLAIN = {
     "figures": False,
     "json": False,
     "resume": None,
-    "model": {"name": "count", "order": 2},
+    "model": {"name": "count", "order": 2, "prune": []},
     "data": {
         "name": "names",
         "path": None,
@@ -71,7 +72,7 @@ METHODS = {  # the method's settings, and the twin: p(context, symbol) of docume
     ),
     "like kenlm": (
         smoothing("modified_kneser_ney", base="kenlm", tune=False),
-        twin.modified_kneser_ney_of_kenlm,
+        lambda d, n: twin.modified_kneser_ney_of_kenlm(d, n, as_counted_by_lmplz=True),
     ),
     "stupid_backoff": (smoothing("stupid_backoff", alpha=0.4), twin.stupid_backoff),
 }
@@ -116,6 +117,43 @@ def test_score_looks_up_what_log_probs_holds(method, documents, others, order):
     scores = model.score(stream)
     by_rows = super(CountModel, model).score(stream)
     assert scores == pytest.approx(by_rows, rel=1e-12, abs=1e-12)
+
+
+PRUNABLE = [name for name in METHODS if name not in ("none", "add_k", "katz", "stupid_backoff", "like kenlm")]
+
+
+@pytest.mark.parametrize("method", PRUNABLE)
+@given(documents=texts, order=st.integers(2, 6), thresholds=st.sampled_from([[0, 1], [0, 0, 1], [0, 2], [0, 0, 0, 3]]))
+def test_pruned_models_sum_to_one_and_give_what_is_lost_to_the_order_below(method, documents, order, thresholds):
+    whole, pruned = (counted(documents, order, METHODS[method][0], prune=prune) for prune in ([], thresholds))
+    ids, contexts = contexts_of(documents, pruned)
+    found = np.exp(pruned.log_probs(ids))
+    assert np.abs(found.sum(1) - 1).max() <= 1e-12
+    raw = twin.raw_tables(documents, order)
+    kept = {
+        k: {h: {y for y, n in row.items() if n > thresholds[min(k, len(thresholds)) - 1]} for h, row in table.items()}
+        for k, table in raw.items()
+    }
+    assert [len(table) for table in pruned.tables] == [sum(map(len, kept[k].values())) for k in range(1, order + 1)]
+    if method == "absolute_discount":
+        for row, context in zip(found, contexts, strict=True):
+            assert row == pytest.approx([pruned_twin(raw, kept, whole, context, y) for y in symbols(whole)], rel=1e-9)
+
+
+def symbols(model):
+    return [None, *model.vocabulary.characters]
+
+
+def pruned_twin(raw, kept, model, context, symbol):
+    """Absolute discounting that sees the kept n-grams alone, and gives all other counts of a context away."""
+    k = len(context) + 1
+    below = pruned_twin(raw, kept, model, context[1:], symbol) if context else 1 / len(model.vocabulary)
+    row = raw[k].get(context)
+    if not row or not kept[k][context]:
+        return below
+    d = model.smoothing.parameters[k - 1, 0]
+    own = {y: row[y] - d for y in kept[k][context]}
+    return own.get(symbol, 0) / row.total() + (1 - sum(own.values()) / row.total()) * below
 
 
 @pytest.mark.parametrize("weights", ["order", "bucket"])
@@ -201,5 +239,4 @@ def test_a_markov_chain_of_known_entropy(method):
 
 def test_maximum_likelihood_gives_what_was_never_seen_no_chance():
     model = counted(["ab"], 2, add_k(0))
-    stream = model.vocabulary.stream(["ba"])
-    assert math.isinf(metrics.loss(model, stream, is_text=False).value)
+    assert math.isinf(metrics.loss(model, Part.of(model.vocabulary, ["ba"]), is_text=False).value)

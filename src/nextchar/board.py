@@ -17,7 +17,7 @@ from nextchar import knobs
 from nextchar.language_model import Floats
 from nextchar.orders import GROUP
 from nextchar.run import write_atomically
-from nextchar.settings import TrainSettings
+from nextchar.settings import NoSmoothing, TrainSettings
 from nextchar.vocabulary import printable
 
 # The table of HParams. Of settings and of metrics it shows five at first, those in front; the others by a tick.
@@ -247,7 +247,7 @@ def _hparams(settings: TrainSettings, in_front: Sequence[str]) -> dict[str, byte
 def _curves(settings: TrainSettings) -> dict[str, list[Any]]:
     """The charts of the custom page, by title. Their tags are regular expressions."""
     charts = {"loss, nats per character": ["train/loss", "val/loss", COUNTED]}
-    if settings.model.net is not None and settings.smoothing.name != "none":
+    if settings.model.net is not None and not isinstance(settings.smoothing, NoSmoothing):
         charts["what is minimised: loss and penalty"] = ["train/objective", "train/loss"]
     return {title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()}
 

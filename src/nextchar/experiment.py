@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import metrics, orders, splits, text
-from nextchar.counts import Table
+from nextchar import arpa, counts, fitting, metrics, orders, splits, text
+from nextchar.backoff import BackoffModel
+from nextchar.counts import Counted, Table
+from nextchar.dealing import deal
 from nextchar.errors import BadInput
 from nextchar.explanation import explain
-from nextchar.fitting import method
 from nextchar.knobs import read
 from nextchar.language_model import Floats, LanguageModel, windows
 from nextchar.ngrams import CountModel
-from nextchar.run import WEIGHTS, DataReport, Record, open_record, open_weights
-from nextchar.settings import Count, Data, EvaluateSettings
+from nextchar.packing import Packing
+from nextchar.run import WEIGHTS, DataReport, FileRecord, Record, open_record, open_weights
+from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model, ModifiedKneserNey, TrainSettings
 from nextchar.splits import Part
-from nextchar.vocabulary import Ids, Stream, Vocabulary
+from nextchar.vocabulary import Ids, Vocabulary
 
 if TYPE_CHECKING:  # drawing takes time to import
     from nextchar.figures import Picture
@@ -27,8 +29,16 @@ if TYPE_CHECKING:  # drawing takes time to import
 WORDS = ("once", "twice", "three times", "four times")
 WORD_CHARS = 40  # of the document whose breakdown is drawn
 FEW_SYMBOLS = 1024  # the most frequent ones, of which the pictures are handed the matrix
-PLACES, PLACES_AMONG = 200, 1 << 20  # in train where a character stands, of its first ids
+PLACES = 200  # in train where a character stands
 CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
+
+
+@dataclass(frozen=True)
+class Given:
+    """A model that is read from a file."""
+
+    model: BackoffModel
+    file: FileRecord
 
 
 @dataclass(frozen=True)
@@ -38,34 +48,83 @@ class Text:
     report: DataReport
     vocabulary: Vocabulary
     parts: dict[str, Part]
+    given: Given | None  # the model, where it is read and not trained
 
 
-def load(data: Data) -> Text:
-    """Reads and deals out the text that the settings name. Raises BadInput."""
+def load(data: Data, model: Model | None = None) -> Text:
+    """Reads and deals out the text that the settings name, in the ids of the model, where that is a file.
+
+    Raises BadInput.
+    """
+    given = _given(model) if isinstance(model, Arpa) else None
     corpus = text.read(data)
-    vocabulary, parts = splits.encode(splits.deal(corpus.documents, data), data)
+    vocabulary, parts = splits.encode(deal(corpus, data), data, given.model.vocabulary if given else None)
     report = DataReport(
         source=corpus.source,
         sha256=corpus.sha256,
         bytes=corpus.size,
         lines=corpus.lines,
-        kept=len(corpus.documents),
+        kept=corpus.documents,
         skipped=corpus.skipped,
         characters=corpus.characters,
         vocabulary=len(vocabulary) - 1,
         duplicates=corpus.duplicates,
-        documents={name: len(part.documents) for name, part in parts.items()},
-        predicted={name: len(part.stream) - 1 for name, part in parts.items()},
-        in_train={
-            name: splits.overlap(part.documents, parts["train"].documents)
-            for name, part in parts.items()
-            if name != "train"
-        },
+        documents={name: part.documents for name, part in parts.items()},
+        predicted={name: part.predicted for name, part in parts.items()},
+        in_train={name: _in_train(part, parts["train"]) for name, part in parts.items() if name != "train"},
         left_out={name: part.skipped for name, part in parts.items() if part.skipped},
-        test_sha256=_digest(parts["test"].documents),
+        test_sha256=parts["test"].sha256,
         notes=corpus.notes,
     )
-    return Text(report, vocabulary, parts)
+    corpus.let_go()
+    return Text(report, vocabulary, parts, given)
+
+
+def _given(model: Arpa) -> Given:
+    path = Path(model.path)
+    vocabulary, tables = arpa.read(path)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Given(BackoffModel(vocabulary, tables), FileRecord(size=path.stat().st_size, sha256=digest))
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A counted model, or the given one, and what was counted of train on the way.
+
+    `pairs`: the bigrams, from which pictures are made whatever its order. `windows`: of the highest order, or pairs.
+    `occurring`: for each order how many n-grams occur once, twice, three and four times, as the method counts them.
+    """
+
+    model: CountModel | BackoffModel
+    pairs: Table
+    windows: Counted
+    occurring: list[list[int]]
+
+
+def count(settings: TrainSettings, text: Text) -> Counting:
+    """The counted model that the settings name, or the given one; of a net, the bigram that it is drawn beside.
+
+    Raises BadInput.
+    """
+    wanted, packing = settings.model, Packing(len(text.vocabulary))
+    order = wanted.order if isinstance(wanted, Count) else 2
+    longest, train = max(2, order), text.parts["train"]
+    windows = counts.count(train.pieces(longest - 1), packing, longest)
+    tables = counts.tables(windows)
+    raw, pairs = tables[:order], tables[1]
+    if text.given is not None:
+        return Counting(text.given.model, pairs, windows, [])
+    assert settings.smoothing is not None
+    val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in text.parts else None
+    age = None
+    if isinstance(settings.smoothing, ModifiedKneserNey) and settings.smoothing.base == "kenlm":
+        age = counts.first_seen(train.pieces(1), packing.vocab_size)
+    looked_up, smoothing = fitting.fit(settings.smoothing, raw, val, age)
+    occurring = [table.counts_of_counts for table in looked_up]
+    if isinstance(wanted, Count):
+        looked_up = fitting.pruned(looked_up, raw, wanted)
+    return Counting(CountModel(text.vocabulary, looked_up, smoothing), pairs, windows, occurring)
 
 
 def measure(
@@ -77,15 +136,15 @@ def measure(
     measured: dict[int, metrics.Loss] = {}  # split=all has one part under three names
     for name, part in parts.items():
         if id(part) not in measured:
-            measured[id(part)] = metrics.loss(model, part.stream, is_text)
+            measured[id(part)] = metrics.loss(model, part, is_text)
         values |= metrics.named(name, measured[id(part)])
-        if (unseen := _unseen(measured[id(part)], part, parts.get("train"), is_text)) is not None:
+        if (unseen := _unseen(measured[id(part)], part)) is not None:
             values[f"{name}/loss_unseen"] = unseen
             notes.append(f"{name}: some documents stand in train too; on the others the loss is {unseen:.6f}")
         if not np.isfinite(values[f"{name}/loss"]):
             impossible = measured[id(part)].impossible
             notes.append(
-                f"{name}/loss is infinite: {impossible:,} of {len(part.stream) - 1:,} characters have probability 0; "
+                f"{name}/loss is infinite: {impossible:,} of {part.predicted:,} characters have probability 0; "
                 "smoothing=add_k with k above 0 gives every pair a chance"
             )
         if part.skipped:
@@ -93,11 +152,8 @@ def measure(
     return values, notes, {name: measured[id(part)] for name, part in parts.items()}
 
 
-def pictures(model: LanguageModel, pairs: Table, train: Stream, document: str) -> Iterator[tuple[str, "Picture"]]:
-    """The counts and the probabilities of pairs, and how the model reads a document, each with its name.
-
-    `train`: ids of the text it learned from, or of its beginning.
-    """
+def pictures(model: LanguageModel, pairs: Table, train: Part, document: str) -> Iterator[tuple[str, "Picture"]]:
+    """The counts and the probabilities of pairs, and how the model reads a document, each with its name."""
     from nextchar import figures
 
     frequency = np.zeros(len(model.vocabulary), dtype=np.int64)
@@ -111,17 +167,17 @@ def pictures(model: LanguageModel, pairs: Table, train: Stream, document: str) -
     yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
 
 
-def _after(model: LanguageModel, shown: Ids, train: Stream) -> tuple[Floats, str]:
+def _after(model: LanguageModel, shown: Ids, train: Part) -> tuple[Floats, str]:
     """(S, S): how probable the shown ids are after each of them, and of what those rows are.
 
-    A model that sees more than one character is asked after places of train that end in the id, evenly spread; the row
-    is their mean, empty where train holds none.
+    A model that sees more than one character is asked after places of train that end in the id, spread over the first
+    piece of it; the row is their mean, empty where that holds none.
     """
     v, rows = len(model.vocabulary), "rows: previous character"
     if model.context == 1:
         contexts, of_row = shown[:, None], np.arange(len(shown))
     else:
-        ids, most = train[:PLACES_AMONG], max(1, min(PLACES, CELLS_AT_ONCE // (len(shown) * v)))
+        ids, most = next(train.pieces(1)).ids, max(1, min(PLACES, CELLS_AT_ONCE // (len(shown) * v)))
         ends = np.argsort(ids[:-1], kind="stable")  # the places of one id side by side
         first, last = (np.searchsorted(ids[ends], shown, side=side) for side in ("left", "right"))
         n = np.minimum(last - first, most)
@@ -140,7 +196,7 @@ def _after(model: LanguageModel, shown: Ids, train: Stream) -> tuple[Floats, str
     return probs, rows
 
 
-def picture_of_orders(report: orders.Report, aside: str) -> "Picture":
+def picture_of_orders(report: orders.Report, model: LanguageModel) -> "Picture":
     """The loss by order, how much of test was seen in training, how rare n-grams are, what smoothing made of it."""
     from nextchar.charts import Panel, over_orders
 
@@ -158,30 +214,31 @@ def picture_of_orders(report: orders.Report, aside: str) -> "Picture":
             {"context seen in training": seen.contexts.tolist(), "seen after its context": seen.ngrams.tolist()},
             "percent",
         ),
-        Panel(
-            "How many n-grams occur",
-            {WORDS[i]: row for i, row in enumerate(zip(*report.occurring, strict=True))},
-            "log",
-        ),
     ]
+    if report.occurring:
+        occurring = dict(zip(WORDS, zip(*report.occurring, strict=True), strict=True))
+        panels.append(Panel("How many n-grams occur", occurring, "log"))
     if values:
         rest = {name.removeprefix(common): row for name, row in values.items()}
         panels.append(Panel(f"Smoothing: {common.rstrip()}".rstrip(": "), rest))
+    aside = ""
+    if isinstance(model, CountModel) and model.smoothing.continuation:
+        aside = "below the highest order it counts in how many contexts an n-gram occurs, not how often"
     return over_orders(panels, "What each order knows", aside)
 
 
-def _unseen(measured: metrics.Loss, part: Part, train: Part | None, is_text: bool) -> float | None:
+def _in_train(part: Part, train: Part) -> int:
+    """How many documents of a part stand in train too."""
+    if part is train:
+        return part.documents
+    return 0 if part.repeated is None else int(np.count_nonzero(part.repeated))
+
+
+def _unseen(measured: metrics.Loss, part: Part) -> float | None:
     """The loss on the documents that do not stand in train; None where that says nothing of its own."""
-    if is_text or train is None or part is train or part.documents is train.documents:
+    if part.repeated is None or part.repeated.all() or not part.repeated.any():
         return None
-    known = set(train.documents)
-    new = np.array([document not in known for document in part.documents])
-    return None if new.all() or not new.any() else metrics.Loss(measured.nll[new], measured.chars[new]).value
-
-
-def _digest(documents: list[str]) -> str:
-    content = "\n".join(documents)  # no document of several holds a newline
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    return metrics.Loss(measured.nll[~part.repeated], measured.chars[~part.repeated]).value
 
 
 # --- a finished run, again ------------------------------------------------------------------------------------------
@@ -191,10 +248,14 @@ def open_model(path: Path) -> tuple[Record, LanguageModel]:
     """A run folder -> its record and its model, without running any code from it. Raises BadInput."""
     record = open_record(path)
     settings, vocabulary = record.settings, Vocabulary(record.vocabulary)
+    if isinstance(settings.model, Arpa):
+        tensors = open_weights(path, record, BackoffModel.spec(len(vocabulary)))
+        return record, BackoffModel.from_tensors(tensors, vocabulary, str(path / WEIGHTS))
     if isinstance(settings.model, Count):
-        order, smoothing = settings.model.order, method(settings.smoothing)
-        tensors = open_weights(path, record, CountModel.spec(order, len(vocabulary)))
-        return record, CountModel.from_tensors(tensors, vocabulary, order, smoothing, str(path / WEIGHTS))
+        assert settings.smoothing is not None
+        tensors = open_weights(path, record, CountModel.spec(settings.model, len(vocabulary)))
+        smoothing, where = fitting.method(settings.smoothing), str(path / WEIGHTS)
+        return record, CountModel.from_tensors(tensors, vocabulary, settings.model, smoothing, where)
     from nextchar.models import net
 
     assert settings.trainer is not None
@@ -213,25 +274,33 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str], s
     notes = list(corpus.notes)
     if record.data and corpus.source == record.data.source and corpus.sha256 != record.data.sha256:
         notes.append(f"{corpus.source} has changed since the run was trained on it")
-    dealt = splits.deal(corpus.documents, data)
+    dealt = deal(corpus, data)
     if data.split == "all":
-        dealt = {"all": corpus.documents}
+        dealt = {"all": dealt["train"]}
     _, parts = splits.encode(dealt, data, model.vocabulary)
+    corpus.let_go()
     values, said, _ = measure(model, parts, data.is_text)
     return values, notes + said, corpus.source
 
 
-def training_documents(record: Record) -> list[str]:
-    """What a finished run was trained on, read again. Raises BadInput where it has changed, or holds no documents."""
+def training_hashes(record: Record) -> Ids:
+    """64 bits of each document that a finished run was trained on, read again (see Corpus).
+
+    Raises BadInput where the text is gone or has changed, or is a running text, or was never trained on.
+    """
     data = record.settings.data
     if data.is_text:
         raise BadInput("novel=true: this run was trained on a running text; it has no documents to be left out")
+    if isinstance(record.settings.model, Arpa):
+        raise BadInput("novel=true: what the model of an ARPA file was trained on is not known")
     try:
         corpus = text.read(data, download=False, expected=record.data.sha256 if record.data else "")
     except BadInput as error:
         why = str(error).partition(";")[0]
         raise BadInput(f"novel=true needs the text that the run was trained on: {why}") from None
-    return splits.deal(corpus.documents, data)["train"]
+    hashes = deal(corpus, data)["train"].hashes
+    corpus.let_go()
+    return hashes
 
 
 def _other_data(own: Data, settings: EvaluateSettings) -> Data:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nextchar import smoothing
+from nextchar import counts, smoothing
 from nextchar.counts import Counted, Table, continuation_tables
 from nextchar.errors import BadInput
 from nextchar.language_model import Floats
@@ -13,6 +13,7 @@ from nextchar.ngrams import evidence
 from nextchar.settings import (
     AbsoluteDiscount,
     AddK,
+    Count,
     Dirichlet,
     JelinekMercer,
     Katz,
@@ -54,15 +55,30 @@ def method(settings: Settings) -> type[Smoothing]:
     return METHODS[settings.name]
 
 
-def fit(settings: Settings, raw: Sequence[Table], val: Counted | None) -> tuple[list[Table], Smoothing]:
+def pruned(tables: Sequence[Table], raw: Sequence[Table], model: Count) -> list[Table]:
+    """The tables that a method looks things up in without the n-grams that occur as rarely as model.prune says."""
+    thresholds = [model.threshold(table.order) for table in raw]
+    return [
+        counts.pruned(table, counted.counts > threshold) if threshold else table
+        for table, counted, threshold in zip(tables, raw, thresholds, strict=True)
+    ]
+
+
+def fit(
+    settings: Settings, raw: Sequence[Table], val: Counted | None, age: Ids | None = None
+) -> tuple[list[Table], Smoothing]:
     """The tables that a method looks things up in, and the method with its parameters.
 
     `raw`: the counts by order. `val`: the distinct windows of val, of the highest order, on which is fitted what the
-    settings ask to be. Raises BadInput where that is asked for and there is no val.
+    settings ask to be. `age` (V,): the ids by first appearance, for who wants KenLM's figures to the last digit.
+    Raises BadInput where there is no val to fit on.
     """
     kind = method(settings)
     tables = continuation_tables(raw) if kind.continuation else list(raw)
     parameters = _estimated(settings, tables)
+    if isinstance(settings, ModifiedKneserNey) and settings.base == "kenlm":
+        slips = [None] * len(raw) if age is None else smoothing.kenlm_slips(raw, tables, age)
+        parameters[:, :3] = [smoothing.kenlm_discounts(*each) for each in zip(tables, slips, strict=True)]
     if not (isinstance(settings, JelinekMercer) or getattr(settings, "tune", False)):
         return tables, kind(parameters)
     if val is None:
@@ -91,8 +107,6 @@ def _estimated(settings: Settings, tables: Sequence[Table]) -> Floats:
             return np.zeros((n, 0))
         case AbsoluteDiscount() | KneserNey():
             return discounts(settings.discount, smoothing.one_discount)
-        case ModifiedKneserNey(base="kenlm"):
-            return discounts(None, smoothing.kenlm_discounts)
         case ModifiedKneserNey():
             return discounts(None, smoothing.three_discounts)
         case Katz():
@@ -109,9 +123,9 @@ def _estimated(settings: Settings, tables: Sequence[Table]) -> Floats:
 
 def _weights(seen: Sequence[Evidence], val: Counted) -> list[Floats]:
     """How many characters of val each window stands for, by order."""
-    weights = [val.counts.astype(np.float64)]
+    weights: list[Floats] = [val.counts.astype(np.float64)]
     for of_order in seen[:0:-1]:
-        weights.append(np.bincount(of_order.lower, weights[-1]))
+        weights.append(np.bincount(of_order.lower, weights[-1]).astype(np.float64))
     return weights[::-1]
 
 
@@ -125,12 +139,12 @@ def _by_em(seen: Sequence[Evidence], weights: Sequence[Floats], uniform: float, 
         below, known = p[of_order.lower], of_order.totals > 0
         ml = of_order.counts / np.maximum(of_order.totals, 1)
         together = _em(ml[known], below[known], n[known], np.zeros(int(known.sum()), dtype=np.int64), 1)
-        row = np.full(BUCKETS, together[0])
+        row = np.full(BUCKETS, together[0], dtype=np.float64)
         if by_bucket:
             bucket = buckets(of_order.totals[known])
             enough = np.bincount(bucket, n[known], minlength=BUCKETS) >= FEWEST_IN_BUCKET
             row = np.where(enough, _em(ml[known], below[known], n[known], bucket, BUCKETS), row)
-        rows.append(row)
+        rows.append(row.astype(np.float64))
         weight = row[buckets(of_order.totals)]
         p = np.where(known, weight * ml + (1 - weight) * below, below)
     return np.array(rows)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import mmap
 import os
 import stat
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from nextchar.errors import BadInput, refuse_beyond_memory
 from nextchar.knobs import shown
 
 LARGEST_JSON = 16 << 20  # bytes; a vocabulary of all of Unicode takes 13 MB
+MAPPED_FROM = 32 << 20  # bytes: a file that takes time to read is used where it lies
 LARGEST_HEADER = 64 << 10  # bytes of a weights file; ours take 200
 
 TensorSpec = tuple[str, tuple[int | None, ...]]  # dtype and shape; None: any length
@@ -26,7 +28,7 @@ def load_json(path: Path) -> dict[str, Any]:
     return _parse_json(content, path)
 
 
-def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
+def _parse_json(content: bytes | mmap.mmap, path: Path) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({key for key, _ in pairs}) < len(pairs):
             raise ValueError("a key stands twice")
@@ -36,7 +38,7 @@ def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        value = json.loads(content.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+        value = json.loads(str(content, "utf-8"), object_pairs_hook=unique, parse_constant=refuse)
     except RecursionError:
         raise BadInput(f"{path}: nested too deeply") from None
     except ValueError as error:
@@ -66,22 +68,22 @@ def load_text(path: Path, size: int, sha256: str, most: int) -> str:
     if not 0 <= size <= most:
         raise BadInput(f"{path}: {size:,} bytes, more than the {most:,} that it may have")
     try:
-        return _vouched(path, size, sha256).decode("utf-8")
+        return str(_vouched(path, size, sha256), "utf-8")
     except UnicodeDecodeError:
         raise BadInput(f"{path}: not valid UTF-8") from None
 
 
-def _vouched(path: Path, size: int, sha256: str) -> bytes:
+def _vouched(path: Path, size: int, sha256: str) -> bytes | mmap.mmap:
+    """The content of a file that must have this size and digest. Raises BadInput."""
     content = _read_regular(path, size)
     if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
         raise BadInput(f"{path} is not the file that run.json vouches for (size or sha256 differ)")
     return content
 
 
-def _tensors(path: Path, content: bytes, expected: Mapping[str, TensorSpec], infinite: bool) -> dict[str, np.ndarray]:
-    import safetensors
-    import safetensors.numpy
-
+def _tensors(
+    path: Path, content: bytes | mmap.mmap, expected: Mapping[str, TensorSpec], infinite: bool
+) -> dict[str, np.ndarray]:
     header_size = int.from_bytes(content[:8], "little")
     if header_size > min(LARGEST_HEADER, len(content) - 8):
         raise BadInput(f"{path}: the header is damaged")
@@ -95,14 +97,36 @@ def _tensors(path: Path, content: bytes, expected: Mapping[str, TensorSpec], inf
             raise BadInput(
                 f"{path}: {name} is {shown(said.get('dtype'))} {shown(said.get('shape'))}; this model has {wanted}"
             )
-    try:
-        tensors = safetensors.numpy.load(content)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
-        raise BadInput(f"{path}: not a sound safetensors file: {shown(error)}") from None
+    places = _places(header, len(content) - 8 - header_size)
+    if places is None:
+        raise BadInput(f"{path}: not a sound safetensors file: its tensors do not lie one behind the other")
+    tensors = {
+        name: np.frombuffer(content, kind, math.prod(header[name]["shape"]), 8 + header_size + places[name]).reshape(
+            header[name]["shape"]
+        )
+        for name, (kind, _) in expected.items()
+    }
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not (np.isfinite(tensor) | (infinite & np.isposinf(tensor))).all():
             raise BadInput(f"{path}: {name} holds nan or inf")
     return tensors
+
+
+def _places(header: dict[str, Any], size: int) -> dict[str, int] | None:
+    """Where each tensor begins, if they fill the `size` bytes behind the header without a hole; else None."""
+    tensors = {name: said for name, said in header.items() if name != "__metadata__"}
+    offsets = {name: said.get("data_offsets") for name, said in tensors.items()}
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in offsets.values()):
+        return None
+    if not all(type(at) is int for pair in offsets.values() for at in pair):
+        return None
+    end = 0
+    for name, (begin, after) in sorted(offsets.items(), key=lambda item: item[1]):
+        width = next(np.dtype(kind).itemsize for kind, said in _DTYPES.items() if said == tensors[name]["dtype"])
+        if begin != end or after - begin != width * math.prod(tensors[name]["shape"]):
+            return None
+        end = after
+    return {name: pair[0] for name, pair in offsets.items()} if end == size else None
 
 
 _DTYPES = {
@@ -137,8 +161,8 @@ def check_folder(path: Path, key: str) -> None:
         raise BadInput(f"{key}={path} is not a folder; name the run folder, not a file in it")
 
 
-def _read_regular(path: Path, most: int) -> bytes:
-    """The bytes of a regular file that is no link. Raises BadInput."""
+def _read_regular(path: Path, most: int) -> bytes | mmap.mmap:
+    """The bytes of a regular file that is no link, those of a large one in pages of the file. Raises BadInput."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # neither a link nor a pipe to wait for
     except OSError as error:
@@ -150,6 +174,8 @@ def _read_regular(path: Path, most: int) -> bytes:
             raise BadInput(f"{path}: not a regular file")
         if status.st_size > most:
             raise BadInput(f"{path}: {status.st_size:,} bytes, more than the {most:,} that it may have")
+        if status.st_size >= MAPPED_FROM:
+            return mmap.mmap(handle, status.st_size, prot=mmap.PROT_READ)
         with open(handle, "rb", closefd=False) as file:
             return file.read(status.st_size)  # not what may have been added since
     except OSError as error:

@@ -96,13 +96,13 @@ def knobs(tree: type[Knobs]) -> Iterator[Knob]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values -> dotted keys."""
+    """Nested values -> dotted keys; a list as it is typed, [0,0,1]."""
     leaves: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             leaves |= flat(value, f"{prefix}{key}.")
         else:
-            leaves[f"{prefix}{key}"] = value
+            leaves[f"{prefix}{key}"] = f"[{','.join(map(str, value))}]" if isinstance(value, list) else value
     return leaves
 
 

@@ -7,10 +7,10 @@ from functools import cached_property
 import numpy as np
 
 from nextchar.language_model import Floats, LanguageModel
-from nextchar.vocabulary import BOUNDARY, Ids, Stream
+from nextchar.splits import Part
+from nextchar.vocabulary import BOUNDARY, Ids
 
 BLOCK = 1000  # characters of a running text that count as one document when resampling
-SCORED_AT_ONCE = 1 << 20  # characters; bounds the memory that measuring takes beside the stream
 GROUPS = 1000
 RESAMPLES = 1000
 FEWEST = 10  # units; resampling fewer says nothing
@@ -44,7 +44,8 @@ class Loss:
             return None
         random = np.random.default_rng(0)
         n = min(GROUPS, len(self.chars))
-        group = random.permutation(len(self.chars)) % n
+        group = random.permutation(len(self.chars))
+        group %= n
         nll, chars = np.bincount(group, self.nll), np.bincount(group, self.chars)
         drawn = random.integers(0, n, size=(RESAMPLES, n))
         means = np.sort(nll[drawn].sum(1) / chars[drawn].sum(1))
@@ -52,24 +53,29 @@ class Loss:
         return float(means[tail - 1]), float(means[-tail])
 
 
-def loss(model: LanguageModel, stream: Stream, is_text: bool) -> Loss:
-    """The loss on a stream of ids; a running text is cut into blocks of 1,000 characters for want of documents."""
-    n = len(stream) - 1
-    units = -(-n // BLOCK) if is_text else np.count_nonzero(stream[:-1] == BOUNDARY)
-    nll, chars, impossible, begun = np.zeros(units), np.zeros(units, dtype=np.int64), 0, 0
-    for start in range(0, n, SCORED_AT_ONCE):
-        end, back = min(start + SCORED_AT_ONCE, n), max(0, start - model.context + 1)  # what the first ones see
-        scores = model.score(stream[back : end + 1])[start - back :]
+def loss(model: LanguageModel, part: Part, is_text: bool) -> Loss:
+    """The loss on a part, read once; a running text is cut into blocks of 1,000 characters for want of documents."""
+    nll: list[Floats] = [np.zeros(0)]  # of the units, those begun in one piece together
+    chars: list[Ids] = [np.zeros(0, dtype=np.int64)]
+    scored, units, impossible = 0, 0, 0
+    for ids, lead in part.pieces(model.context):
+        scores = model.score(ids)[lead - 1 :]
         if is_text:
-            unit = np.arange(start, end) // BLOCK
+            unit = np.arange(scored, scored + len(scores)) // BLOCK
         else:
-            unit = np.cumsum(stream[start:end] == BOUNDARY) + begun - 1
-            begun = int(unit[-1]) + 1
-        part = slice(unit[0], unit[-1] + 1)
-        nll[part] += np.bincount(unit - unit[0], -scores)
-        chars[part] += np.bincount(unit - unit[0])
+            unit = np.cumsum(ids[lead - 1 : -1] == BOUNDARY) + units - 1
+        here = unit - unit[0]
+        sums, sizes = np.bincount(here, -scores).astype(np.float64), np.bincount(here)
+        if unit[0] < units:  # begun in the piece before
+            nll[-1][-1] += sums[0]
+            chars[-1][-1] += sizes[0]
+        begun = int(unit[0] < units)
+        if len(sums) > begun:
+            nll.append(sums[begun:])
+            chars.append(sizes[begun:])
+        scored, units = scored + len(scores), int(unit[-1]) + 1
         impossible += int(np.isneginf(scores).sum())
-    return Loss(nll, chars, impossible)
+    return Loss(np.concatenate(nll), np.concatenate(chars), impossible)
 
 
 def in_all_units(part: str, loss: float) -> dict[str, float]:

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from nextchar.backoff import LEAST, BackoffTable, log_probs_of
 from nextchar.counts import Table, run_starts
 from nextchar.errors import BadInput
 from nextchar.foreign import TensorSpec
 from nextchar.language_model import ByOrder, Floats, LanguageModel, Tensors
 from nextchar.packing import Keys, Packing
-from nextchar.smoothing import Evidence, Smoothing
+from nextchar.settings import Count
+from nextchar.smoothing import AddK, Evidence, Smoothing, StupidBackoff
 from nextchar.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
 
 CELLS_AT_ONCE = 1 << 20  # windows whose evidence is held at once when whole rows are asked for
@@ -21,7 +23,7 @@ def evidence(tables: Sequence[Table], keys: Keys) -> list[Evidence]:
     found: list[Evidence] = []
     for table in reversed(tables):
         packing, k = table.packing, table.order
-        below, lower = _distinct(packing.shorter(keys, k))
+        below, lower = _distinct(packing.shorter(keys, k), packing, k - 1)
         found.append(replace(_seen(table, keys), lower=lower))
         keys = below
     return found[::-1]
@@ -34,8 +36,11 @@ def _seen(table: Table, keys: Keys) -> Evidence:
     mates = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(keys)))
     totals = _looked_up(known.keys, known.totals, contexts[starts])[mates]
     types = _looked_up(known.keys, known.types, contexts[starts])[mates]
+    pruned = np.zeros(1, dtype=np.int64)
+    if table.pruned is not None:
+        pruned = _looked_up(known.keys, table.pruned, contexts[starts])[mates]
     counts = _looked_up(table.keys, table.counts, keys)
-    return Evidence(counts, totals, types, mates, packing.is_cut(keys, k), mates)
+    return Evidence(counts, totals, types, pruned, mates, packing.is_cut(keys, k), mates)
 
 
 def _looked_up(keys: Keys, values: Ids, wanted: Keys) -> Ids:
@@ -49,10 +54,9 @@ def _looked_up(keys: Keys, values: Ids, wanted: Keys) -> Ids:
     return found
 
 
-def _distinct(keys: Keys) -> tuple[Keys, Ids]:
-    """The distinct keys, ascending, and for each key which of them it is."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
+def _distinct(keys: Keys, packing: Packing, k: int) -> tuple[Keys, Ids]:
+    """The distinct keys of k symbols, ascending, and for each key which of them it is."""
+    ordered, order = packing.ordered(keys, k)
     starts = run_starts(ordered)
     which = np.empty(len(keys), dtype=np.int64)
     which[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(keys)))
@@ -70,7 +74,7 @@ class CountModel(LanguageModel):
 
     def log_probs(self, contexts: Ids) -> Floats:
         v = len(self.vocabulary)
-        distinct, which = _distinct(self._context_keys(contexts))
+        distinct, which = _distinct(self._context_keys(contexts), self.packing, self.order - 1)
         at_once = max(1, CELLS_AT_ONCE // v)
         table = np.empty((len(distinct), v))
         for start in range(0, len(distinct), at_once):
@@ -82,7 +86,8 @@ class CountModel(LanguageModel):
     def score(self, stream: Stream) -> Floats:
         """Looks up each distinct window once, where the contract's own way would fill a row of V for each context."""
         windows = list(self.packing.windows(stream, 1, self.order))
-        keys, which = _distinct(np.concatenate(windows) if windows else np.zeros(0, self.packing.dtype(self.order)))
+        keys = np.concatenate(windows) if windows else np.zeros(0, self.packing.dtype(self.order))
+        keys, which = _distinct(keys, self.packing, self.order)
         return self.score_windows(keys)[which]
 
     def score_windows(self, keys: Keys) -> Floats:
@@ -93,7 +98,8 @@ class CountModel(LanguageModel):
         return scores
 
     def by_order(self, contexts: Ids, ids: Ids) -> ByOrder:
-        keys, which = _distinct(self.packing.followed(self._context_keys(contexts), self.order, ids))
+        windows = self.packing.followed(self._context_keys(contexts), self.order, ids)
+        keys, which = _distinct(windows, self.packing, self.order)
         shown, rows = evidence(self.tables, keys), self.smoothing.rows
         log_probs = self._from_rows(keys) if rows else np.empty((self.order, len(keys)))
         p = [] if rows else self.smoothing.probabilities(shown, len(self.vocabulary))
@@ -138,7 +144,9 @@ class CountModel(LanguageModel):
         for table in reversed(self.tables):
             k, n = table.order, len(contexts)
             keys = self.packing.followed(np.repeat(contexts, len(ids)), k, np.tile(ids, n))
-            below, which = _distinct(self.packing.shorter(contexts, k - 1)) if k > 1 else (contexts, np.zeros(n, int))
+            below, which = contexts, np.zeros(n, dtype=np.int64)
+            if k > 1:
+                below, which = _distinct(self.packing.shorter(contexts, k - 1), self.packing, k - 2)
             lower = (which[:, None] * len(ids) + ids * (k > 1)).ravel()
             found.append(replace(_seen(table, keys), lower=lower))
             contexts = below
@@ -155,13 +163,36 @@ class CountModel(LanguageModel):
         with np.errstate(divide="ignore"):  # what has probability 0 has log-probability -inf
             return np.log(probabilities)
 
+    # --- as back-off tables ------------------------------------------------------------------------------------------
+
+    def backoff_tables(self) -> list[BackoffTable]:
+        """The same model in another form, which ARPA files have: rows for what occurs, and weights for what does not.
+
+        Of what is interpolated, or backs off, a row is P_k of the n-gram, and a context's weight what a symbol that was
+        not seen there has of its P_(k-1). add_k knows no orders below: its weights, k V / (C + k V), stand over the
+        uniform distribution as the unigrams, and of the lower orders it has only the rows that begin a document.
+        Raises BadInput for stupid_backoff, of which files of probabilities can hold nothing.
+        """
+        smoothing, v = self.smoothing, len(self.vocabulary)
+        if isinstance(smoothing, StupidBackoff):
+            raise BadInput("smoothing=stupid_backoff has scores, not probabilities; there is no back-off model of them")
+        every = self.packing.pack(np.arange(v)[:, None])
+        is_flat = isinstance(smoothing, AddK) and self.order > 1
+        p = smoothing.probabilities(evidence(self.tables[:1], every), v)[0] if not is_flat else np.full(v, 1 / v)
+        found = [BackoffTable(self.packing, 1, every, self._log(p), every[:0], np.zeros(0))]
+        for table in self.tables[1:]:
+            if is_flat and table.order < self.order:
+                table = _opening(table)
+            found.append(_backing_off(table, smoothing, found, 1 / v if is_flat else None))
+        return found
+
     # --- as tensors -------------------------------------------------------------------------------------------------
 
     def tensors(self) -> Tensors:
         """What weights.safetensors holds: for each order k the windows that occur, sorted, and their counts.
 
         `keys_k` (R,) as in packing.py (byte strings as (R, bytes) uint8), `counts_k` (R,) int64, and the smoothing
-        method's `parameters` (order, P) float64.
+        method's `parameters` (order, P) float64. `pruned_k` (G,) int64 of an order of which n-grams were pruned.
         """
         tensors: Tensors = {"parameters": self.smoothing.parameters}
         for table in self.tables:
@@ -169,34 +200,84 @@ class CountModel(LanguageModel):
             if self.packing.is_wide(table.order):
                 keys = keys.view(np.uint8).reshape(len(keys), keys.dtype.itemsize)
             tensors |= {f"keys_{table.order}": keys, f"counts_{table.order}": table.counts}
+            if table.pruned is not None:
+                tensors[f"pruned_{table.order}"] = table.pruned
         return tensors
 
     @staticmethod
-    def spec(order: int, vocab_size: int) -> dict[str, TensorSpec]:
+    def spec(settings: Count, vocab_size: int) -> dict[str, TensorSpec]:
         """Names, dtypes and shapes of `tensors`."""
         packing = Packing(vocab_size)
-        spec: dict[str, TensorSpec] = {"parameters": ("float64", (order, None))}
-        for k in range(1, order + 1):
-            wide = packing.is_wide(k)
-            keys: TensorSpec = (
-                ("uint8", (None, packing.dtype(k).itemsize)) if wide else (packing.dtype(k).name, (None,))
-            )
+        spec: dict[str, TensorSpec] = {"parameters": ("float64", (settings.order, None))}
+        for k in range(1, settings.order + 1):
+            kind = packing.dtype(k)
+            keys: TensorSpec = ("uint8", (None, kind.itemsize)) if packing.is_wide(k) else (kind.name, (None,))
             spec |= {f"keys_{k}": keys, f"counts_{k}": ("int64", (None,))}
+            if settings.threshold(k):
+                spec[f"pruned_{k}"] = ("int64", (None,))
         return spec
 
     @classmethod
     def from_tensors(
-        cls, tensors: Tensors, vocabulary: Vocabulary, order: int, smoothing: type[Smoothing], where: str
+        cls, tensors: Tensors, vocabulary: Vocabulary, settings: Count, smoothing: type[Smoothing], where: str
     ) -> "CountModel":
         """The inverse of `tensors`. Raises BadInput, naming `where`, for counts that no text can have."""
         packing, tables = Packing(len(vocabulary)), []
-        for k in range(1, order + 1):
-            keys, counts = tensors[f"keys_{k}"], tensors[f"counts_{k}"]
+        for k in range(1, settings.order + 1):
+            keys, counts, pruned = tensors[f"keys_{k}"], tensors[f"counts_{k}"], tensors.get(f"pruned_{k}")
             if packing.is_wide(k):
                 keys = np.ascontiguousarray(keys).view(packing.dtype(k)).ravel()
-            if len(keys) != len(counts) or (len(counts) and counts.min() < 1) or counts.astype(float).sum() >= 2**63:
+            if len(keys) != len(counts) or not _are_counts(counts, least=1):
                 raise BadInput(f"{where}: counts_{k} are not the positive counts of keys_{k}")
             if (keys[1:] <= keys[:-1]).any() or (len(keys) and packing.newest(keys, k).max() >= len(vocabulary)):
                 raise BadInput(f"{where}: keys_{k} are out of order or range")
-            tables.append(Table(keys, counts, packing, k))
-        return cls(vocabulary, tables, smoothing(tensors["parameters"]))
+            table = Table(keys, counts, packing, k)
+            if pruned is not None and not (len(pruned) == len(table.contexts.keys) and _are_counts(pruned, least=0)):
+                raise BadInput(f"{where}: pruned_{k} are not the sums that its contexts have lost")
+            tables.append(replace(table, pruned=pruned))
+        if not len(tables[0]):
+            raise BadInput(f"{where}: keys_1 holds nothing")
+        parameters = tensors["parameters"]
+        if parameters.shape[1] != len(smoothing.names) or not (parameters >= 0).all():
+            raise BadInput(f"{where}: parameters are not those of the smoothing method")
+        return cls(vocabulary, tables, smoothing(parameters))
+
+
+def _are_counts(counts: Ids, least: int) -> bool:
+    """Whether all are at least so high, and their sum is an int64."""
+    return not len(counts) or bool(counts.min() >= least and counts.sum(dtype=np.float64) < 2**63)
+
+
+# --- back-off tables ------------------------------------------------------------------------------------------------
+
+
+def _opening(table: Table) -> Table:
+    """The n-grams that begin with a boundary, which come first."""
+    first = np.zeros((1, table.order), dtype=np.int64)
+    first[0, 0] = BOUNDARY + 1
+    end = np.searchsorted(table.keys, table.packing.pack(first))[0]
+    return Table(table.keys[:end], table.counts[:end], table.packing, table.order)
+
+
+def _backing_off(
+    table: Table, smoothing: Smoothing, below: Sequence[BackoffTable], alone: float | None
+) -> BackoffTable:
+    """A table's rows with their P_k, and its contexts' weights: P_k / P_(k-1) of all that was not seen there, as one.
+
+    `alone`: P_(k-1) of whatever was not seen; None for what the rows leave over.
+    """
+    contexts = table.contexts
+    n = len(contexts.keys)
+    mates = np.repeat(np.arange(n), np.diff(contexts.starts, append=len(table)))
+    shorter, which = _distinct(table.packing.shorter(table.keys, table.order), table.packing, table.order - 1)
+    lower = np.exp(log_probs_of(below, shorter))[which]
+    unseen = np.maximum(1 - np.bincount(mates, lower, n), LEAST) if alone is None else np.full(n, alone)
+    of = np.concatenate([mates, np.arange(n)])
+    counts = np.concatenate([table.counts, np.zeros(n, dtype=np.int64)])
+    lost = np.zeros(n, dtype=np.int64) if table.pruned is None else table.pruned
+    uncut = np.zeros(len(of), dtype=bool)
+    seen = Evidence(counts, contexts.totals[of], contexts.types[of], lost[of], of, uncut, of)
+    p = smoothing.step(table.order, seen, np.concatenate([lower, unseen]), 1 / table.packing.vocab_size)
+    with np.errstate(divide="ignore"):
+        log_probs, weights = np.log(np.minimum(p[: len(table)], 1)), np.log(p[len(table) :] / unseen)
+    return BackoffTable(table.packing, table.order, table.keys, log_probs, contexts.keys, weights)

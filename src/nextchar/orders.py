@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nextchar.counts import Counted, Piece, count
+from nextchar.counts import Counted, count
 from nextchar.language_model import Floats, LanguageModel
 from nextchar.packing import Packing
+from nextchar.splits import Piece
 
 READ_AT_ONCE = 1 << 18  # distinct windows; bounds the (order, windows) tables
 GROUP = "x_is_order"  # of tags: what TensorBoard calls a step is the order here. It comes after all others
@@ -60,6 +61,10 @@ class Report:
     worths: dict[str, Worth]
     parameters: dict[str, list[float]]
     occurring: list[list[int]]
+
+    @property
+    def highest(self) -> int:
+        return len(self.worths["train"].loss)
 
     def used(self) -> dict[str, list[float]]:
         """The parameters that do something at some order."""

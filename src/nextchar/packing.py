@@ -139,6 +139,19 @@ class Packing:
         cut: npt.NDArray[np.bool_] = (oldest == BOUNDARY).all(1)
         return cut
 
+    def ordered(self, keys: Keys, k: int) -> tuple[Keys, Ids]:
+        """The keys of k symbols sorted, and where each stood; of equal ones in any order.
+
+        Where a key leaves room for it its place is sorted along with it, which takes half of what np.argsort does.
+        """
+        room = max(len(keys) - 1, 1).bit_length()
+        if k * self.bits + room > 64:
+            order = np.argsort(keys)
+            return keys[order], order
+        both = keys.astype(np.uint64) << room | np.arange(len(keys), dtype=np.uint64)
+        both.sort()
+        return (both >> room).astype(keys.dtype), (both & ((1 << room) - 1)).astype(np.int64)
+
     # --- byte strings -----------------------------------------------------------------------------------------------
 
     @property

@@ -10,7 +10,7 @@ import platform
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -81,7 +81,9 @@ class Record(Knobs):
     metrics: dict[str, Metric]
     curves: dict[str, Curve]  # of the losses by their names, thinned out; what was counted has none
     data: DataReport | None
-    smoothing: dict[str, list[float]]  # the parameters that were used, by order from 1 up; what is learned has none
+    model_file: FileRecord | None  # that the model was read from; what was trained here has none
+    ngrams: list[int]  # of a counted model, by order from 1 up
+    smoothing: dict[str, list[float]]  # the parameters that were used, by order; what is learned has none
     seeds: dict[str, int]
     versions: dict[str, str]
     git: dict[str, str | bool] | None
@@ -192,8 +194,10 @@ def claim(parent: Path, label: str) -> Path:
     raise BadInput(f"{parent} holds 100,000 folders called {name}")
 
 
-def write_atomically(target: Path, content: bytes) -> None:
+def write_atomically(target: Path, content: bytes | Iterable[bytes]) -> None:
     """The file at `target` is the old one or the new one, whatever happens in between, a power cut included.
+
+    What is too large to be in memory at once may come in parts.
 
     Raises OSError, naming the target, where it could not be written.
     """
@@ -345,13 +349,13 @@ def _git() -> dict[str, str | bool] | None:
 
 
 @contextlib.contextmanager
-def _temporary(folder: Path, content: bytes) -> Iterator[str]:
+def _temporary(folder: Path, content: bytes | Iterable[bytes]) -> Iterator[str]:
     """A file of this content, on disk, in the same folder (a rename from elsewhere would be a copy)."""
     handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, 0o666 & ~_umask())
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(handle)
         yield name

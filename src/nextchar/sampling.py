@@ -194,14 +194,13 @@ def _side_by_side(
 
 
 class Known:
-    """The documents of a training set, 64 bits of each: a new one is taken for one of D known ones in D of 2^64 times.
+    """The documents of a training set by the `hash` of each: of D, a new one is taken for one in D of 2^64 cases.
 
     `met`: how many documents were left out of what was drawn.
     """
 
-    def __init__(self, documents: Iterable[str]) -> None:
-        self._hashes = np.unique(np.fromiter(map(hash, documents), np.int64))
-        self.met = 0
+    def __init__(self, hashes: Ids) -> None:
+        self._hashes, self.met = np.unique(hashes), 0
 
     def __contains__(self, text: str) -> bool:
         wanted = hash(text)

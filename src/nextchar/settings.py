@@ -54,7 +54,9 @@ class Data(Knobs):
         description="names: embedded; makemore, shakespeare: downloaded; lines: your documents, one a line; "
         "text: your running text"
     )
-    path: FilePath | None = Field(description="the file to read (data=lines, data=text), plain or .gz")
+    path: FilePath | None = Field(
+        description="the file to read, or a folder or pattern of files (data=lines, data=text), plain or .gz"
+    )
     url: Text | None = Field(description="where makemore and shakespeare come from")
     sha256: Digest | None = Field(description="the digest a downloaded file must have")
     encoding: Encoding = Field(description="how the file's bytes become characters; decoded strictly")
@@ -287,6 +289,10 @@ class Count(Knobs):
     order: Annotated[int, Field(ge=1, le=64)] = Field(
         description="symbols of an n-gram: 1 unigrams, 2 bigrams, each character predicted from the order - 1 before it"
     )
+    prune: list[Annotated[int, Field(ge=0)]] = Field(
+        description="n-grams that occur no more often than this are left out, by order, as in [0,0,1]; the last number "
+        "holds for all higher orders too"
+    )
 
     net: ClassVar[str | None] = None
     smoothings: ClassVar[tuple[str, ...]] = (
@@ -303,6 +309,21 @@ class Count(Knobs):
         "pitman_yor",
     )
 
+    keeps_all: ClassVar[tuple[str, ...]] = ("none", "add_k", "katz", "stupid_backoff")  # cannot be pruned
+
+    def threshold(self, order: int) -> int:
+        """How often an n-gram may occur and is left out nevertheless."""
+        return self.prune[min(order, len(self.prune)) - 1] if self.prune else 0
+
+    @model_validator(mode="after")
+    def _prunable(self) -> "Count":
+        if self.prune and (self.prune[0] or self.prune != sorted(self.prune)):
+            raise ValueError(
+                f"model.prune={shown(self.prune)}: unigrams are never left out, and no n-gram that a longer one needs: "
+                "begin with 0, and let no number be below the one before it"
+            )
+        return self
+
 
 class NN(Knobs):
     name: Literal["nn"]
@@ -313,7 +334,15 @@ class NN(Knobs):
     smoothings: ClassVar[tuple[str, ...]] = ("none", "add_k", "l2")
 
 
-Model = Annotated[Count | NN, Field(discriminator="name")]
+class Arpa(Knobs):
+    name: Literal["arpa"]
+    path: FilePath = Field(description="the ARPA file of another program's model, or of ours; plain or .gz")
+
+    net: ClassVar[str | None] = None
+    smoothings: ClassVar[tuple[str, ...]] = ()
+
+
+Model = Annotated[Count | NN | Arpa, Field(discriminator="name")]
 
 
 # --- sweeps ---------------------------------------------------------------------------------------------------------
@@ -360,7 +389,7 @@ class TrainSettings(Knobs):
     resume: FilePath | None = Field(description="run folder of an interrupted run to go on with")
     data: Data
     model: Model
-    smoothing: Smoothing
+    smoothing: Smoothing | None = None
     optim: Optimizer | None = None
     trainer: Trainer | None = None
 
@@ -381,7 +410,11 @@ class TrainSettings(Knobs):
     @model_validator(mode="after")
     def _meaningful(self) -> "TrainSettings":
         model, smoothing = self.model, self.smoothing
-        if smoothing.name not in model.smoothings:
+        if smoothing is not None and not model.smoothings:
+            raise ValueError(f"smoothing means nothing for model={model.name}, which is smoothed as its file says")
+        if smoothing is None and model.smoothings:
+            raise ValueError(f"smoothing is missing: model={model.name} takes {one_of(model.smoothings)}")
+        if smoothing is not None and smoothing.name not in model.smoothings:
             raise ValueError(
                 f"smoothing={smoothing.name} does not work for model={model.name}, "
                 f"which takes {one_of(model.smoothings)}"
@@ -400,6 +433,11 @@ class TrainSettings(Knobs):
                 raise ValueError(
                     f"data.{key}={shown(value)} means nothing for model={model.name}, which counts every pair once"
                 )
+        if isinstance(model, Count) and any(model.prune) and smoothing and smoothing.name in model.keeps_all:
+            raise ValueError(
+                f"model.prune={shown(model.prune)}: smoothing={smoothing.name} mixes no lower orders in, "
+                "which would stand in for what is left out; choose modified_kneser_ney, or another that does"
+            )
         if self.data.batch_size != "all" and isinstance(self.optim, Lbfgs):
             raise ValueError("optim=lbfgs needs the full batch; set data.batch_size=all")
         if isinstance(self.trainer, Ddp) and isinstance(self.optim, Lbfgs):
@@ -472,6 +510,20 @@ class ExplainSettings(Knobs):
     text: Text = Field(description="the document to explain")
     out: FilePath | None = Field(description="the picture's file; null: outputs/explain.png in the project")
     figures: bool = Field(description="draw the picture")
+    json_: Json = Field(alias="json")
+
+
+class ExportSettings(Knobs):
+    """What `scripts/export.py` is told."""
+
+    run: RunDir
+    format: Literal["arpa"] = Field(description="arpa: n-grams as text, for KenLM, SRILM and others")
+    out: FilePath | None = Field(
+        description="the file, compressed where it ends in .gz; null: RUN.arpa under outputs/ in the project"
+    )
+    prune: Annotated[float, Field(ge=0)] | None = Field(
+        description="leave out n-grams that change the perplexity by a smaller share than this, as 1e-7"
+    )
     json_: Json = Field(alias="json")
 
 

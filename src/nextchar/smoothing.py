@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nextchar.counts import Table
 from nextchar.language_model import Floats
-from nextchar.vocabulary import Ids
+from nextchar.vocabulary import BOUNDARY, Ids
 
 BUCKETS = 10  # of contexts, by the binary logarithm of how often they occur
 MOST_DISCOUNTED = 5  # counts above are trusted (Katz 1987)
@@ -30,6 +30,7 @@ class Evidence:
     counts: Ids  # (U,): c
     totals: Ids  # (U,): C
     types: Ids  # (U, 3): n1, n2, n3+
+    pruned: Ids  # (U,): the part of C that belongs to windows which were taken out of the table
     lower: Ids  # (U,): which of the windows of the order below is this one without its oldest symbol
     cut: npt.NDArray[np.bool_]  # (U,): the document begins later than the window: it is one of the order below
     mates: Ids | None = None  # (U,): which context, where the windows are all that V symbols make of each
@@ -82,7 +83,8 @@ class AddK(Smoothing):
 class Interpolated(Smoothing):
     """What a method keeps for the counts, and the mass that it gives to the order below.
 
-    P_k = (kept + given P_(k-1)) / (kept of all symbols + given); a context without counts has P_(k-1).
+    P_k = (kept + given P_(k-1)) / (kept of all symbols + given); a context without counts has P_(k-1). What windows
+    would have kept that were pruned is given too.
     """
 
     @abstractmethod
@@ -106,7 +108,7 @@ class JelinekMercer(Interpolated):
     def shares(self, k: int, seen: Evidence) -> tuple[Floats, Floats, Floats]:
         weight = self.parameters[k - 1][buckets(seen.totals)]
         whole = np.maximum(seen.totals, 1).astype(np.float64)
-        return weight * seen.counts, (1 - weight) * whole, whole
+        return weight * seen.counts, (1 - weight) * whole + weight * seen.pruned, whole
 
 
 class WittenBell(Interpolated):
@@ -116,7 +118,7 @@ class WittenBell(Interpolated):
 
     def shares(self, k: int, seen: Evidence) -> tuple[Floats, Floats, Floats]:
         types = seen.types.sum(1)
-        return seen.counts.astype(np.float64), types.astype(np.float64), np.maximum(seen.totals + types, 1.0)
+        return seen.counts.astype(np.float64), types + 1.0 * seen.pruned, np.maximum(seen.totals + types, 1.0)
 
 
 class Discounting(Interpolated):
@@ -132,7 +134,7 @@ class Discounting(Interpolated):
     def shares(self, k: int, seen: Evidence) -> tuple[Floats, Floats, Floats]:
         *discounts, strength = self.parameters[k - 1]
         off = np.array([0.0, *discounts])[np.minimum(seen.counts, 3)]
-        given = seen.types @ np.array(discounts) + strength
+        given = seen.types @ np.array(discounts) + strength + seen.pruned
         return seen.counts - off, given, np.where(seen.totals > 0, seen.totals + strength, 1.0)
 
 
@@ -212,15 +214,41 @@ def three_discounts(table: Table) -> Floats:
     return np.array([d if d > 0 else y for d in found])
 
 
-def kenlm_discounts(table: Table) -> Floats:
-    """Like `three_discounts`, but 0.5, 1, 1.5 where one is not defined or out of range (lmplz --discount_fallback)."""
-    n = table.counts_of_counts
-    fallback = np.array([0.5, 1.0, 1.5])
+def kenlm_discounts(table: Table, slip: tuple[int, int] | None) -> Floats:
+    """D_i = i - (i + 1) Y n_(i+1) / n_i, or 0.5, 1, 1.5 for all where one is not defined, or outside of 0 to i.
+
+    As lmplz --discount_fallback estimates them; `slip`: see `kenlm_slips`.
+    """
+    n = [*table.counts_of_counts, 0]
+    if slip is not None:
+        right, taken = (min(count, 5) - 1 for count in slip)
+        n[right] -= 1
+        n[taken] += 1
     if not all(n[:3]):
-        return fallback
+        return np.array([0.5, 1.0, 1.5])
     y = n[0] / (n[0] + 2 * n[1])
     discounts = np.array([i - (i + 1) * y * n[i] / n[i - 1] for i in (1, 2, 3)])
-    return discounts if ((discounts >= 0) & (discounts <= [1, 2, 3])).all() else fallback
+    return discounts if ((discounts >= 0) & (discounts <= [1, 2, 3])).all() else np.array([0.5, 1.0, 1.5])
+
+
+def kenlm_slips(raw: Sequence[Table], adjusted: Sequence[Table], age: Ids) -> list[tuple[int, int] | None]:
+    """For each order the (adjusted, raw) count of the one n-gram that lmplz counts wrongly among the counts of counts.
+
+    Of each order but the highest it is the last one, sorted from its newest symbol backwards, that enters them with its
+    raw count (AdjustCounts::Run in lm/builder/adjust_counts.cc). `age` (V,): the ids by first appearance, the end of a
+    document before all.
+    """
+    slips: list[tuple[int, int] | None] = [None] * len(raw)
+    last = raw[0].keys[[np.argmax(age[raw[0].packing.newest(raw[0].keys, 1)])]]
+    for k, (table, changed) in enumerate(zip(raw[:-1], adjusted, strict=False), 1):
+        (at,) = np.flatnonzero(table.keys == last)
+        slips[k - 1] = (int(changed.counts[at]), int(table.counts[at]))
+        longer = raw[k].keys[raw[k].packing.shorter(raw[k].keys, k + 1) == last]
+        if not len(longer):  # it begins a document
+            break
+        oldest = raw[k].packing.unpack(longer, k + 1)[:, 0]
+        last = longer[[np.argmax(np.where(oldest == BOUNDARY, -1, age[oldest]))]]
+    return slips
 
 
 def good_turing(table: Table) -> Floats:

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import counts, fitting, metrics, orders, sampling, terminal
+from nextchar import metrics, orders, sampling, terminal
 from nextchar.board import IN_FRONT
-from nextchar.counts import Counted, Piece, Table
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
-from nextchar.experiment import Text, load, measure, picture_of_orders, pictures
+from nextchar.experiment import WORD_CHARS, Counting, Text, count, load, measure, picture_of_orders, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.ngrams import CountModel
-from nextchar.packing import Packing
 from nextchar.run import (
     CURVE_POINTS,
     LOSSES,
@@ -37,7 +35,7 @@ from nextchar.run import (
     infinite_as_text,
     losses_file,
 )
-from nextchar.settings import Count, Ddp, TrainSettings
+from nextchar.settings import Ddp, TrainSettings
 from nextchar.vocabulary import printable
 
 if TYPE_CHECKING:  # what costs time to import is imported where it is needed
@@ -130,7 +128,7 @@ def _train(
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
         with terminal.busy("reading the text"):
-            source = load(settings.data)
+            source = load(settings.data, settings.model)
         watch.lap("read")
         _agree(settings, source)
         _refuse_too_large(settings, len(source.vocabulary))
@@ -253,47 +251,42 @@ class _Run:
     ) -> None:
         self.settings, self.source, self.folder = settings, source, folder
         self.report, self.in_front = report, in_front
-        self.vocabulary, self.stream = source.vocabulary, source.parts["train"].stream
-        self.pairs: Table
-        self.windows: Counted
-        self.occurring: list[list[int]] = []
-        self.counted: CountModel
+        self.vocabulary = source.vocabulary
+        self._counting: Counting | None = None
         self.step = 0
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.board: Board | None = None
 
     def count(self) -> None:
         """What every run does: a net is drawn beside the counted model of its pairs."""
-        model, parts, packing = self.settings.model, self.source.parts, Packing(len(self.vocabulary))
-        order = model.order if isinstance(model, Count) else 2
-        windows = counts.count([Piece(self.stream, 1)], packing, max(2, order))
-        tables = counts.tables(windows, packing, max(2, order))
-        self.pairs = tables[1]
-        val = counts.count([Piece(parts["val"].stream, 1)], packing, order) if "val" in parts else None
-        self.windows = windows
-        tables, smoothing = fitting.fit(self.settings.smoothing, tables[:order], val)
-        self.occurring = [table.counts_of_counts for table in tables]
-        self.counted = CountModel(self.vocabulary, tables, smoothing)
-        log.info("smoothing %s", self.parameters)
+        self._counting = count(self.settings, self.source)
+        if self.settings.model.net is None:
+            log.info("n-grams %s, smoothing %s", self.ngrams, self.parameters)
+
+    @property
+    def counting(self) -> Counting:
+        assert self._counting is not None, "a run counts first"
+        return self._counting
 
     @property
     def parameters(self) -> dict[str, list[float]]:
-        """Of the smoothing method: what was estimated, fitted or set, by order."""
-        if self.settings.model.net is not None:
+        """Of the smoothing method: what was estimated, fitted or set, by order; of a net, and before: none."""
+        if self._counting is None or self.settings.model.net is not None:
             return {}
-        return self.counted.smoothing.named_parameters()
+        model = self._counting.model
+        return model.smoothing.named_parameters() if isinstance(model, CountModel) else {}
 
     @property
-    def _smoothed(self) -> str:
-        name = f"smoothing={self.settings.smoothing.name}"
-        if not self.counted.smoothing.continuation:
-            return name
-        return f"{name}; below the highest order it counts in how many contexts an n-gram occurs, not how often"
+    def ngrams(self) -> list[int]:
+        """How many different ones the model holds, by order; a net, and before: none."""
+        if self._counting is None or self.settings.model.net is not None:
+            return []
+        return [len(table) for table in self._counting.model.tables]
 
     def learn(self) -> LanguageModel:
         """Counts, or descends."""
         if self.settings.model.net is None:
-            return self.counted
+            return self.counting.model
         with terminal.busy("importing torch and lightning"):
             from nextchar.descent import descend
 
@@ -303,7 +296,7 @@ class _Run:
             self.vocabulary,
             self.folder,
             self.source.report.sha256,
-            metrics.loss(self.counted, self.stream, self.settings.data.is_text).value,
+            metrics.loss(self.counting.model, self.source.parts["train"], self.settings.data.is_text).value,
             self._open_board,
             self._glimpse,
             self.report,
@@ -339,7 +332,8 @@ class _Run:
         board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
         if self.settings.model.net is None:
             board.samples(samples, 0)
-            board.histograms({"counts": self.counted.tables[-1].counts}, 0)
+        if isinstance(model, CountModel):
+            board.histograms({"counts": model.tables[-1].counts}, 0)
         by_order = self.by_order(model)
         if by_order is not None:
             board.over_orders(by_order.curves())
@@ -347,11 +341,12 @@ class _Run:
         if self.settings.figures:
             from nextchar.figures import png
 
-            for name, picture in pictures(model, self.pairs, self.stream, self.source.parts["test"].documents[0]):
+            train, opening = self.source.parts["train"], self.source.parts["test"].opening(WORD_CHARS + 1)
+            for name, picture in pictures(model, self.counting.pairs, train, opening):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
-            if by_order is not None and len(by_order.occurring) > 2:  # of two points one sees nothing
-                picture = picture_of_orders(by_order, self._smoothed)
+            if by_order is not None and by_order.highest > 2:  # of two points one sees nothing
+                picture = picture_of_orders(by_order, model)
                 self.folder.write("figures/orders.png", png(picture))
                 board.image("orders", picture, self.step)
         board.close()
@@ -363,11 +358,12 @@ class _Run:
         worths: dict[int, orders.Worth] = {}  # split=all has one part under three names
         for name, part in self.source.parts.items():
             if id(part) not in worths:
-                train = name == "train"
-                windows = self.windows if train else orders.counted([Piece(part.stream, 1)], model)
+                windows = self.counting.windows
+                if name != "train" or windows.order != model.context + 1:
+                    windows = orders.counted(part.pieces(model.context), model)
                 worths[id(part)] = orders.worth(model, windows)
         by_part = {name: worths[id(part)] for name, part in self.source.parts.items()}
-        return orders.Report(by_part, self.parameters, self.occurring)
+        return orders.Report(by_part, self.parameters, self.counting.occurring)
 
     def close(self) -> None:
         """Closes the board of a run that ended badly too."""
@@ -407,7 +403,9 @@ def _record(
         metrics=infinite_as_text(values),
         curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
         data=run.source.report if run else None,
-        smoothing=run.parameters if run and hasattr(run, "counted") else {},
+        model_file=run.source.given.file if run and run.source.given else None,
+        ngrams=run.ngrams if run else [],
+        smoothing=run.parameters if run else {},
         seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
         started=started.isoformat(timespec="seconds"),
         seconds=seconds,

@@ -1,5 +1,6 @@
 """Characters <-> ids. Id 0 is the boundary, which begins and ends a document and is not a character."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -30,9 +31,21 @@ class Vocabulary:
             raise BadInput("the vocabulary holds a character twice")
 
     @classmethod
-    def of(cls, documents: Iterable[str]) -> "Vocabulary":
-        """The vocabulary of these documents."""
-        return cls("".join(sorted(set("".join(documents)))))
+    def of(cls, texts: Iterable[str], end: str = "") -> "Vocabulary":
+        """The vocabulary of texts in which the character `end`, if there is one, only ends documents."""
+        narrow, wide = b"", np.zeros(sys.maxunicode + 1, dtype=bool)
+        for text in texts:
+            try:  # what was seen before is deleted, which mostly leaves nothing
+                narrow += bytes(set(text.encode("latin-1").translate(None, narrow)))
+            except UnicodeEncodeError:
+                wide[_code_points(text)] = True
+        wide[list(narrow)] = True
+        wide[list(map(ord, end))] = False
+        codes: bytes = np.flatnonzero(wide).astype("<u4").tobytes()
+        return cls(codes.decode("utf-32-le", "surrogatepass"))
+
+    def __reduce__(self) -> tuple[type["Vocabulary"], tuple[str]]:
+        return Vocabulary, (self.characters,)  # its tables are made where it arrives
 
     @cached_property
     def _known(self) -> set[str]:
@@ -47,6 +60,10 @@ class Vocabulary:
         return _code_points(self.characters)
 
     @cached_property
+    def _code_of_id(self) -> npt.NDArray[np.uint32]:
+        return np.concatenate([np.zeros(1, dtype="<u4"), self._codes])
+
+    @cached_property
     def _id_of_code(self) -> Ids:
         """(largest code point + 2,) ids; the last place stands for all code points beyond."""
         table = np.full(int(self._codes.max(initial=0)) + 2, UNKNOWN, dtype=np.int64)
@@ -58,11 +75,14 @@ class Vocabulary:
         table = self._id_of_code
         return table[np.minimum(_code_points(text), len(table) - 1)]
 
-    def decode(self, ids: Sequence[int] | Ids) -> str:
-        """(N,) ids -> text; the boundary decodes to nothing."""
-        ids = np.asarray(ids, dtype=np.int64)
-        codes: bytes = self._codes[ids[ids != BOUNDARY] - 1].tobytes()
-        return codes.decode("utf-32-le", "surrogatepass")
+    def decode(self, ids: Sequence[int] | Stream, end: str = "") -> str:
+        """(N,) ids -> text; the boundary decodes to `end`, or to nothing."""
+        ids = ids if isinstance(ids, np.ndarray) else np.asarray(ids, dtype=np.int64)
+        codes = self._code_of_id[ids if end else ids[ids != BOUNDARY]]
+        if end:
+            codes[ids == BOUNDARY] = ord(end)
+        encoded: bytes = codes.tobytes()
+        return encoded.decode("utf-32-le", "surrogatepass")
 
     def known(self, text: str, what: str) -> Ids:
         """Like `encode`, but raises BadInput, naming `what` and the characters, where the vocabulary lacks one."""
@@ -86,15 +106,41 @@ class Vocabulary:
         The first id is context only; each later one is a character, or an end of document, to be predicted. The ids
         are as narrow as V allows. All characters must be in the vocabulary.
         """
-        joined = next(c for c in map(chr, range(10, 0x110000)) if c not in self._known).join(documents)
-        narrow = np.min_scalar_type(len(self))
-        table = self._id_of_code.clip(min=BOUNDARY).astype(narrow)  # what joins is unknown, and becomes the boundary
-        stream = np.zeros(len(joined) + 2, dtype=narrow)
+        end = next(c for c in map(chr, range(10, 0x110000)) if c not in self._known)
+        encoder, joined = Encoder(self, end), end.join(documents)
+        stream = np.zeros(len(joined) + 2, dtype=encoder.dtype)
         for start in range(0, len(joined), ENCODED_AT_ONCE):
-            codes = _code_points(joined[start : start + ENCODED_AT_ONCE])
-            stream[start + 1 : start + 1 + len(codes)] = table[np.minimum(codes, len(table) - 1)]
-        assert np.count_nonzero(stream == BOUNDARY) == len(documents) + 1, "a character is not in the vocabulary"
+            ids = encoder(joined[start : start + ENCODED_AT_ONCE])
+            stream[start + 1 : start + 1 + len(ids)] = ids
+        assert not (stream == encoder.stranger).any(), "a character is not in the vocabulary"
         return stream
+
+
+class Encoder:
+    """Blocks of text -> ids as narrow as V allows; the character `end`, if there is one, becomes the boundary.
+
+    `stranger`, a number that is no id, stands for what the vocabulary lacks.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, end: str = "") -> None:
+        self.dtype = np.min_scalar_type(len(vocabulary))
+        self.stranger = int(np.iinfo(self.dtype).max)
+        known = vocabulary._id_of_code[:-1]
+        # (largest code point + 2,) at least 257: the last place stands for all code points beyond
+        self._table = np.full(max(len(known), 256) + 1, self.stranger, dtype=self.dtype)
+        self._table[: len(known)] = np.where(known == UNKNOWN, self.stranger, known)
+        if end:
+            self._table[ord(end)] = BOUNDARY
+
+    def __call__(self, text: str) -> Stream:
+        """Text of N characters -> (N,) ids."""
+        try:
+            narrow = text.encode("latin-1")
+        except UnicodeEncodeError:
+            return self._table.take(_code_points(text), mode="clip")
+        if self.dtype == np.uint8:
+            return np.frombuffer(narrow.translate(self._table[:256].tobytes()), dtype=np.uint8)
+        return self._table[np.frombuffer(narrow, dtype=np.uint8)]
 
 
 def named(characters: Iterable[str]) -> str:

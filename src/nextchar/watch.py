@@ -17,7 +17,7 @@ from nextchar.errors import BadInput, Diverged
 from nextchar.learner import Learner
 from nextchar.metrics import in_all_units
 from nextchar.run import RunFolder
-from nextchar.settings import L2, TrainSettings
+from nextchar.settings import L2, NoSmoothing, TrainSettings
 
 LAST, BEST = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
 TOO_BAD = 2.0  # nats above a uniform guess
@@ -63,7 +63,7 @@ class Watch(L.Callback):
         if chunk.step % self.pairs.log_every == 0:
             values = in_all_units("train", learner.losses[0])
             values |= {"train/lr": learner.settings.optim.lr, "train/grad_norm": learner.grad_norm}
-            if learner.settings.smoothing.name != "none":
+            if not isinstance(learner.settings.smoothing, NoSmoothing):
                 values["train/objective"] = learner.objective
             self.board.scalars(values, chunk.step)
             self._draw("train/loss", chunk.step, learner.losses[0])

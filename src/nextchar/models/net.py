@@ -85,7 +85,7 @@ def restore(settings: Knobs, vocabulary: Vocabulary, tensors: Tensors) -> NetMod
     """A net of these weights, as a LanguageModel."""
     with torch.device("meta"):
         net = _architecture(settings)(settings, len(vocabulary), None)
-    net.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()}, assign=True)
+    net.load_state_dict({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()}, assign=True)
     return NetModel(vocabulary, net)
 
 

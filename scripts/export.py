@@ -1,0 +1,42 @@
+"""Writes a counted run for other programs: python scripts/export.py run=DIR format=arpa out=model.arpa.gz"""
+
+import sys
+from pathlib import Path
+
+from nextchar import arpa, command_line, experiment, terminal
+from nextchar.backoff import BackoffModel, pruned
+from nextchar.errors import BadInput
+from nextchar.ngrams import CountModel
+from nextchar.run import PROJECT
+from nextchar.settings import ExportSettings
+
+
+def main() -> None:
+    settings = command_line.parse("export", ExportSettings, sys.argv[1:], __doc__).settings()
+    run = Path(settings.run)
+    out = Path(settings.out) if settings.out else PROJECT / "outputs" / f"{run.name}.arpa"
+    if settings.out and (out.is_dir() or not out.parent.is_dir()):
+        raise BadInput(f"out={out}: must be a file in a folder that exists")
+    record, model = experiment.open_model(run)
+    if not isinstance(model, CountModel | BackoffModel):
+        raise BadInput(
+            f"run={run}: model={record.settings.model.name} is a net; format=arpa holds n-grams, as model=count has"
+        )
+    tables = model.backoff_tables()
+    if settings.prune is not None:
+        tables = pruned(tables, settings.prune)
+    try:
+        out.parent.mkdir(exist_ok=True)
+        arpa.write(tables, model.vocabulary, out)
+    except OSError as error:
+        raise BadInput(f"out={out} cannot be written: {error.strerror}") from None
+    sizes, size = [len(table) for table in tables], out.stat().st_size
+    if settings.json_:
+        terminal.print_json({"out": str(out), "ngrams": sizes, "bytes": size})
+    else:
+        by_order = ", ".join(f"{n:,}" for n in sizes)
+        print(f"{terminal.short(out)}   {by_order} n-grams of the orders 1 to {len(sizes)}, {size:,} bytes")
+
+
+if __name__ == "__main__":
+    command_line.run_script(main)
