@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from nextchar import arpa, command_line, experiment, terminal
-from nextchar.backoff import BackoffModel, pruned
+from nextchar.backoff import BackoffModel
 from nextchar.errors import BadInput
 from nextchar.ngrams import CountModel
 from nextchar.run import PROJECT
@@ -23,8 +23,6 @@ def main() -> None:
             f"run={run}: model={record.settings.model.name} is a net; format=arpa holds n-grams, as model=count has"
         )
     tables = model.backoff_tables()
-    if settings.prune is not None:
-        tables = pruned(tables, settings.prune)
     try:
         out.parent.mkdir(exist_ok=True)
         arpa.write(tables, model.vocabulary, out)

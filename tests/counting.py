@@ -38,7 +38,7 @@ def counted(
     tables_, method = fitting.fit(
         smoothing, raw, held_out, first_seen([Piece(vocabulary.stream(documents), 1)], len(vocabulary))
     )
-    pruned = fitting.pruned(tables_, raw, Count(name="count", order=order, prune=list(prune)))
+    pruned = fitting.pruned(tables_, raw, Count(name="count", order=order, prune=list(prune), prune_entropy=None))
     return CountModel(vocabulary, pruned, method)
 
 

@@ -138,19 +138,29 @@ def test_a_run_as_a_file_and_the_file_as_a_run(run, tmp_path):
     assert second.read_bytes() == gzip.decompress(out.read_bytes())
 
 
-def test_pruned_it_is_smaller_and_kenlm_reads_it(run, tmp_path):
-    _, model = experiment.open_model(run)
+def test_pruned_by_entropy_it_is_smaller_and_kenlm_reads_it(run, tmp_path):
+    """A run that was pruned opens as what it is, says how much is left, and its file scores as it does."""
     sizes = []
-    for prune in ("null", "1e-6", "1e-4"):
-        said = run_script("export", f"run={run}", f"out={tmp_path / 'm.arpa'}", f"prune={prune}")
-        assert said.returncode == 0, said.stderr
-        sizes.append((tmp_path / "m.arpa").stat().st_size)
-        scores = np.array(by_kenlm(tmp_path / "m.arpa", OTHERS))
-        assert scores.mean() == pytest.approx(
-            model.score(model.vocabulary.stream(OTHERS)).mean() / math.log(10), abs=0.05
-        )
-    assert sizes == sorted(sizes, reverse=True)
-    assert len(set(sizes)) == 3
+    for number, share in enumerate(("1e-6", "1e-4")):
+        folder, out = tmp_path / str(number), tmp_path / f"{number}.arpa"
+        text = f"data.path={run.parent / 'names.txt'}"
+        runs.train(
+            "model=count", "model.order=4", "smoothing=witten_bell", "data=lines", text,
+            "figures=false", f"model.prune_entropy={share}", f"hydra.run.dir={folder}",
+        )  # fmt: skip
+        assert run_script("export", f"run={folder}", f"out={out}").returncode == 0
+        _, model = experiment.open_model(folder)
+        stream = model.vocabulary.stream(OTHERS)
+        assert np.array(by_kenlm(out, OTHERS)) == pytest.approx(model.score(stream) / math.log(10), abs=1e-5)
+        left, whole = sum(runs.record(folder)["ngrams"]), sum(runs.record(run)["ngrams"])
+        assert f"note: pruned: {left:,} of {whole:,} n-grams are left" in (folder / "train.log").read_text()
+        every = np.exp(model.log_probs(windows(stream, model.context)))
+        assert np.abs(every.sum(1) - 1).max() < 1e-9
+        sizes.append(left)
+        metrics = runs.record(folder)["metrics"]
+        assert metrics["train/loss"] == pytest.approx(runs.record(run)["metrics"]["train/loss"], abs=0.3)
+        assert metrics["train/loss"] > runs.record(run)["metrics"]["train/loss"]
+    assert whole > sizes[0] > sizes[1]
 
 
 def test_what_export_refuses(run, tmp_path):
@@ -163,7 +173,6 @@ def test_what_export_refuses(run, tmp_path):
         ([f"run={run}", f"out={tmp_path}"], f"error: out={tmp_path}: must be a file in a folder that exists"),
         ([f"run={run}", "out=/none/m.arpa"], "error: out=/none/m.arpa: must be a file in a folder that exists"),
         ([f"run={run}", "format=hf"], "error: format=hf: must be arpa."),
-        ([f"run={run}", "prune=-1"], "error: prune=-1: must be a number of at least 0 or null."),
         ([f"run={tmp_path / 'none'}"], f"error: run={tmp_path / 'none'} does not exist"),
     ]:
         ended = run_script("export", *argv)

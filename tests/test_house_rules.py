@@ -29,17 +29,19 @@ CONF = PROJECT / "conf"
 # A module imports only modules above it. One that is new takes its place here.
 ORDER = [
     "errors", "knobs", "settings", "manual", "completion", "command_line", "vocabulary", "random_numbers", "blocks",
-    "text", "dealing", "splits", "language_model", "foreign", "packing", "counts", "smoothing", "backoff", "ngrams",
-    "fitting", "orders", "metrics", "differences", "sampling", "explanation", "figures", "charts", "run", "arpa",
-    "sweep", "sweep_report", "board", "found_runs", "comparison", "terminal", "search", "multirun", "page",
-    "report", "models.net", "models", "processes", "data", "learner", "watch", "descent", "experiment", "training",
-    "job",
+    "text", "dealing", "splits", "language_model", "foreign", "packing", "counts", "cluster", "smoothing",
+    "backoff", "ngrams", "fitting", "orders", "metrics", "differences", "sampling", "explanation", "figures", "charts",
+    "run", "arpa", "sweep", "sweep_report", "board", "found_runs", "comparison", "terminal", "search", "multirun",
+    "page", "report", "models.net", "models", "processes", "data", "learner", "watch", "descent", "experiment",
+    "training", "job",
 ]  # fmt: skip
 
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it
     "hydra": {"command_line", "multirun"},
     "omegaconf": {"command_line"},
     "optuna": {"search"},
+    "distributed": {"cluster"},
+    "dask": {"cluster"},
     "torch": {"models", "processes", "data", "learner", "watch", "descent"},
     "lightning": {"models", "processes", "data", "learner", "watch", "descent"},
     "pooch": {"text"},

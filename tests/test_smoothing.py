@@ -34,7 +34,7 @@ PLAIN = {
     "figures": False,
     "json": False,
     "resume": None,
-    "model": {"name": "count", "order": 2, "prune": []},
+    "model": {"name": "count", "order": 2, "prune": [], "prune_entropy": None},
     "data": {
         "name": "names",
         "path": None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import arpa, counts, fitting, metrics, orders, splits, text
+from nextchar import arpa, backoff, cluster, counts, fitting, metrics, orders, splits, text
 from nextchar.backoff import BackoffModel
 from nextchar.counts import Counted, Table
 from nextchar.dealing import deal
@@ -94,12 +94,20 @@ class Counting:
 
     `pairs`: the bigrams, from which pictures are made whatever its order. `windows`: of the highest order, or pairs.
     `occurring`: for each order how many n-grams occur once, twice, three and four times, as the method counts them.
+    `parameters`: those of the smoothing method, by name, one an order. `unpruned`: how many n-grams occur in train.
     """
 
     model: CountModel | BackoffModel
     pairs: Table
     windows: Counted
     occurring: list[list[int]]
+    parameters: dict[str, list[float]]
+    unpruned: int
+
+    @property
+    def ngrams(self) -> list[int]:
+        """How many different n-grams the model holds, by order."""
+        return [len(table) for table in self.model.tables]
 
 
 def count(settings: TrainSettings, text: Text) -> Counting:
@@ -110,11 +118,11 @@ def count(settings: TrainSettings, text: Text) -> Counting:
     wanted, packing = settings.model, Packing(len(text.vocabulary))
     order = wanted.order if isinstance(wanted, Count) else 2
     longest, train = max(2, order), text.parts["train"]
-    windows = counts.count(train.pieces(longest - 1), packing, longest)
+    windows = _windows(settings, train, packing, longest)
     tables = counts.tables(windows)
     raw, pairs = tables[:order], tables[1]
     if text.given is not None:
-        return Counting(text.given.model, pairs, windows, [])
+        return Counting(text.given.model, pairs, windows, [], {}, sum(map(len, text.given.model.tables)))
     assert settings.smoothing is not None
     val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in text.parts else None
     age = None
@@ -124,7 +132,17 @@ def count(settings: TrainSettings, text: Text) -> Counting:
     occurring = [table.counts_of_counts for table in looked_up]
     if isinstance(wanted, Count):
         looked_up = fitting.pruned(looked_up, raw, wanted)
-    return Counting(CountModel(text.vocabulary, looked_up, smoothing), pairs, windows, occurring)
+    whole = CountModel(text.vocabulary, looked_up, smoothing)
+    model: CountModel | BackoffModel = whole
+    if isinstance(wanted, Count) and wanted.prune_entropy is not None:
+        model = BackoffModel(text.vocabulary, backoff.pruned(whole.backoff_tables(), wanted.prune_entropy))
+    return Counting(model, pairs, windows, occurring, smoothing.named_parameters(), sum(map(len, raw)))
+
+
+def _windows(settings: TrainSettings, train: Part, packing: Packing, order: int) -> Counted:
+    if (address := settings.cluster.address) is not None:
+        return cluster.count(train, packing, order, address)
+    return counts.count(train.pieces(order - 1), packing, order)
 
 
 def measure(
@@ -248,7 +266,7 @@ def open_model(path: Path) -> tuple[Record, LanguageModel]:
     """A run folder -> its record and its model, without running any code from it. Raises BadInput."""
     record = open_record(path)
     settings, vocabulary = record.settings, Vocabulary(record.vocabulary)
-    if isinstance(settings.model, Arpa):
+    if isinstance(settings.model, Arpa) or (isinstance(settings.model, Count) and settings.model.prune_entropy):
         tensors = open_weights(path, record, BackoffModel.spec(len(vocabulary)))
         return record, BackoffModel.from_tensors(tensors, vocabulary, str(path / WEIGHTS))
     if isinstance(settings.model, Count):

@@ -293,6 +293,9 @@ class Count(Knobs):
         description="n-grams that occur no more often than this are left out, by order, as in [0,0,1]; the last number "
         "holds for all higher orders too"
     )
+    prune_entropy: Annotated[float, Field(gt=0)] | None = Field(
+        description="leave out the n-grams without which the perplexity changes by a smaller share than this, as 1e-7"
+    )
 
     net: ClassVar[str | None] = None
     smoothings: ClassVar[tuple[str, ...]] = (
@@ -310,6 +313,10 @@ class Count(Knobs):
     )
 
     keeps_all: ClassVar[tuple[str, ...]] = ("none", "add_k", "katz", "stupid_backoff")  # cannot be pruned
+
+    @property
+    def is_pruned(self) -> bool:
+        return any(self.prune) or self.prune_entropy is not None
 
     def threshold(self, order: int) -> int:
         """How often an n-gram may occur and is left out nevertheless."""
@@ -377,6 +384,18 @@ class Optuna(OverMany):
 Sweep = Annotated[Grid | Optuna, Field(discriminator="name")]
 
 
+# --- other machines -------------------------------------------------------------------------------------------------
+
+
+Address = Annotated[str, FREE_TEXT, Called("tcp://HOST:PORT"), Field(pattern=r"^tcp://[^/\s]+:[0-9]{1,5}$")]
+
+
+class Cluster(Knobs):
+    address: Address | None = Field(
+        description="scheduler of a Dask cluster whose workers count the files of the text; null: this machine does"
+    )
+
+
 # --- the trees ------------------------------------------------------------------------------------------------------
 
 
@@ -390,6 +409,7 @@ class TrainSettings(Knobs):
     data: Data
     model: Model
     smoothing: Smoothing | None = None
+    cluster: Cluster = Cluster(address=None)
     optim: Optimizer | None = None
     trainer: Trainer | None = None
 
@@ -427,15 +447,20 @@ class TrainSettings(Knobs):
                 raise ValueError(f"{group} means nothing for model={model.name}, which is counted; use model=nn")
             if not given and model.net is not None:
                 raise ValueError(f"{group} is missing: model={model.name} is trained by gradient descent")
+        if model.net is not None and self.cluster.address is not None:
+            raise ValueError(
+                f"cluster.address means nothing for model={model.name}, which is not counted; see trainer=ddp"
+            )
         for key, usual in (("batch_size", "all"), ("merge", True)):
             value = getattr(self.data, key)
             if model.net is None and value != usual:
                 raise ValueError(
                     f"data.{key}={shown(value)} means nothing for model={model.name}, which counts every pair once"
                 )
-        if isinstance(model, Count) and any(model.prune) and smoothing and smoothing.name in model.keeps_all:
+        if isinstance(model, Count) and model.is_pruned and smoothing and smoothing.name in model.keeps_all:
+            knob = "prune" if any(model.prune) else "prune_entropy"
             raise ValueError(
-                f"model.prune={shown(model.prune)}: smoothing={smoothing.name} mixes no lower orders in, "
+                f"model.{knob}={shown(getattr(model, knob))}: smoothing={smoothing.name} mixes no lower orders in, "
                 "which would stand in for what is left out; choose modified_kneser_ney, or another that does"
             )
         if self.data.batch_size != "all" and isinstance(self.optim, Lbfgs):
@@ -521,9 +546,6 @@ class ExportSettings(Knobs):
     out: FilePath | None = Field(
         description="the file, compressed where it ends in .gz; null: RUN.arpa under outputs/ in the project"
     )
-    prune: Annotated[float, Field(ge=0)] | None = Field(
-        description="leave out n-grams that change the perplexity by a smaller share than this, as 1e-7"
-    )
     json_: Json = Field(alias="json")
 
 
@@ -538,4 +560,7 @@ class BenchSettings(Knobs):
     """What `scripts/bench.py` is told."""
 
     names: FilePath | None = Field(description="a file of names, one a line; null: the embedded ones")
+    text: FilePath | None = Field(description="a large file of text; null: one made of the Python sources at hand")
+    largest: Annotated[int, Field(ge=10, le=100_000)] = Field(description="MB of text that is counted at most")
+    only: Literal["names", "scale"] | None = Field(description="names: whole runs on names; scale: large texts")
     pairs: Positive = Field(description="how often each is run beside its peer; the table gives medians")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import metrics, orders, sampling, terminal
+from nextchar import cluster, metrics, orders, sampling, terminal
 from nextchar.board import IN_FRONT
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.experiment import WORD_CHARS, Counting, Text, count, load, measure, picture_of_orders, pictures
@@ -127,6 +127,8 @@ def _train(
 ) -> dict[str, float]:
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
+        if settings.cluster.address is not None:
+            cluster.reach(settings.cluster.address)
         with terminal.busy("reading the text"):
             source = load(settings.data, settings.model)
         watch.lap("read")
@@ -273,15 +275,14 @@ class _Run:
         """Of the smoothing method: what was estimated, fitted or set, by order; of a net, and before: none."""
         if self._counting is None or self.settings.model.net is not None:
             return {}
-        model = self._counting.model
-        return model.smoothing.named_parameters() if isinstance(model, CountModel) else {}
+        return self._counting.parameters
 
     @property
     def ngrams(self) -> list[int]:
         """How many different ones the model holds, by order; a net, and before: none."""
         if self._counting is None or self.settings.model.net is not None:
             return []
-        return [len(table) for table in self._counting.model.tables]
+        return self._counting.ngrams
 
     def learn(self) -> LanguageModel:
         """Counts, or descends."""
@@ -306,7 +307,7 @@ class _Run:
     def judge(self, loss: float) -> list[str]:
         """What must be said of the final loss on train. Raises Diverged where it is far worse than guessing."""
         if self.settings.model.net is None:
-            return []
+            return self._of_pruning()
         from nextchar.watch import TOO_BAD, diverged
 
         uniform = math.log(len(self.vocabulary))
@@ -314,6 +315,10 @@ class _Run:
         if not loss <= uniform + TOO_BAD:
             raise diverged(self.settings, self.step, what)
         return [what] if loss > uniform else []
+
+    def _of_pruning(self) -> list[str]:
+        left, all_ = sum(self.ngrams), self.counting.unpruned
+        return [f"pruned: {left:,} of {all_:,} n-grams are left"] if left < all_ else []
 
     def samples(self, model: LanguageModel) -> list[str]:
         """What the model says. The random numbers begin anew at every look, so that only the model has changed."""

@@ -1,0 +1,19 @@
+"""FILE ORDER HELD_OUT: NLTK's n-grams and its interpolated Kneser-Ney, n-gram after n-gram."""
+
+import sys
+
+from costs import Costs
+from nltk.lm import KneserNeyInterpolated
+from nltk.lm.preprocessing import padded_everygram_pipeline
+from nltk.util import ngrams
+
+order = int(sys.argv[2])
+text, held_out = (open(path).read() for path in (sys.argv[1], sys.argv[3]))  # noqa: SIM115
+costs = Costs()
+model = KneserNeyInterpolated(order)
+model.fit(*padded_everygram_pipeline(order, [list(text)]))
+costs.lap("count")
+for *context, char in ngrams(held_out, order):
+    model.score(char, context)
+costs.lap("score")
+costs.tell(characters=len(text), scored=len(held_out) - order + 1)
