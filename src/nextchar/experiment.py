@@ -94,7 +94,7 @@ class Counting:
 
     `pairs`: the bigrams, from which pictures are made whatever its order. `windows`: of the highest order, or pairs.
     `occurring`: for each order how many n-grams occur once, twice, three and four times, as the method counts them.
-    `parameters`: those of the method, by name, one an order. `unpruned`: how many n-grams there are in train.
+    `parameters`: those of the smoothing method, by name, one an order. `unpruned`: how many n-grams occur in train.
     """
 
     model: CountModel | BackoffModel

@@ -111,6 +111,9 @@ class CountModel(LanguageModel):
             for longest, here in (seen, of_order.counts > 0), (known, of_order.totals > 0), (length, ~of_order.cut):
                 np.maximum(longest, k * here[at], out=longest)
             at = of_order.lower[at]
+        found = ByOrder(log_probs, seen, known, length)
+        if (which[1:] > which[:-1]).all():  # they came as they are
+            return found
         return ByOrder(log_probs[:, which], seen[which], known[which], length[which])
 
     def _from_rows(self, keys: Keys) -> Floats:

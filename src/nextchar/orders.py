@@ -9,6 +9,7 @@ from nextchar.counts import Counted, count
 from nextchar.language_model import Floats, LanguageModel
 from nextchar.packing import Packing
 from nextchar.splits import Piece
+from nextchar.vocabulary import Ids
 
 READ_AT_ONCE = 1 << 18  # distinct windows; bounds the (order, windows) tables
 GROUP = "x_is_order"  # of tags: what TensorBoard calls a step is the order here. It comes after all others
@@ -35,9 +36,17 @@ def worth(model: LanguageModel, windows: Counted) -> Worth:
         symbols, n = packing.unpack(windows.keys[part], k), windows.counts[part].astype(np.float64)
         found = model.by_order(symbols[:, :-1], symbols[:, -1])
         assert found is not None
-        reach = np.minimum(np.arange(1, len(found.log_probs) + 1)[:, None], found.length)  # what there is to be seen
-        sums = sums + np.stack([-found.log_probs @ n, (found.known >= reach) @ n, (found.seen >= reach) @ n])
+        shares = [_reaching(longest, found.length, n, len(found.log_probs)) for longest in (found.known, found.seen)]
+        sums = sums + np.stack([-found.log_probs @ n, *shares])
     return Worth(*sums / windows.total)
+
+
+def _reaching(longest: Ids, length: Ids, n: Floats, orders: int) -> Floats:
+    """(orders,): in how many of n cases each reached so far as it looks, or as there is anything to look at."""
+    whole = longest == length
+    by_longest = np.bincount(longest[~whole], n[~whole], minlength=orders + 1)
+    reached: Floats = n[whole].sum() + np.cumsum(by_longest[::-1])[::-1][1:]
+    return reached
 
 
 def counted(pieces: Iterable[Piece], model: LanguageModel) -> Counted:
