@@ -134,5 +134,5 @@ def test_counts_that_would_not_fit_are_refused_while_they_grow(monkeypatch):
     monkeypatch.setattr(counts, "SORTED_AT_ONCE", 1 << 9)
     monkeypatch.setattr(packing, "PACKED_AT_ONCE", 1 << 9)
     stream = np.random.default_rng(0).integers(1, 100, 10_000).astype(np.uint8)
-    with pytest.raises(BadInput, match=r"a table of [1-9],\d{3} different n-grams, .* set a lower model.order"):
+    with pytest.raises(BadInput, match="a table of 512 different n-grams, after a part of the text, needs"):
         count([Piece(stream, 1)], Packing(100), 6)

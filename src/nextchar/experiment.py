@@ -168,9 +168,9 @@ def measure(
     values: dict[str, float] = {}
     notes: list[str] = []
     measured: dict[int, metrics.Loss] = {}  # split=all has one part under three names
-    if counting is not None and (train := parts["train"]).held is None and parts["test"] is not train:
-        if (loss := counting.loss()) is not None:
-            measured[id(train)] = loss
+    train = parts.get("train")
+    if counting is not None and train is not None and train.held is None and parts["test"] is not train:
+        measured |= {id(train): loss} if (loss := counting.loss()) is not None else {}
     for name, part in parts.items():
         if id(part) not in measured:
             measured[id(part)] = metrics.loss(model, part, is_text)
