@@ -15,14 +15,19 @@ def main() -> None:
     shape = sampling.Shape(settings.temperature, settings.top_k, settings.top_p)
     prefix = normalized(settings.prefix, record.settings.data.normalize)
     how = settings.seed, prefix, shape, settings.max_chars
+    known = sampling.Known(experiment.training_hashes(record)) if settings.novel else None
     if settings.batched:
-        texts = sampling.stream_of_batches(model, settings.n, *how)
+        texts = sampling.stream_of_batches(model, None if known else settings.n, *how)
     else:
-        texts = islice(sampling.stream_of_documents(model, *how), settings.n)
+        texts = sampling.stream_of_documents(model, *how)
+    texts = islice(known.left_out_of(texts) if known else texts, settings.n)
     if settings.json_:
         terminal.print_json(list(texts))
     else:
         terminal.samples(texts)
+    if known:
+        drawn = settings.n + known.met
+        terminal.note(f"{known.met:,} of {drawn:,} documents drawn stand in the training set and were left out")
 
 
 if __name__ == "__main__":

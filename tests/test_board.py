@@ -37,7 +37,11 @@ NET = ["model=nn", "optim=adam", "optim.lr=0.3", "trainer.max_steps=60", "traine
 NET += ["smoothing=add_k", "smoothing.k=0.5"]
 LOSSES = [f"{part}/{unit}" for part in ("train", "val", "test") for unit in ("loss", "bits_per_char", "perplexity")]
 OF_NETS = ["train/lr", "train/grad_norm", "train/objective", "train/loss_counted"]
-TAGS = {"count": {*LOSSES}, "nn": {*LOSSES, *OF_NETS}, "resumed": {*LOSSES, *OF_NETS}}
+OVER_ORDERS = ["train_loss"]
+OVER_ORDERS += [f"{part}_{what}" for part in ("val", "test") for what in ("loss", "contexts_seen", "ngrams_seen")]
+OVER_ORDERS += ["smoothing_k", *(f"ngrams_occurring_{i}x" for i in (1, 2, 3, 4))]
+OVER_ORDERS = [f"x_is_order/{tag}" for tag in OVER_ORDERS]
+TAGS = {"count": {*LOSSES, *OVER_ORDERS}, "nn": {*LOSSES, *OF_NETS}, "resumed": {*LOSSES, *OF_NETS}}
 
 # past any proxy that the environment names
 ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
@@ -157,8 +161,20 @@ def test_counted_optimum_is_a_line_that_the_loss_ends_at(api: Api) -> None:
 
 def test_curves_of_a_count(api: Api, folder: Path) -> None:
     metrics = runs.record(folder / "count")["metrics"]
-    for tag in TAGS["count"]:
+    for tag in LOSSES:
         assert api.curve("count", tag) == [(0, pytest.approx(metrics[tag], rel=1e-6))]
+
+
+def test_curves_over_orders(api: Api, folder: Path) -> None:
+    """In place of a step stands the order; the highest is the model."""
+    metrics = runs.record(folder / "count")["metrics"]
+    for tag in OVER_ORDERS:
+        assert [step for step, _ in api.curve("count", tag)] == [1, 2], tag
+    assert api.curve("count", "x_is_order/test_loss")[1][1] == pytest.approx(metrics["test/loss"], rel=1e-6)
+    assert api.curve("count", "x_is_order/smoothing_k") == [(1, 2), (2, 2)]
+    weights = safetensors.numpy.load_file(folder / "count" / "weights.safetensors")
+    once = [(order, int((weights[f"counts_{order}"] == 1).sum())) for order in (1, 2)]
+    assert api.curve("count", "x_is_order/ngrams_occurring_1x") == once
 
 
 def test_resumed_run_is_the_run_that_was_not_interrupted(api: Api) -> None:
@@ -216,6 +232,28 @@ def test_page_of_curves(api: Api) -> None:
         assert answer["regex_valid"]
         found |= answer["tag_to_events"]
     assert set(found) == {"train/loss", "val/loss", "train/loss_counted"}
+
+
+def test_page_of_orders(tmp_path: Path) -> None:
+    """A run of three orders has a page of its own, and each of its charts has curves."""
+    words = ["model=count", "model.order=3", "smoothing=modified_kneser_ney", "data=lines", runs.names(tmp_path)]
+    train(tmp_path / "runs" / "three", *words, figures=True)
+    with reading(tmp_path / "runs", 1) as server:
+        categories = server.get("plugin/custom_scalars/layout")["category"]
+        assert len(categories) == 2
+        assert categories[0]["title"] == "nextchar"
+        found = {}
+        for chart in categories[1]["chart"]:
+            (expression,) = chart["multiline"]["tag"]
+            answer = server.get("plugin/custom_scalars/scalars", run="three", tag=expression)
+            assert answer["regex_valid"]
+            assert answer["tag_to_events"], chart["title"]
+            found |= answer["tag_to_events"]
+        over_orders = {tag for tag in server.get("plugin/scalars/tags")["three"] if tag.startswith("x_is_order/")}
+        assert set(found) == over_orders
+        assert {f"x_is_order/smoothing_{name}" for name in ("D1", "D2", "D3+")} < over_orders
+        assert "x_is_order/smoothing_strength" not in over_orders  # 0 at all orders
+        assert "visuals/orders" in server.get("plugin/images/tags")["three"]
 
 
 def test_hparams_of_all_runs_in_one_table(api: Api, folder: Path) -> None:

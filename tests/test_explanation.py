@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from nextchar.errors import BadInput
-from nextchar.explanation import explain, mean_nll
+from nextchar.explanation import explain, in_percent, mean_nll, telling
 from nextchar.language_model import Floats, LanguageModel, Tensors
 from nextchar.ngrams import CountModel
+from nextchar.settings import WittenBell
 from nextchar.vocabulary import Ids, Vocabulary
 
 
@@ -52,6 +53,43 @@ def test_unknown_character_is_named() -> None:
         explain(counted("ab"), "abñ", "text=abñ")
 
 
+def test_which_order_answered_by_hand() -> None:
+    """aab and aac: ".aa" is followed by b and c; after "a" anything came, after "c" only the end."""
+    model = counting.counted(["aab", "aac"], order=3, smoothing=counting.add_k(0))
+    steps = explain(model, "acb", "text")
+    assert [(step.context, step.char, step.order) for step in steps] == [
+        (".", "a", 2), (".a", "c", 2), ("ac", "b", 1), ("cb", ".", 2),
+    ]  # fmt: skip
+    assert steps[0].by_order == pytest.approx([4 / 8, 1])  # of 8 characters and ends four are an a
+    assert steps[1].by_order == pytest.approx([1 / 8, 1 / 4, 0])
+    assert steps[2].by_order == pytest.approx([1 / 8, 0, 0])
+    assert steps[3].by_order == pytest.approx([2 / 8, 1, 1 / 4])  # "cb" was never seen: uniform, by add-k
+    assert steps[3].probability == pytest.approx(1 / 4)
+
+
+def test_order_1_reads_nothing() -> None:
+    steps = explain(counting.counted(["aab", "b"], order=1, smoothing=counting.add_k(0)), "ab", "text")
+    assert [(step.context, step.char, step.order) for step in steps] == [("", "a", 1), ("", "b", 1), ("", ".", 1)]
+    assert [step.by_order for step in steps] == [pytest.approx([2 / 6])] * 3
+    assert telling(steps) == 0
+
+
+def test_orders_that_repeat_what_they_are_told_are_not_shown() -> None:
+    model = counting.counted(["abcabc", "abd"], order=9, smoothing=WittenBell(name="witten_bell"))
+    steps = explain(model, "dabc", "text")
+    assert len(steps[-1].by_order) == 6
+    assert telling(steps) == 4  # "abc." after which nothing longer was seen
+    assert steps[-1].by_order[3] == steps[-1].by_order[5]
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(1, "100"), (0.994, "99"), (0.1, "10"), (0.0994, "9.9"), (0.01, "1.0"), (0.005, "0.50"), (1e-5, "<.01"), (0, "0")],
+)
+def test_percent_in_four_characters(probability: float, shown: str) -> None:
+    assert in_percent(probability) == shown
+
+
 class Parrot(LanguageModel):
     """Expects what came three characters ago."""
 
@@ -74,3 +112,4 @@ def test_longer_contexts_grow_from_the_start() -> None:
     assert [step.context for step in steps] == [".", ".a", ".ab", "abc", "bca", "cab"]
     assert [step.rank for step in steps] == [2, 3, 4, 1, 1, 2]
     assert [step.probability for step in steps] == pytest.approx([0.1, 0.1, 0.1, 0.7, 0.7, 0.1])
+    assert {(step.order, step.by_order) for step in steps} == {(None, ())}  # it has no orders

@@ -172,3 +172,39 @@ def test_breakdown_at_its_limits() -> None:
     assert is_picture(breakdown("a" * 500, [step()] * 500))
     shown, all_of_them = breakdown("a", [step()] * 100), breakdown("a", [step()] * 101)
     assert all_of_them.shape[0] == shown.shape[0] + 40  # the line "and 1 more"
+
+
+def with_orders(step_: Step, order: int, n: int) -> Step:
+    return step_._replace(order=order, by_order=tuple(k / (k + 7) for k in range(1, n + 1)))
+
+
+def framed(picture: np.ndarray) -> list[tuple[int, int]]:
+    """Left and right edge of what is framed in each row of a breakdown."""
+    found = []
+    for row in range(166, picture.shape[0] - 12, 40):
+        columns = np.flatnonzero((picture[row] == figures.FRAME).all(axis=1))
+        found.append((int(columns[0]), int(columns[-1])) if len(columns) else (0, 0))
+    return found
+
+
+def test_the_order_that_answered_is_framed() -> None:
+    frames = framed(breakdown("abc", [with_orders(step(), order, 6) for order in (1, 2, 6)]))
+    lefts = [left for left, _ in frames]
+    assert np.diff(lefts).tolist() == [52, 4 * 52]
+    assert all(right - left == 49 for left, right in frames)
+    assert framed(breakdown("a", [with_orders(step(), 0, 6)])) == [(0, 0)]  # none has seen it
+
+
+@pytest.mark.parametrize("n", [2, 6, 12, 20, 64])
+def test_breakdown_of_many_orders(n: int) -> None:
+    steps = [with_orders(step(char, context="abcdefghijklmnop"), min(i, n), n) for i, char in enumerate("emma.")]
+    assert is_picture(breakdown("emma" * 30, steps))
+    assert is_picture(breakdown("a", [with_orders(step("⏎", 0.0, context="  \n"), n, n)]))
+    assert not framed(breakdown("emma", [step()]))[0][0]
+
+
+def test_rows_of_probabilities_are_said() -> None:
+    probs = random_probs(3)
+    assert not np.array_equal(
+        probability_matrix(probs, SYMBOLS[3]), probability_matrix(probs, SYMBOLS[3], rows="all rows alike")
+    )

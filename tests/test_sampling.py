@@ -1,19 +1,26 @@
 """Sampled text: drawn from the model's distribution, bent as asked, the same however many are drawn at once."""
 
+import zlib
 from collections import Counter
+from itertools import count, islice
 
+import conftest
 import numpy as np
 import pytest
-from counting import bigram_of, pairs
+import runs
+from counting import bigram_of, counted, pairs
 from hypothesis import given
 from hypothesis import strategies as st
 from makemore import COUNTS, SYMBOLS
+from test_smoothing import METHODS
 
 from nextchar import metrics, sampling
 from nextchar.errors import BadInput
 from nextchar.language_model import LanguageModel
+from nextchar.random_numbers import TorchStream, document_uniform
 from nextchar.sampling import Shape
 from nextchar.splits import Part
+from nextchar.text import EMBEDDED
 from nextchar.vocabulary import Vocabulary
 
 MODEL = bigram_of(Vocabulary("".join(SYMBOLS[1:])), COUNTS, k=1)
@@ -72,7 +79,7 @@ def test_prefix_and_length(draw):
 
 @pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
 def test_contexts_are_the_last_ids_and_padded_with_the_boundary(draw, monkeypatch):
-    monkeypatch.setattr(sampling, "TABLE_CELLS", 0)  # else all contexts are asked for at once
+    monkeypatch.setattr(sampling, "FEW_CELLS", 0)  # else all contexts are asked for at once
     model = Fixed([0.0, 1.0, 0.0])
     assert draw(model, 1, 1, prefix="b", max_chars=4) == ["baaa"]
     asked = [tuple(row) for rows in model.asked for row in rows]
@@ -123,3 +130,127 @@ def test_a_samples_loss_is_near_the_entropy_rate():
     loss = metrics.loss(MODEL, Part.of(MODEL.vocabulary, texts), is_text=False)
     low, high = loss.interval
     assert low < loss.value < high
+
+
+# --- orders ---------------------------------------------------------------------------------------------------------
+
+NAMES = EMBEDDED.read_text().split()[:500]
+MODELS = {order: counted(NAMES, order, METHODS["modified_kneser_ney"][0]) for order in (1, 2, 6, 20)}
+SHAPES = [Shape(), Shape(temperature=0.5), Shape(top_k=3), Shape(top_p=0.8), Shape(2.0, 5, 0.9)]
+
+
+def known_of(documents):
+    return sampling.Known(np.array([hash(document) for document in documents], dtype=np.int64))
+
+
+def one_at_a_time(model, uniforms, prefix, shape, max_chars):
+    """A document by the definition: the last ids, their distribution, the first id whose sum is above u."""
+    ids = [0] * model.context + model.vocabulary.known(prefix, "").tolist()
+    while len(ids) < model.context + max_chars:
+        row = shape.probabilities(model.log_probs(np.array([ids[-model.context :]])))[0]
+        sums = np.cumsum(row)
+        ids.append(int(np.searchsorted(sums / sums[-1], next(uniforms), side="right")))
+        if not ids[-1]:
+            break
+    return model.vocabulary.decode(ids)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=repr)
+@pytest.mark.parametrize("order", MODELS)
+def test_documents_of_any_order_against_a_loop(order, shape):
+    model, stream = MODELS[order], TorchStream(3)
+    uniforms = iter(stream.uniform(5000).tolist())
+    expected = [one_at_a_time(model, uniforms, "ma", shape, 12) for _ in range(30)]
+    assert sampling.documents(model, 30, 3, "ma", shape, 12) == expected
+    batched = [
+        one_at_a_time(model, (document_uniform(3, np.array([i]), step)[0] for step in count()), "ma", shape, 12)
+        for i in range(30)
+    ]
+    assert sampling.batched(model, 30, 3, "ma", shape, 12) == batched
+
+
+@pytest.mark.parametrize("order", MODELS)
+def test_what_is_kept_of_contexts_changes_nothing(order, monkeypatch):
+    model = MODELS[order]
+    one, many = sampling.documents(model, 50, 1), sampling.batched(model, 300, 1)
+    for cells in (0, 100, 2000):
+        monkeypatch.setattr(sampling, "FEW_CELLS", 0)
+        monkeypatch.setattr(sampling, "KEPT_CELLS", cells)
+        assert sampling.documents(model, 50, 1) == one
+        assert sampling.batched(model, 300, 1) == many
+
+
+# --- novel ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", MODELS)
+def test_novel_is_the_same_text_without_what_is_known(order):
+    model, training = MODELS[order], set(NAMES)
+    for stream in (
+        lambda: sampling.stream_of_documents(model, 5),
+        lambda: sampling.stream_of_batches(model, None, 5),
+    ):
+        everything = list(islice(stream(), 300))
+        known = known_of(NAMES)
+        new = [text for text in everything if text not in training]
+        assert list(islice(known.left_out_of(stream()), len(new))) == new
+        last = max(i for i, text in enumerate(everything) if text not in training)
+        assert known.met == last + 1 - len(new)
+    assert list(islice(sampling.stream_of_batches(model, None, 5), 300)) == sampling.batched(model, 300, 5)
+
+
+def test_a_model_that_says_nothing_new_is_an_error():
+    model = counted(["emma"], 6, METHODS["none"][0])
+    with pytest.raises(BadInput, match=r"novel=true: 10,000 documents in a row stand in the training set"):
+        next(known_of(["emma"]).left_out_of(sampling.stream_of_batches(model, None, 1)))
+    assert not [text for text in ("", "Emma", "emm", "emmaa") if text in known_of(["emma"])]
+    assert "x" not in known_of([])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("novel")
+    words = ["model=count", "model.order=6", "data=lines", runs.names(folder), "figures=false"]
+    runs.train(*words, f"hydra.run.dir={folder / 'run'}")
+    return folder
+
+
+@pytest.mark.parametrize("batched", ["true", "false"])
+def test_novel_as_typed(run, batched):
+    words = [f"run={run / 'run'}", f"batched={batched}"]
+    everything = conftest.run_script("sample", *words, "n=200").stdout.split("\n")[:-1]
+    answer = conftest.run_script("sample", *words, "n=20", "novel=true")
+    names = (run / "names.txt").read_text().split()
+    train = {name for name in names if zlib.crc32(name.encode()) / 2**32 < 0.8}  # data.split=hash
+    new = [text for text in everything if text not in train]
+    assert answer.stdout.split("\n")[:-1] == new[:20]
+    left_out = sum(text in train for text in everything[: everything.index(new[19])])
+    assert answer.stderr == (
+        f"note: {left_out} of {20 + left_out} documents drawn stand in the training set and were left out\n"
+    )
+
+
+def test_novel_needs_the_text_as_it_was(run):
+    names, words = run / "names.txt", [f"run={run / 'run'}", "n=2", "novel=true"]
+    kept = names.read_text()
+    names.write_text(kept + "zoe\n")
+    changed = conftest.run_script("sample", *words)
+    names.unlink()
+    gone = conftest.run_script("sample", *words)
+    names.write_text(kept)
+    for answer, why in ((changed, "has changed since the run was trained on it"), (gone, "no such file")):
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert answer.stderr.startswith("error: novel=true needs the text that the run was trained on: ")
+        assert why in answer.stderr
+        assert answer.stderr.count("\n") == 1
+
+
+def test_novel_is_refused_for_a_running_text(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be\n" * 50)
+    runs.train("model=count", "data=text", f"data.path={text}", "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
+    answer = conftest.run_script("sample", f"run={tmp_path / 'run'}", "novel=true")
+    assert answer.returncode == 2
+    assert answer.stderr == (
+        "error: novel=true: this run was trained on a running text; it has no documents to be left out\n"
+    )

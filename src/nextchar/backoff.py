@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nextchar.errors import BadInput
 from nextchar.foreign import TensorSpec
-from nextchar.language_model import Floats, LanguageModel, Tensors
+from nextchar.language_model import ByOrder, Floats, LanguageModel, Tensors
 from nextchar.packing import Keys, Packing
 from nextchar.vocabulary import Ids, Stream, Vocabulary
 
@@ -74,6 +74,28 @@ class BackoffModel(LanguageModel):
         windows = np.concatenate(list(self.packing.windows(stream, 1, self.order)))
         distinct, which = np.unique(windows, return_inverse=True)
         return log_probs_of(self.tables, distinct)[which]
+
+    def by_order(self, contexts: Ids, ids: Ids) -> ByOrder:
+        """What an order says alone is what the model says without the orders above."""
+        windows = self.packing.pack(np.column_stack([contexts[:, contexts.shape[1] - (self.order - 1) :], ids]))
+        log_probs = np.empty((self.order, len(ids)))
+        seen, known, length = np.ones((3, len(ids)), dtype=np.int64)
+        for table in reversed(self.tables):
+            k, packing = table.order, self.packing
+            distinct, which = np.unique(windows, return_inverse=True)
+            log_probs[k - 1] = log_probs_of(self.tables[:k], distinct)[which]
+            opened = ~packing.is_cut(windows, k)
+            is_row = _find(table.keys, windows)[1]
+            followed = np.unique(packing.context(table.keys, k))
+            for longest, here in (
+                (seen, is_row),
+                (known, _find(followed, packing.context(windows, k))[1]),
+                (length, True),
+            ):
+                np.maximum(longest, k * (here & opened), out=longest)
+            windows = packing.shorter(windows, k)
+        seen[(seen == 1) & ~is_row] = 0
+        return ByOrder(log_probs, seen, known, length)
 
     # --- the weights of a run folder --------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from nextchar import knobs
+from nextchar.language_model import Floats
+from nextchar.orders import GROUP
 from nextchar.run import write_atomically
 from nextchar.settings import NoSmoothing, TrainSettings
 from nextchar.vocabulary import printable
@@ -64,6 +66,12 @@ class Board:
         points = [Summary.Value(tag=tag, simple_value=value) for tag, value in new.items()]
         self.writer.file_writer.add_summary(Summary(value=points), step)  # one event: a quarter of add_scalar's price
 
+    def over_orders(self, curves: Mapping[str, Floats]) -> None:
+        """Curves over the orders of an n-gram model: the step is the order."""
+        for tag, values in curves.items():
+            for order, value in enumerate(values.tolist(), 1):
+                self.scalars({tag: value}, order)
+
     def image(self, name: str, picture: np.ndarray, step: int) -> None:
         """picture: (H, W, 3) uint8."""
         self.writer.add_image(f"visuals/{name}", picture, step, dataformats="HWC")
@@ -89,14 +97,14 @@ class Board:
             data = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
             value = Summary.Value(tag=f"{HPARAMS}/{kind}", metadata=SummaryMetadata(plugin_data=data))
             self.writer.file_writer.add_summary(Summary(value=[value]))
-        self.writer.add_custom_scalars({"nextchar": _curves(settings)})
+        self.writer.add_custom_scalars({"nextchar": _curves(settings)} | _over_orders(settings))
         self.writer.add_text(
             "data", _table("data", {key: _counted(value) for key, value in knobs.flat(report).items()}), 0
         )
 
     def histograms(self, tensors: Mapping[str, np.ndarray], step: int) -> None:
         for name, tensor in tensors.items():
-            if np.abs(tensor).max(initial=0) < LARGEST_BIN:
+            if tensor.size and np.abs(tensor).max() < LARGEST_BIN:
                 self.writer.add_histogram(f"weights/{name}", tensor, step)
 
     def flush(self) -> None:
@@ -242,6 +250,21 @@ def _curves(settings: TrainSettings) -> dict[str, list[Any]]:
     if settings.model.net is not None and not isinstance(settings.smoothing, NoSmoothing):
         charts["what is minimised: loss and penalty"] = ["train/objective", "train/loss"]
     return {title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()}
+
+
+def _over_orders(settings: TrainSettings) -> dict[str, dict[str, list[Any]]]:
+    """The page of the charts over the orders of an n-gram model, where there are several."""
+    if getattr(settings.model, "order", 2) <= 2:
+        return {}
+    charts = {
+        "loss of each order alone, nats per character": "(train|val|test)_loss",
+        "share of characters whose context train knows": "(val|test)_contexts_seen",
+        "share of characters that train knows after it": "(val|test)_ngrams_seen",
+        "parameters of the smoothing method": "smoothing_.*",
+        "how many n-grams occur 1, 2, 3, 4 times": "ngrams_occurring_[1-4]x",
+    }
+    lines = {title: ["Multiline", [f"^{GROUP}/{tags}$"]] for title, tags in charts.items()}
+    return {"order by order (what is called step is the order)": lines}
 
 
 def _table(head: str, rows: Mapping[str, str]) -> str:

@@ -6,11 +6,13 @@ Two pixels stand for one, so that the charts are sharp on a screen of today and 
 import io
 import math
 from collections.abc import Mapping, Sequence
-from itertools import cycle, groupby
+from itertools import cycle, groupby, islice
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from nextchar.figures import BAR, FAINT, INK, MUTED, TRACK, Colour, visible
+import numpy as np
+
+from nextchar.figures import BAR, FAINT, INK, MUTED, TRACK, Colour, Picture, visible
 
 if TYPE_CHECKING:  # drawing takes time to import
     from matplotlib.axes import Axes
@@ -23,6 +25,7 @@ DENSITY = 200  # pixels an inch
 WIDTH, ROW, TALL = 9.0, 0.3, 4.6  # inches
 ABOVE, BELOW = 0.66, 0.62  # inches for the headline, and for the axis
 LONGEST = 64  # characters of a label
+SLIDE, SLIDE_DENSITY = (12.8, 7.2), 150  # inches, and pixels an inch: 1920 x 1080
 LINES: tuple[Colour, ...] = (BAR, (196, 98, 16), (58, 130, 88), (156, 60, 140), (128, 104, 20), (184, 50, 48))
 
 
@@ -104,8 +107,83 @@ def against(lines: Mapping[str, Sequence[Point]], title: str, x_label: str, y_la
     axes.grid(axis="y", color=_hex(TRACK), linewidth=0.9)
     axes.set_xlabel(_visible(x_label), fontsize=8.5, color=_hex(FAINT), labelpad=8, loc="right", parse_math=False)
     if not alone:
-        _names(axes, finite)
+        _names(axes, finite, list(islice(cycle(LINES), len(finite))))
     return _png(figure)
+
+
+class Panel(NamedTuple):
+    """A chart among several: lines by name, a value an order each; in percent, where the values are shares."""
+
+    title: str
+    lines: Mapping[str, Sequence[float]]
+    scale: Literal["plain", "percent", "log"] = "plain"
+
+
+def over_orders(panels: Sequence[Panel], title: str, aside: str = "") -> Picture:
+    """Up to four charts over the orders of an n-gram model, on a page of 16:9. What is infinite is left out.
+
+    Returns (1080, 1920, 3) uint8.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SLIDE, dpi=SLIDE_DENSITY)
+    canvas = FigureCanvasAgg(figure)
+    width, height = SLIDE
+    for text, down, size, weight, colour in ((title, 0.46, 17, "bold", INK), (aside, 0.8, 10, "normal", MUTED)):
+        at = 0.4 / width, 1 - down / height
+        figure.text(
+            *at, _visible(text), va="center", fontsize=size, fontweight=weight, color=_hex(colour), parse_math=False
+        )
+    for i, panel in enumerate(panels):
+        left, bottom = 0.06 + 0.49 * (i % 2), 0.515 - 0.44 * (i // 2)
+        axes = figure.add_axes((left, bottom, 0.32, 0.29))
+        _panel(axes, panel)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    picture: Picture = np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
+    return picture
+
+
+def _panel(axes: "Axes", panel: Panel) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+    lines = {
+        name: [Point(k, value) for k, value in enumerate(values, 1) if _can_be_drawn(value, panel.scale)]
+        for name, values in panel.lines.items()
+    }
+    axes.set_title(panel.title, loc="left", fontsize=11.5, fontweight="bold", color=_hex(INK), pad=10)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9.5, labelcolor=_hex(MUTED))
+    axes.grid(axis="y", color=_hex(TRACK), linewidth=0.9)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+    axes.set_xlim(0.8, max(map(len, panel.lines.values())) + 0.2)
+    axes.set_xlabel("order", fontsize=9.5, color=_hex(FAINT), loc="right")
+    if panel.scale == "log":
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}" if y < 1e6 else f"{y / 1e6:,.0f} M"))
+    elif panel.scale == "percent":
+        axes.set_ylim(-0.03, 1.03)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
+    colours = _colours(len(lines))
+    for points, colour in zip(lines.values(), colours, strict=True):
+        if points:
+            _line(axes, points, _hex(colour), intervals=False)
+    axes.get_ylim()  # settles the scale, on which depends where the names stand
+    _names(axes, lines, colours)
+
+
+def _colours(n: int) -> Sequence[Colour]:
+    """Of n lines: distinct ones, or, of more than there are, those from light to dark."""
+    if n <= len(LINES):
+        return LINES[:n]
+    light, dark = np.array([[158, 202, 225], [8, 48, 107]])
+    return [tuple((light + (dark - light) * i / (n - 1)).astype(int).tolist()) for i in range(n)]
+
+
+def _can_be_drawn(value: float, scale: str) -> bool:
+    return math.isfinite(value) and (scale != "log" or value > 0)
 
 
 def _line(axes: "Axes", points: Sequence[Point], colour: str, intervals: bool) -> None:
@@ -120,11 +198,11 @@ def _line(axes: "Axes", points: Sequence[Point], colour: str, intervals: bool) -
         axes.plot(xs, values, "o", color=colour, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5)
 
 
-def _names(axes: "Axes", lines: Mapping[str, Sequence[Point]]) -> None:
+def _names(axes: "Axes", lines: Mapping[str, Sequence[Point]], of_lines: Sequence[Colour]) -> None:
     """The names of lines at the right edge, level with their last points, or a little off so that all can be read."""
     ends = {name: axes.transData.transform(points[-1][:2])[1] for name, points in lines.items() if points}
-    colours = dict(zip(lines, cycle(LINES), strict=False))
-    apart = 0.17 * DENSITY
+    colours = dict(zip(lines, of_lines, strict=True))
+    apart = 0.17 * axes.figure.dpi
     y = -math.inf
     for name, wanted in sorted(ends.items(), key=lambda end: end[1]):
         y = max(wanted, y + apart)

@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import arpa, backoff, cluster, counts, fitting, metrics, splits, text
+from nextchar import arpa, backoff, cluster, counts, fitting, metrics, orders, splits, text
 from nextchar.backoff import BackoffModel
 from nextchar.counts import Counted, Table
 from nextchar.dealing import deal
+from nextchar.errors import BadInput
 from nextchar.explanation import explain
 from nextchar.knobs import read
-from nextchar.language_model import LanguageModel
+from nextchar.language_model import Floats, LanguageModel, windows
 from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
 from nextchar.run import WEIGHTS, DataReport, FileRecord, Record, open_record, open_weights
 from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model, ModifiedKneserNey, TrainSettings
 from nextchar.splits import Part
-from nextchar.vocabulary import Vocabulary
+from nextchar.vocabulary import Ids, Vocabulary
 
 if TYPE_CHECKING:  # drawing takes time to import
     from nextchar.figures import Picture
 
+WORDS = ("once", "twice", "three times", "four times")
 WORD_CHARS = 40  # of the document whose breakdown is drawn
 FEW_SYMBOLS = 1024  # the most frequent ones, of which the pictures are handed the matrix
+PLACES = 200  # in train where a character stands
 CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
 
 
@@ -87,13 +90,17 @@ def _given(model: Arpa) -> Given:
 
 @dataclass(frozen=True)
 class Counting:
-    """A counted model, or the given one, and the bigrams of train, from which pictures are made whatever its order.
+    """A counted model, or the given one, and what was counted of train on the way.
 
+    `pairs`: the bigrams, from which pictures are made whatever its order. `windows`: of the highest order, or pairs.
+    `occurring`: for each order how many n-grams occur once, twice, three and four times, as the method counts them.
     `parameters`: those of the smoothing method, by name, one an order. `unpruned`: how many n-grams occur in train.
     """
 
     model: CountModel | BackoffModel
     pairs: Table
+    windows: Counted
+    occurring: list[list[int]]
     parameters: dict[str, list[float]]
     unpruned: int
 
@@ -111,23 +118,25 @@ def count(settings: TrainSettings, text: Text) -> Counting:
     wanted, packing = settings.model, Packing(len(text.vocabulary))
     order = wanted.order if isinstance(wanted, Count) else 2
     longest, train = max(2, order), text.parts["train"]
-    tables = counts.tables(_windows(settings, train, packing, longest))
+    windows = _windows(settings, train, packing, longest)
+    tables = counts.tables(windows)
     raw, pairs = tables[:order], tables[1]
     if text.given is not None:
-        return Counting(text.given.model, pairs, {}, sum(map(len, text.given.model.tables)))
+        return Counting(text.given.model, pairs, windows, [], {}, sum(map(len, text.given.model.tables)))
     assert settings.smoothing is not None
     val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in text.parts else None
     age = None
     if isinstance(settings.smoothing, ModifiedKneserNey) and settings.smoothing.base == "kenlm":
         age = counts.first_seen(train.pieces(1), packing.vocab_size)
     looked_up, smoothing = fitting.fit(settings.smoothing, raw, val, age)
+    occurring = [table.counts_of_counts for table in looked_up]
     if isinstance(wanted, Count):
         looked_up = fitting.pruned(looked_up, raw, wanted)
     whole = CountModel(text.vocabulary, looked_up, smoothing)
     model: CountModel | BackoffModel = whole
     if isinstance(wanted, Count) and wanted.prune_entropy is not None:
         model = BackoffModel(text.vocabulary, backoff.pruned(whole.backoff_tables(), wanted.prune_entropy))
-    return Counting(model, pairs, smoothing.named_parameters(), sum(map(len, raw)))
+    return Counting(model, pairs, windows, occurring, smoothing.named_parameters(), sum(map(len, raw)))
 
 
 def _windows(settings: TrainSettings, train: Part, packing: Packing, order: int) -> Counted:
@@ -161,7 +170,7 @@ def measure(
     return values, notes, {name: measured[id(part)] for name, part in parts.items()}
 
 
-def pictures(model: LanguageModel, pairs: Table, document: str) -> Iterator[tuple[str, "Picture"]]:
+def pictures(model: LanguageModel, pairs: Table, train: Part, document: str) -> Iterator[tuple[str, "Picture"]]:
     """The counts and the probabilities of pairs, and how the model reads a document, each with its name."""
     from nextchar import figures
 
@@ -170,13 +179,70 @@ def pictures(model: LanguageModel, pairs: Table, document: str) -> Iterator[tupl
     shown = np.sort(np.argsort(-frequency, kind="stable")[:FEW_SYMBOLS])
     symbols = [model.vocabulary.symbols[i] for i in shown]
     yield "counts", figures.count_matrix(pairs.matrix(shown), symbols)
-    contexts = np.zeros((len(shown), model.context), dtype=np.int64)
-    contexts[:, -1] = shown
-    blocks = np.array_split(contexts, -(-len(shown) * len(model.vocabulary) // CELLS_AT_ONCE))
-    probs = np.concatenate([np.exp(model.log_probs(block))[:, shown] for block in blocks])
-    yield "probabilities", figures.probability_matrix(probs, symbols, frequency=frequency[shown])
+    probs, rows = _after(model, shown, train)
+    yield "probabilities", figures.probability_matrix(probs, symbols, frequency=frequency[shown], rows=rows)
     steps = explain(model, document[:WORD_CHARS], "test", ends=len(document) <= WORD_CHARS)
     yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
+
+
+def _after(model: LanguageModel, shown: Ids, train: Part) -> tuple[Floats, str]:
+    """(S, S): how probable the shown ids are after each of them, and of what those rows are.
+
+    A model that sees more than one character is asked after places of train that end in the id, spread over the first
+    piece of it; the row is their mean, empty where that holds none.
+    """
+    v, rows = len(model.vocabulary), "rows: previous character"
+    if model.context == 1:
+        contexts, of_row = shown[:, None], np.arange(len(shown))
+    else:
+        ids, most = next(train.pieces(1)).ids, max(1, min(PLACES, CELLS_AT_ONCE // (len(shown) * v)))
+        ends = np.argsort(ids[:-1], kind="stable")  # the places of one id side by side
+        first, last = (np.searchsorted(ids[ends], shown, side=side) for side in ("left", "right"))
+        n = np.minimum(last - first, most)
+        of_row = np.repeat(np.arange(len(shown)), n)
+        # of many places one in each of equal stretches, at random: a text may have a rhythm
+        stretch = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.random.default_rng(0).random(n.sum())
+        at = first[of_row] + (stretch * np.repeat((last - first) / np.maximum(n, 1), n)).astype(np.int64)
+        contexts = windows(ids, model.context, ends[at])
+        rows += f", the mean over {most:,} of its places in train, or all"
+    sums, blocks = np.zeros((len(shown), len(shown))), max(1, -(-len(contexts) * v // CELLS_AT_ONCE))
+    for block, of_block in zip(np.array_split(contexts, blocks), np.array_split(of_row, blocks), strict=True):
+        np.add.at(sums, of_block, np.exp(model.log_probs(block))[:, shown])
+    probs = sums / np.maximum(np.bincount(of_row, minlength=len(shown)), 1)[:, None]
+    if model.context == 1 and len(shown) > 1 and (probs == probs[0]).all():
+        rows = "all rows alike, for this model does not see the previous character"
+    return probs, rows
+
+
+def picture_of_orders(report: orders.Report, model: LanguageModel) -> "Picture":
+    """The loss by order, how much of test was seen in training, how rare n-grams are, what smoothing made of it."""
+    from nextchar.charts import Panel, over_orders
+
+    worths = report.worths
+    distinct = {name: worth for name, worth in worths.items() if name == "train" or worth is not worths["train"]}
+    held_out = "test" if "test" in distinct else "train"
+    seen = worths[held_out]
+    values = report.used()
+    words = zip(*(name.split(" ")[:-1] for name in values), strict=False)
+    common = "".join(f"{word} " for word, *others in words if all(word == other for other in others))
+    panels = [
+        Panel("Loss of each order alone, nats per character", {name: w.loss.tolist() for name, w in distinct.items()}),
+        Panel(
+            f"Share of the characters of {held_out}",
+            {"context seen in training": seen.contexts.tolist(), "seen after its context": seen.ngrams.tolist()},
+            "percent",
+        ),
+    ]
+    if report.occurring:
+        occurring = dict(zip(WORDS, zip(*report.occurring, strict=True), strict=True))
+        panels.append(Panel("How many n-grams occur", occurring, "log"))
+    if values:
+        rest = {name.removeprefix(common): row for name, row in values.items()}
+        panels.append(Panel(f"Smoothing: {common.rstrip()}".rstrip(": "), rest))
+    aside = ""
+    if isinstance(model, CountModel) and model.smoothing.continuation:
+        aside = "below the highest order it counts in how many contexts an n-gram occurs, not how often"
+    return over_orders(panels, "What each order knows", aside)
 
 
 def _in_train(part: Part, train: Part) -> int:
@@ -233,6 +299,26 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str], s
     corpus.let_go()
     values, said, _ = measure(model, parts, data.is_text)
     return values, notes + said, corpus.source
+
+
+def training_hashes(record: Record) -> Ids:
+    """64 bits of each document that a finished run was trained on, read again (see Corpus).
+
+    Raises BadInput where the text is gone or has changed, or is a running text, or was never trained on.
+    """
+    data = record.settings.data
+    if data.is_text:
+        raise BadInput("novel=true: this run was trained on a running text; it has no documents to be left out")
+    if isinstance(record.settings.model, Arpa):
+        raise BadInput("novel=true: what the model of an ARPA file was trained on is not known")
+    try:
+        corpus = text.read(data, download=False, expected=record.data.sha256 if record.data else "")
+    except BadInput as error:
+        why = str(error).partition(";")[0]
+        raise BadInput(f"novel=true needs the text that the run was trained on: {why}") from None
+    hashes = deal(corpus, data)["train"].hashes
+    corpus.let_go()
+    return hashes
 
 
 def _other_data(own: Data, settings: EvaluateSettings) -> Data:

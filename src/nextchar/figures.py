@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from nextchar.explanation import Step, mean_nll
+from nextchar.explanation import Step, in_percent, mean_nll, telling
 
 Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -27,12 +27,14 @@ MARGIN = 24
 MOST = 60  # rows of a matrix
 MOST_WIDE = 32  # rows where many labels are as long as "U+4E2D"
 MOST_STEPS = 100  # rows of a breakdown
+LADDER, RUNG = 624, (34, 52)  # pixels that the orders take in a breakdown, and one of them
 
 INK: Colour = (23, 32, 48)
 MUTED: Colour = (88, 99, 115)
 FAINT: Colour = (125, 135, 150)
 TRACK: Colour = (234, 238, 243)
 BAR: Colour = (33, 113, 181)
+FRAME: Colour = (230, 120, 20)
 WHITE: Colour = (255, 255, 255)
 
 # Red, green and blue of ColorBrewer's Blues, from which matplotlib's map of that name interpolates too.
@@ -77,6 +79,7 @@ def probability_matrix(
     title: str = "Probability of the next character",
     frequency: npt.NDArray[Any] | None = None,
     limit: int | None = None,
+    rows: str = "rows: previous character",
 ) -> Picture:
     """A heat map of p(next | previous) with labelled axes, a colour bar, and percents from 1 % up.
 
@@ -88,7 +91,7 @@ def probability_matrix(
     part, labels = np.nan_to_num(probs[np.ix_(chosen, chosen)]), [visible(symbols[i]) for i in chosen]
     # Square roots, because one certain pair (q, u) would leave all the others white on a linear scale.
     cells = _blues(np.sqrt(part / max(part.max(), 1e-9)))
-    subtitle = "rows: previous character, columns: next; percent from 1 up"
+    subtitle = f"{rows}; columns: next; percent from 1 up"
     subtitle += _of_how_many(chosen, symbols, "probable" if frequency is None else "frequent")
     page, draw, left, top, cell = _matrix_page(cells, title, subtitle, (10 + _widest(labels, 20), 32, 110))
     size = max(11, min(22, cell // 3))
@@ -108,21 +111,34 @@ def probability_matrix(
 def breakdown(word: str, steps: Sequence[Step]) -> Picture:
     """How a model reads a word: a row a prediction, with its probability, log-probability, rank and the likelier ones.
 
-    At most MOST_STEPS rows are drawn; the mean is over all steps.
+    Of an n-gram model with what each order alone says, the one that answered framed. At most MOST_STEPS rows are drawn;
+    the mean is over all steps.
     """
-    labels = [f"{_cut(visible(step.context), -12)} → {_cut(visible(step.char), 10)}" for step in steps[:MOST_STEPS]]
-    bests = ["    ".join(f"{visible(c)} {100 * p:.1f} %" for c, p in step.best[:6]) for step in steps[:MOST_STEPS]]
+    labels = [
+        f"{_cut(visible(step.context), -12)} → {_cut(visible(step.char), 10)}".lstrip() for step in steps[:MOST_STEPS]
+    ]
+    orders = telling(steps)
+    shown = 3 if orders else 6
+    bests = ["    ".join(f"{visible(c)} {100 * p:.1f} %" for c, p in step.best[:shown]) for step in steps[:MOST_STEPS]]
     bar = 2 * MARGIN + max(150, _widest(labels, 22))
     mean, rest = _mean_line(steps), len(steps) - len(labels)
-    width = max(bar + 780 + _widest([*bests, _HEADS[-1]], 18), MARGIN + _widest([mean], 20)) + MARGIN
+    ladder, head = bar + 780, _LADDER_HEAD * (orders > 0)  # where the orders begin
+    rung = min(max(LADDER // max(orders, 1), RUNG[0]), RUNG[1])
+    right = ladder + orders * rung + 40 * (orders > 0)
+    ends = right + _widest([*bests, _HEADS[-1]], 18), MARGIN + _widest([mean], 20), ladder + _widest([head], 16)
+    width = max(ends) + MARGIN
     page = Image.new("RGB", (width, 150 + 40 * len(labels) + 40 * (rest > 0) + MARGIN // 2), WHITE)
     draw = ImageDraw.Draw(page)
     _write(draw, MARGIN, 40, _cut(visible(word), 100), 34, INK, "lm", width - 2 * MARGIN, bold=True)
     _write(draw, MARGIN, 82, mean, 20, MUTED, "lm")
-    for x, text, anchor in ((MARGIN, "read → came", "lm"), (bar, "probability", "lm"), *_columns(bar, _HEADS)):
+    for x, text, anchor in ((MARGIN, "read → came", "lm"), (bar, "probability", "lm"), *_columns(bar, right, _HEADS)):
         _write(draw, x, 126, text, 16, MUTED, anchor)
+    _write(draw, ladder, 98, head, 16, MUTED, "lm")
+    for order in range(1, orders + 1):
+        _write(draw, ladder + order * rung - rung // 2, 126, str(order), 16, MUTED)
     for i, (step, label, best) in enumerate(zip(steps, labels, bests, strict=False)):
-        _step(draw, bar, 166 + 40 * i, step, (label, best))
+        _step(draw, bar, right, 166 + 40 * i, step, (label, best))
+        _rungs(draw, (ladder, 166 + 40 * i, rung), step, orders)
     if rest:
         _write(draw, MARGIN, 166 + 40 * len(labels), f"and {rest:,} more", 18, MUTED, "lm")
     return np.array(page)
@@ -276,11 +292,12 @@ def _colour_bar(page: Image.Image, left: int, top: int, height: int, highest: fl
 # Breakdown
 
 _HEADS = ("", "log p", "rank", "the model's best")
+_LADDER_HEAD = "what each order alone says, percent; framed: the longest n-gram seen"
 
 
-def _columns(bar: int, texts: Sequence[str]) -> list[tuple[int, str, str]]:
+def _columns(bar: int, right: int, texts: Sequence[str]) -> list[tuple[int, str, str]]:
     """Where the texts to the right of a bar stand: probability, log-probability, rank, best."""
-    return list(zip((bar + 530, bar + 650, bar + 730, bar + 780), texts, ("rm", "rm", "rm", "lm"), strict=True))
+    return list(zip((bar + 530, bar + 650, bar + 730, right), texts, ("rm", "rm", "rm", "lm"), strict=True))
 
 
 def _mean_line(steps: Sequence[Step]) -> str:
@@ -293,12 +310,24 @@ def _mean_line(steps: Sequence[Step]) -> str:
     )
 
 
-def _step(draw: Pen, bar: int, y: int, step: Step, texts: tuple[str, str]) -> None:
+def _rungs(draw: Pen, at: tuple[int, int, int], step: Step, orders: int) -> None:
+    """A cell an order, as dark as the probability is high. at: left edge, middle, and the width of a cell."""
+    left, y, width = at
+    for order, probability in enumerate(step.by_order[:orders], 1):
+        x = left + (order - 1) * width
+        colour = _blues(np.sqrt(np.array(min(probability, 1.0))))
+        draw.rectangle((x, y - 18, x + width - 3, y + 18), tuple(colour.tolist()))
+        if order == step.order:
+            draw.rectangle((x, y - 18, x + width - 3, y + 18), outline=FRAME, width=3)
+        _write(draw, x + width // 2 - 1, y, in_percent(probability), 16, _ink_on(colour), width=width - 7)
+
+
+def _step(draw: Pen, bar: int, right: int, y: int, step: Step, texts: tuple[str, str]) -> None:
     label, best = texts
     percent, log = 100 * step.probability, f"{step.log_prob:.3f}".replace("-inf", "-∞")
     _write(draw, MARGIN, y, label, 22, INK, "lm")
     draw.rectangle((bar, y - 11, bar + 400, y + 11), TRACK)
     draw.rectangle((bar, y - 11, bar + round(4 * max(0.0, min(percent, 100.0))), y + 11), BAR)
     shown = f"{percent:.2f} %" if percent >= 0.01 else f"{percent:.1g} %"
-    for x, text, anchor in _columns(bar, (shown, log.replace("-", "\N{MINUS SIGN}"), f"{step.rank:,}", best)):
+    for x, text, anchor in _columns(bar, right, (shown, log.replace("-", "\N{MINUS SIGN}"), f"{step.rank:,}", best)):
         _write(draw, x, y, text, 18 if text is best else 20, FAINT if text is best else INK, anchor)

@@ -1,7 +1,7 @@
 """The contract: ids in, log-probabilities of the next character out. All that comes after learning knows only this."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,15 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 TABLE_CELLS = 1 << 22  # up to here the distributions of all contexts are computed at once
 SCORED_AT_ONCE = 1 << 16  # contexts; bounds the (contexts, V) table that `score` holds
+
+
+class ByOrder(NamedTuple):
+    """What the orders of an n-gram model say of N predictions, and how long the n-grams are that it has seen."""
+
+    log_probs: Floats  # (order, N): what each order alone would have said, order 1 first; the last is the model
+    seen: Ids  # (N,): symbols of the longest n-gram that was seen: the order that answered; 0 for none
+    known: Ids  # (N,): the same of the context that was seen, the symbol that follows counted
+    length: Ids  # (N,): symbols of the longest n-gram that there could be; fewer than `order` near a document's start
 
 
 class LanguageModel(ABC):
@@ -28,6 +37,10 @@ class LanguageModel(ABC):
     @abstractmethod
     def tensors(self) -> Tensors:
         """What weights.safetensors holds of it, by name."""
+
+    def by_order(self, contexts: Ids, ids: Ids) -> ByOrder | None:
+        """(N, context) and the (N,) ids that follow -> what each order of an n-gram model says; others have none."""
+        return None
 
     def score(self, stream: Stream) -> Floats:
         """(N + 1,) ids of which the first is context only -> (N,) float64: the log-probability of each later one."""
@@ -53,12 +66,17 @@ def number(contexts: Ids, vocab_size: int) -> Ids:
     return numbers
 
 
-def windows(stream: Stream, context: int) -> Ids:
-    """(N + 1,) ids -> (N, context): what comes before each predicted id, back to the start of its document."""
+def windows(stream: Stream, context: int, at: Ids | None = None) -> Ids:
+    """(N + 1,) ids -> (N, context): what comes before each predicted id, back to the start of its document.
+
+    `at` (M,): only what ends in these places.
+    """
     if context == 1:
-        return stream[:-1, None].astype(np.int64)
+        return (stream[:-1] if at is None else stream[at])[:, None].astype(np.int64)
     last = np.arange(len(stream) - 1)
     start = np.maximum.accumulate(np.where(stream[:-1] == BOUNDARY, last, 0))
+    if at is not None:
+        last, start = at, start[at]
     columns = []
     for lag in range(context - 1, -1, -1):
         index = last - lag

@@ -9,7 +9,7 @@ from nextchar.backoff import LEAST, BackoffTable, log_probs_of
 from nextchar.counts import Table, run_starts
 from nextchar.errors import BadInput
 from nextchar.foreign import TensorSpec
-from nextchar.language_model import Floats, LanguageModel, Tensors
+from nextchar.language_model import ByOrder, Floats, LanguageModel, Tensors
 from nextchar.packing import Keys, Packing
 from nextchar.settings import Count
 from nextchar.smoothing import AddK, Evidence, Smoothing, StupidBackoff
@@ -79,13 +79,9 @@ class CountModel(LanguageModel):
         table = np.empty((len(distinct), v))
         for start in range(0, len(distinct), at_once):
             part = slice(start, start + at_once)
-            table[part] = self._by_order(distinct[part])[-1]
+            probabilities = self.smoothing.probabilities(self._evidence_of_rows(distinct[part]), v)[-1]
+            table[part] = self._log(probabilities).reshape(-1, v)
         return table[which]
-
-    def log_probs_by_order(self, contexts: Ids) -> Floats:
-        """(N, context) -> (order, N, V): what each order alone would have said; the last is the model."""
-        distinct, which = _distinct(self._context_keys(contexts), self.packing, self.order - 1)
-        return np.stack(self._by_order(distinct))[:, which]
 
     def score(self, stream: Stream) -> Floats:
         """Looks up each distinct window once, where the contract's own way would fill a row of V for each context."""
@@ -98,29 +94,65 @@ class CountModel(LanguageModel):
         """The log-probabilities of distinct windows, ascending: (U,) keys of the model's order -> (U,)."""
         if not self.smoothing.rows:
             return self._log(self.smoothing.probabilities(evidence(self.tables, keys), len(self.vocabulary))[-1])
+        scores: Floats = self._from_rows(keys)[-1]
+        return scores
+
+    def by_order(self, contexts: Ids, ids: Ids) -> ByOrder:
+        windows = self.packing.followed(self._context_keys(contexts), self.order, ids)
+        keys, which = _distinct(windows, self.packing, self.order)
+        shown, rows = evidence(self.tables, keys), self.smoothing.rows
+        log_probs = self._from_rows(keys) if rows else np.empty((self.order, len(keys)))
+        p = [] if rows else self.smoothing.probabilities(shown, len(self.vocabulary))
+        seen, known, length = np.zeros((3, len(keys)), dtype=np.int64)
+        at = np.arange(len(keys))  # the window of order k without its oldest symbols
+        for k, of_order in zip(range(self.order, 0, -1), reversed(shown), strict=True):
+            if not rows:
+                log_probs[k - 1] = self._log(p[k - 1])[at]
+            for longest, here in (seen, of_order.counts > 0), (known, of_order.totals > 0), (length, ~of_order.cut):
+                np.maximum(longest, k * here[at], out=longest)
+            at = of_order.lower[at]
+        found = ByOrder(log_probs, seen, known, length)
+        if (which[1:] > which[:-1]).all():  # they came as they are
+            return found
+        return ByOrder(log_probs[:, which], seen[which], known[which], length[which])
+
+    def _from_rows(self, keys: Keys) -> Floats:
+        """Distinct windows, ascending -> (order, U) log-probabilities, by way of whole rows of V."""
         contexts = self.packing.context(keys, self.order)
         starts = run_starts(contexts)
         rows = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(keys)))
         newest = self.packing.newest(keys, self.order)
-        scores = np.empty(len(keys))
+        scores = np.empty((self.order, len(keys)))
         at_once = max(1, CELLS_AT_ONCE // len(self.vocabulary))
         for first in range(0, len(starts), at_once):
             part = slice(*np.searchsorted(rows, [first, first + at_once]))
-            table = self._by_order(contexts[starts[first : first + at_once]])[-1]
-            scores[part] = table[rows[part] - first, newest[part]]
+            tables = self._by_order(contexts[starts[first : first + at_once]])
+            scores[:, part] = [table[rows[part] - first, newest[part]] for table in tables]
         return scores
 
     def _by_order(self, contexts: Keys) -> list[Floats]:
         """Distinct contexts, ascending -> for each order their (N, V) log-probabilities."""
         v = len(self.vocabulary)
-        ids = np.tile(np.arange(v), len(contexts))
-        keys = self.packing.followed(np.repeat(contexts, v), self.order, ids)
-        seen = evidence(self.tables, keys)
-        which = np.arange(len(keys))
+        seen = self._evidence_of_rows(contexts)
+        which = np.arange(len(contexts) * v)
         found = []
         for of_order, p in zip(seen[::-1], self.smoothing.probabilities(seen, v)[::-1], strict=True):
             found.append(self._log(p[which]).reshape(len(contexts), v))
             which = of_order.lower[which]
+        return found[::-1]
+
+    def _evidence_of_rows(self, contexts: Keys) -> list[Evidence]:
+        """Distinct contexts, ascending -> the `evidence` of all that V symbols make of them, context by context."""
+        found, ids = list[Evidence](), np.arange(len(self.vocabulary))
+        for table in reversed(self.tables):
+            k, n = table.order, len(contexts)
+            keys = self.packing.followed(np.repeat(contexts, len(ids)), k, np.tile(ids, n))
+            below, which = contexts, np.zeros(n, dtype=np.int64)
+            if k > 1:
+                below, which = _distinct(self.packing.shorter(contexts, k - 1), self.packing, k - 2)
+            lower = (which[:, None] * len(ids) + ids * (k > 1)).ravel()
+            found.append(replace(_seen(table, keys), lower=lower))
+            contexts = below
         return found[::-1]
 
     def _context_keys(self, contexts: Ids) -> Keys:

@@ -523,6 +523,7 @@ class SampleSettings(Knobs):
         description="draw among the likeliest characters that together hold this probability"
     )
     max_chars: Positive = Field(description="characters after which a document is cut off")
+    novel: bool = Field(description="leave out documents that stand in the training set, and draw others instead")
     batched: bool = Field(description="draw documents side by side, each with a random stream of its own: faster")
     json_: Json = Field(alias="json")
 

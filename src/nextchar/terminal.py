@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nextchar.comparison import HEADS, Comparison, cells
-from nextchar.explanation import Step, mean_nll
+from nextchar.explanation import Step, in_percent, mean_nll, telling
 from nextchar.run import DataReport
 from nextchar.sweep import WELL, Job, SweepFolder, value_of
 from nextchar.vocabulary import printable
@@ -100,8 +100,24 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
         context = ("…" if len(step.context) > CONTEXT_SHOWN else "") + step.context[-CONTEXT_SHOWN:]
         table.add_row(Text(_one(context)), Text(_one(step.char)), *numbers, Text(best))
     _print(table)
+    if orders := telling(steps):
+        _orders(steps, orders)
     nats = mean_nll(list(steps))
     print(f"mean negative log-likelihood {nats:.6f} nats, {nats / math.log(2):.6f} bits a character")
+
+
+def _orders(steps: Sequence[Step], orders: int) -> None:
+    """Which order of an n-gram model answered, and what each would have said alone, in percent."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("came", no_wrap=True)
+    table.add_column("seen", justify="right", no_wrap=True)
+    for order in range(1, orders + 1):
+        table.add_column(str(order), justify="right", min_width=4, no_wrap=True)
+    for step in steps:
+        shares = [Text(in_percent(p), "bold" * (k == step.order)) for k, p in enumerate(step.by_order[:orders], 1)]
+        table.add_row(Text(_one(step.char)), Text(str(step.order), "bold"), *shares)
+    print("seen: symbols of the longest n-gram known; then what each order alone says, in percent")
+    _print(table, narrowest=16 + 6 * orders)
 
 
 def sweep(folder: SweepFolder) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import cluster, metrics, sampling, terminal
+from nextchar import cluster, metrics, orders, sampling, terminal
 from nextchar.board import IN_FRONT
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
-from nextchar.experiment import WORD_CHARS, Counting, Text, count, load, measure, pictures
+from nextchar.experiment import WORD_CHARS, Counting, Text, count, load, measure, picture_of_orders, pictures
 from nextchar.language_model import LanguageModel
 from nextchar.ngrams import CountModel
 from nextchar.run import (
@@ -339,15 +339,36 @@ class _Run:
             board.samples(samples, 0)
         if isinstance(model, CountModel):
             board.histograms({"counts": model.tables[-1].counts}, 0)
+        by_order = self.by_order(model)
+        if by_order is not None:
+            board.over_orders(by_order.curves())
+            self.curves |= {tag: list(enumerate(loss.tolist(), 1)) for tag, loss in by_order.losses().items()}
         if self.settings.figures:
             from nextchar.figures import png
 
-            for name, picture in pictures(
-                model, self.counting.pairs, self.source.parts["test"].opening(WORD_CHARS + 1)
-            ):
+            train, opening = self.source.parts["train"], self.source.parts["test"].opening(WORD_CHARS + 1)
+            for name, picture in pictures(model, self.counting.pairs, train, opening):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
+            if by_order is not None and by_order.highest > 2:  # of two points one sees nothing
+                picture = picture_of_orders(by_order, model)
+                self.folder.write("figures/orders.png", png(picture))
+                board.image("orders", picture, self.step)
         board.close()
+
+    def by_order(self, model: LanguageModel) -> orders.Report | None:
+        """What each order of an n-gram model is worth on each part."""
+        if not orders.has_orders(model):
+            return None
+        worths: dict[int, orders.Worth] = {}  # split=all has one part under three names
+        for name, part in self.source.parts.items():
+            if id(part) not in worths:
+                windows = self.counting.windows
+                if name != "train" or windows.order != model.context + 1:
+                    windows = orders.counted(part.pieces(model.context), model)
+                worths[id(part)] = orders.worth(model, windows)
+        by_part = {name: worths[id(part)] for name, part in self.source.parts.items()}
+        return orders.Report(by_part, self.parameters, self.counting.occurring)
 
     def close(self) -> None:
         """Closes the board of a run that ended badly too."""
@@ -401,7 +422,8 @@ def _record(
 def _thinned(points: list[tuple[int, float]]) -> Curve:
     """At most 200 points of a curve, evenly spread, both ends among them."""
     kept = [points[i] for i in sorted({round(i) for i in np.linspace(0, len(points) - 1, CURVE_POINTS)})]
-    return Curve(steps=[step for step, _ in kept], values=[loss for _, loss in kept])
+    values = infinite_as_text({str(step): loss for step, loss in kept})
+    return Curve(steps=[step for step, _ in kept], values=list(values.values()))
 
 
 @contextmanager
