@@ -125,3 +125,14 @@ def test_a_matrix_that_would_not_fit_is_refused_with_its_size():
     *_, pairs = tables(Counted(np.array([5], np.uint64), np.array([1]), Packing(10**6), 2))
     with pytest.raises(BadInput, match=r"1,000,000 x 1,000,000 counts needs about 7,451 GiB"):
         pairs.matrix(np.arange(10**6))
+
+
+def test_counts_that_would_not_fit_are_refused_while_they_grow(monkeypatch):
+    """Before the memory is taken, with what there is of them, and what to set instead."""
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10}  # a machine of 40 KiB
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    monkeypatch.setattr(counts, "SORTED_AT_ONCE", 1 << 9)
+    monkeypatch.setattr(packing, "PACKED_AT_ONCE", 1 << 9)
+    stream = np.random.default_rng(0).integers(1, 100, 10_000).astype(np.uint8)
+    with pytest.raises(BadInput, match=r"a table of [1-9],\d{3} different n-grams, .* set a lower model.order"):
+        count([Piece(stream, 1)], Packing(100), 6)

@@ -59,7 +59,7 @@ def test_every_order_is_the_twins(method, documents, others, order):
     assert found.known.tolist() == known
 
 
-@pytest.mark.parametrize("method", ["witten_bell", "absolute_discount", "modified_kneser_ney"])
+@pytest.mark.parametrize("method", ["witten_bell", "absolute_discount", "modified_kneser_ney", "katz"])
 @given(documents=FEW, others=FEW, order=st.integers(1, 5))
 @settings(max_examples=25)
 def test_a_back_off_model_says_the_same(method, documents, others, order):

@@ -71,6 +71,7 @@ class CountModel(LanguageModel):
         self.order = len(tables)
         self.packing = tables[0].packing
         self.context = max(1, self.order - 1)
+        self.sums_to_one = not isinstance(smoothing, StupidBackoff)
 
     def log_probs(self, contexts: Ids) -> Floats:
         v = len(self.vocabulary)
@@ -274,13 +275,17 @@ def _backing_off(
     mates = np.repeat(np.arange(n), np.diff(contexts.starts, append=len(table)))
     shorter, which = _distinct(table.packing.shorter(table.keys, table.order), table.packing, table.order - 1)
     lower = np.exp(log_probs_of(below, shorter))[which]
+    sizes = np.bincount(mates, minlength=n)
+    open_ended = np.flatnonzero(sizes < table.packing.vocab_size)  # of the others no symbol backs off
     unseen = np.maximum(1 - np.bincount(mates, lower, n), LEAST) if alone is None else np.full(n, alone)
-    of = np.concatenate([mates, np.arange(n)])
-    counts = np.concatenate([table.counts, np.zeros(n, dtype=np.int64)])
+    of = np.concatenate([mates, open_ended])
+    counts = np.concatenate([table.counts, np.zeros(len(open_ended), dtype=np.int64)])
     lost = np.zeros(n, dtype=np.int64) if table.pruned is None else table.pruned
     uncut = np.zeros(len(of), dtype=bool)
     seen = Evidence(counts, contexts.totals[of], contexts.types[of], lost[of], of, uncut, of)
-    p = smoothing.step(table.order, seen, np.concatenate([lower, unseen]), 1 / table.packing.vocab_size)
+    p = smoothing.step(table.order, seen, np.concatenate([lower, unseen[open_ended]]), 1 / table.packing.vocab_size)
+    weights = np.zeros(n)
     with np.errstate(divide="ignore"):
-        log_probs, weights = np.log(np.minimum(p[: len(table)], 1)), np.log(p[len(table) :] / unseen)
+        log_probs = np.log(np.minimum(p[: len(table)], 1))
+        weights[open_ended] = np.log(p[len(table) :] / unseen[open_ended])
     return BackoffTable(table.packing, table.order, table.keys, log_probs, contexts.keys, weights)

@@ -220,7 +220,7 @@ def _learn_and_show(run: "_Run", watch: Stopwatch, show: Callable[[Result], None
         model = run.learn()
         watch.lap("learn")
         with terminal.busy("measuring the loss"):
-            values, notes, losses = measure(model, run.source.parts, settings.data.is_text)
+            values, notes, losses = measure(model, run.source.parts, settings.data.is_text, run.counted)
         notes = [*report.notes, *notes, *run.judge(values["train/loss"])]
         watch.lap("evaluate")
         with terminal.busy("sampling"):
@@ -264,6 +264,11 @@ class _Run:
         self._counting = count(self.settings, self.source)
         if self.settings.model.net is None:
             log.info("n-grams %s, smoothing %s", self.ngrams, self.parameters)
+
+    @property
+    def counted(self) -> Counting | None:
+        """What was counted, where that is the model."""
+        return self.counting if self.settings.model.net is None else None
 
     @property
     def counting(self) -> Counting:
