@@ -170,6 +170,14 @@ def test_jelinek_mercer_against_the_twin(weights, documents, order):
     assert np.abs(every.sum(1) - 1).max() <= 1e-12
 
 
+@pytest.mark.parametrize("weights", ["order", "bucket"])
+def test_jelinek_mercer_forbids_nothing_where_val_holds_nothing_new(weights):
+    """After a comes b and after b comes a, always: the bigram is always right, and must not have all the weight."""
+    model = counted(["ab" * 50] * 40, 3, smoothing("jelinek_mercer", weights=weights), ["ab" * 50] * 10)
+    assert np.isfinite(model.score(model.vocabulary.stream(["bbaa", "aab"]))).all()
+    assert np.isfinite(model.log_probs(np.array([[0, 0], [0, 1], [1, 1], [2, 1]]))).all()
+
+
 @each_method
 @given(documents=st.lists(st.text(alphabet="ab", min_size=1, max_size=3), min_size=1, max_size=9))
 def test_an_order_that_no_document_reaches_changes_nothing(method, documents):

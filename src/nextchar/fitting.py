@@ -29,6 +29,7 @@ from nextchar.vocabulary import Ids
 
 FEWEST_IN_BUCKET = 20  # characters of val; a bucket with fewer has the weight that all together have
 EM_ROUNDS = 60
+SURE = 1 - 1e-9  # the most that the higher of two orders weighs
 SIMPLEX_STEPS = 400
 LEAST = 1e-3  # discount that is tried: none would leave what was never seen without a chance
 
@@ -153,7 +154,7 @@ def _by_em(seen: Sequence[Evidence], weights: Sequence[Floats], uniform: float, 
 def _em(ml: Floats, below: Floats, n: Floats, group: Ids, groups: int) -> Floats:
     """The weight of `ml` against `below` in each group under which `n` observations are likely; 0.5 without any.
 
-    So many rounds from 0.5 and no more: an optimum at 0 or 1 is neared and not reached, and no weight forbids anything.
+    Never above SURE: a weight of 1, which the rounds reach where val holds nothing new, would forbid what is new.
     """
     weight = np.full(groups, 0.5)
     whole = np.bincount(group, n, minlength=groups)
@@ -161,6 +162,7 @@ def _em(ml: Floats, below: Floats, n: Floats, group: Ids, groups: int) -> Floats
         share = weight[group] * ml
         share = share / (share + (1 - weight[group]) * below)
         weight = np.where(whole > 0, np.bincount(group, n * share, minlength=groups) / np.maximum(whole, 1), weight)
+        weight = np.minimum(weight, SURE)
     return weight
 
 
