@@ -86,6 +86,16 @@ def test_kenlm_says_what_the_counted_model_says(plain, order, documents, others,
     assert (theirs[~possible] <= -99).all()
 
 
+@pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
+def test_a_context_that_every_symbol_follows_has_the_same_probabilities(plain):
+    """Nobody is left there to whom something could be given, which Katz has to divide among what was seen."""
+    documents = ["aab", "ba", "abb", "b", "aaab", "babab"]
+    model = counted(plain, 3, documents)
+    again = BackoffModel(model.vocabulary, model.backoff_tables())
+    contexts = np.array([[x, y] for x in range(3) for y in range(1, 3)])
+    assert np.exp(again.log_probs(contexts)) == pytest.approx(np.exp(model.log_probs(contexts)), abs=1e-12)
+
+
 def test_scores_that_are_no_probabilities_have_no_tables():
     with pytest.raises(BadInput, match="smoothing=stupid_backoff has scores, not probabilities"):
         counted({"name": "stupid_backoff", "alpha": 0.4}, 3).backoff_tables()
