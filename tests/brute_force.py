@@ -289,10 +289,10 @@ def jelinek_mercer(documents, val, order, bucketed=False):
 def em(pairs, rounds=60):
     """The weight of the first of two distributions that makes what was seen most likely (Jelinek & Mercer 1980).
 
-    From .5, sixty rounds: an optimum at 0 or 1 is neared and not reached, so that no weight forbids anything.
+    From .5, sixty rounds, never above 1 - 1e-9, so that no weight forbids what the second has.
     """
     weight, times = 0.5, Counter(pairs)
     for _ in range(rounds if pairs else 0):
         parts = [n * weight * a / (weight * a + (1 - weight) * b) for (a, b), n in times.items()]
-        weight = math.fsum(parts) / len(pairs)
+        weight = min(math.fsum(parts) / len(pairs), 1 - 1e-9)
     return weight

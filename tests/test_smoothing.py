@@ -1,5 +1,6 @@
 """Smoothed probabilities: they sum to one, equal a twin written from the papers, closed forms and known figures."""
 
+import inspect
 import math
 from fractions import Fraction
 
@@ -10,7 +11,7 @@ from counting import add_k, counted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextchar import metrics
+from nextchar import metrics, ngrams
 from nextchar.counts import of_stream
 from nextchar.knobs import read
 from nextchar.ngrams import CountModel
@@ -168,6 +169,40 @@ def test_jelinek_mercer_against_the_twin(weights, documents, order):
     assert -model.score(stream).mean() <= twin.mean_nll(p, val, order) + 1e-6
     every = np.exp(model.log_probs(contexts_of(documents, model)[0]))
     assert np.abs(every.sum(1) - 1).max() <= 1e-12
+
+
+@pytest.mark.parametrize("weights", ["order", "bucket"])
+def test_jelinek_mercer_forbids_nothing_where_val_holds_nothing_new(weights):
+    """After a comes b and after b comes a, always: the bigram is always right, and must not have all the weight."""
+    model = counted(["ab" * 50] * 40, 3, smoothing("jelinek_mercer", weights=weights), ["ab" * 50] * 10)
+    assert np.isfinite(model.score(model.vocabulary.stream(["bbaa", "aab"]))).all()
+    assert np.isfinite(model.log_probs(np.array([[0, 0], [0, 1], [1, 1], [2, 1]]))).all()
+
+
+@pytest.mark.parametrize("order", [1, 3, 6])
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {"name": "add_k", "k": 0.01},
+        {"name": "absolute_discount", "discount": None},
+        {"name": "kneser_ney", "discount": None},
+        {"name": "modified_kneser_ney", "base": "uniform"},
+        {"name": "modified_kneser_ney", "base": "kenlm"},
+        {"name": "dirichlet", "concentration": 5},
+        {"name": "pitman_yor", "discount": None, "concentration": 0.5},
+    ],
+    ids=lambda plain: "-".join(map(str, plain.values())),
+)
+def test_tuned_is_never_worse_on_val_than_untuned(plain, order):
+    """On a program, whose long contexts tell much: what is best for one order alone does worse there."""
+    lines = [line for line in inspect.getsource(ngrams).split("\n") if line]
+    train, known = lines[::2], set("".join(lines[::2]))
+    val = ["".join(c for c in line if c in known) for line in lines[1::2]]
+    losses = []
+    for tune in (False, True):
+        model = counted(train, order, smoothing(**plain, tune=tune), val)
+        losses.append(-model.score(model.vocabulary.stream(val)).mean())
+    assert losses[1] <= losses[0] + 1e-12
 
 
 @each_method

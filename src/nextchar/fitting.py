@@ -29,6 +29,7 @@ from nextchar.vocabulary import Ids
 
 FEWEST_IN_BUCKET = 20  # characters of val; a bucket with fewer has the weight that all together have
 EM_ROUNDS = 60
+SURE = 1 - 1e-9  # the most that the higher of two orders weighs
 SIMPLEX_STEPS = 400
 LEAST = 1e-3  # discount that is tried: none would leave what was never seen without a chance
 
@@ -153,7 +154,7 @@ def _by_em(seen: Sequence[Evidence], weights: Sequence[Floats], uniform: float, 
 def _em(ml: Floats, below: Floats, n: Floats, group: Ids, groups: int) -> Floats:
     """The weight of `ml` against `below` in each group under which `n` observations are likely; 0.5 without any.
 
-    So many rounds from 0.5 and no more: an optimum at 0 or 1 is neared and not reached, and no weight forbids anything.
+    Never above SURE: a weight of 1, which the rounds reach where val holds nothing new, would forbid what is new.
     """
     weight = np.full(groups, 0.5)
     whole = np.bincount(group, n, minlength=groups)
@@ -161,6 +162,7 @@ def _em(ml: Floats, below: Floats, n: Floats, group: Ids, groups: int) -> Floats
         share = weight[group] * ml
         share = share / (share + (1 - weight[group]) * below)
         weight = np.where(whole > 0, np.bincount(group, n * share, minlength=groups) / np.maximum(whole, 1), weight)
+        weight = np.minimum(weight, SURE)
     return weight
 
 
@@ -175,7 +177,6 @@ class Space:
     low: Sequence[float]
     high: Sequence[float]
     row: Callable[[Floats], Floats]
-    by_order: bool = False  # each order has a row of its own, found bottom up; else all have the same
 
 
 def _space(settings: Settings) -> Space:
@@ -185,9 +186,9 @@ def _space(settings: Settings) -> Space:
         case KneserNey():
             return Space([0.7, 0.5], [LEAST, 0], [1, 1e4], lambda x: x[[0, 0, 0, 1]])
         case Dirichlet():
-            return Space([1.0], [-10.0], [20.0], lambda x: np.array([0, 0, 0, np.exp(x[0])]), by_order=True)
+            return Space([1.0], [-10.0], [20.0], lambda x: np.array([0, 0, 0, np.exp(x[0])]))
         case PitmanYor():
-            return Space([0.7, 0.5], [LEAST, 0], [1, 1e4], lambda x: x[[0, 0, 0, 1]], by_order=True)
+            return Space([0.7, 0.5], [LEAST, 0], [1, 1e4], lambda x: x[[0, 0, 0, 1]])
         case _:
             return Space([0.7, 1.1, 1.4, 0.5], [LEAST, LEAST, LEAST, 0], [1, 2, 3, 1e4], lambda x: x)
 
@@ -200,19 +201,39 @@ def _tuned(
     weights: Sequence[Floats],
     v: int,
 ) -> Floats:
-    """Parameters under which val is likeliest."""
-    space, parameters, n = _space(settings), start.copy(), len(seen)
-    steps = [(k, slice(k - 1, k)) for k in range(1, n + 1)] if space.by_order else [(n, slice(n))]
-    for orders, rows in steps:
+    """Parameters under which val is likeliest; `start` where none are found under which it is likelier."""
+    space, parameters = _space(settings), start.copy()
 
-        def loss(x: Floats, orders: int = orders, rows: slice = rows) -> float:
+    def loss(parameters: Floats, order: int) -> float:
+        p = kind(parameters).probabilities(seen[:order], v)[-1]
+        with np.errstate(divide="ignore"):
+            return -float(weights[order - 1] @ np.log(p))
+
+    for order, rows in _steps(settings, len(seen)):
+        if not any(of_order.totals.any() for of_order in seen[rows]):
+            continue  # no document is so long
+
+        def tried(x: Floats, order: int = order, rows: slice = rows) -> float:
             parameters[rows] = space.row(x)
-            p = kind(parameters).probabilities(seen[:orders], v)[-1]
-            with np.errstate(divide="ignore"):
-                return -float(weights[orders - 1] @ np.log(p))
+            return loss(parameters, order)
 
-        parameters[rows] = space.row(minimum(loss, space.start, space.low, space.high))
-    return parameters
+        parameters[rows] = space.row(minimum(tried, space.start, space.low, space.high))
+    return parameters if loss(parameters, len(seen)) < loss(start, len(seen)) else start
+
+
+def _steps(settings: Settings, n: int) -> list[tuple[int, slice]]:
+    """The rows that are looked for, one group after the other, and the order by whose P_k each is judged.
+
+    Dirichlet's orders each predict as well as they can by themselves, bottom up. Those of Pitman and Yor that count
+    contexts do not predict by themselves; what they do for the highest order decides.
+    """
+    match settings:
+        case Dirichlet():
+            return [(k, slice(k - 1, k)) for k in range(1, n + 1)]
+        case PitmanYor():
+            return [(n, slice(k - 1, k)) for k in range(n, 0, -1)]
+        case _:
+            return [(n, slice(n))]
 
 
 def minimum(

@@ -278,17 +278,15 @@ def _backing_off(
     mates = np.repeat(np.arange(n), np.diff(contexts.starts, append=len(table)))
     shorter, which = _distinct(table.packing.shorter(table.keys, table.order), table.packing, table.order - 1)
     lower = np.exp(log_probs_of(below, shorter))[which]
-    sizes = np.bincount(mates, minlength=n)
-    open_ended = np.flatnonzero(sizes < table.packing.vocab_size)  # of the others no symbol backs off
     unseen = np.maximum(1 - np.bincount(mates, lower, n), LEAST) if alone is None else np.full(n, alone)
-    of = np.concatenate([mates, open_ended])
-    counts = np.concatenate([table.counts, np.zeros(len(open_ended), dtype=np.int64)])
+    opened = np.flatnonzero(np.bincount(mates, minlength=n) < table.packing.vocab_size)  # not all symbols follow
+    of = np.concatenate([mates, opened])
+    counts = np.concatenate([table.counts, np.zeros(len(opened), dtype=np.int64)])
     lost = np.zeros(n, dtype=np.int64) if table.pruned is None else table.pruned
     uncut = np.zeros(len(of), dtype=bool)
     seen = Evidence(counts, contexts.totals[of], contexts.types[of], lost[of], of, uncut, of)
-    p = smoothing.step(table.order, seen, np.concatenate([lower, unseen[open_ended]]), 1 / table.packing.vocab_size)
-    weights = np.zeros(n)
+    p = smoothing.step(table.order, seen, np.concatenate([lower, unseen[opened]]), 1 / table.packing.vocab_size)
+    weights = np.zeros(n)  # 1 where it is never used
     with np.errstate(divide="ignore"):
-        log_probs = np.log(np.minimum(p[: len(table)], 1))
-        weights[open_ended] = np.log(p[len(table) :] / unseen[open_ended])
+        log_probs, weights[opened] = np.log(np.minimum(p[: len(table)], 1)), np.log(p[len(table) :] / unseen[opened])
     return BackoffTable(table.packing, table.order, table.keys, log_probs, contexts.keys, weights)
