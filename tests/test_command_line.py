@@ -80,8 +80,8 @@ ONLY = (
         ("model.prune=3", "model.prune=3: must be a list of whole numbers."),
         (
             "model.prune=[1]",
-            "model.prune=[1]: unigrams are never left out, and no n-gram that a longer one needs: begin with 0, and let "
-            "no number be below the one before it",
+            "model.prune=[1]: unigrams are never left out, and no n-gram that a longer one needs: begin with 0, and "
+            "let no number be below the one before it",
         ),
         (
             "smoothing=jelinek_mercer data.split=makemore",
