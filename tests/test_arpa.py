@@ -17,7 +17,7 @@ from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextchar import arpa
+from nextchar import arpa, arpa_reader
 from nextchar.backoff import BackoffModel, pruned
 from nextchar.errors import BadInput
 from nextchar.text import EMBEDDED
@@ -84,7 +84,7 @@ def test_kenlm_splits_a_line_of_our_tokens_where_we_do(tmp_path):
 def test_out_in_out_gives_the_same_bytes(order, tmp_path):
     model = witten_bell([ODD, *names(50)], order)
     first = written(model, tmp_path / "1.arpa")
-    vocabulary, tables = arpa.read(first)
+    vocabulary, tables = arpa_reader.read(first)
     assert vocabulary.characters == model.vocabulary.characters
     arpa.write(tables, vocabulary, tmp_path / "2.arpa")
     assert (tmp_path / "2.arpa").read_bytes() == first.read_bytes()
@@ -102,8 +102,8 @@ def test_compressed_by_its_name_and_read_by_its_content(tmp_path):
     again = written(model, tmp_path / "again.arpa.gz")
     assert again.read_bytes() == packed.read_bytes()  # no time in it
     renamed = packed.rename(tmp_path / "packed.txt")
-    assert arpa.read(renamed)[0].characters == model.vocabulary.characters
-    assert (arpa.read(renamed)[1][3].log_probs == arpa.read(plain)[1][3].log_probs).all()
+    assert arpa_reader.read(renamed)[0].characters == model.vocabulary.characters
+    assert (arpa_reader.read(renamed)[1][3].log_probs == arpa_reader.read(plain)[1][3].log_probs).all()
     assert by_kenlm(again, names(5)) == pytest.approx(by_kenlm(plain, names(5)))
 
 
@@ -124,9 +124,9 @@ def test_any_block_size_gives_the_same(tmp_path, monkeypatch):
     path = written(model, tmp_path / "1.arpa")
     monkeypatch.setattr(arpa, "WRITTEN_AT_ONCE", 7)
     assert written(model, tmp_path / "2.arpa").read_bytes() == path.read_bytes()
-    whole = arpa.read(path)[1]
-    monkeypatch.setattr(arpa, "READ_AT_ONCE", 100)
-    for once, again in zip(whole, arpa.read(path)[1], strict=True):
+    whole = arpa_reader.read(path)[1]
+    monkeypatch.setattr(arpa_reader, "READ_AT_ONCE", 100)
+    for once, again in zip(whole, arpa_reader.read(path)[1], strict=True):
         assert (once.keys == again.keys).all()
         assert (once.log_probs == again.log_probs).all()
         assert (once.log_backoffs == again.log_backoffs).all()
@@ -162,7 +162,7 @@ def test_every_character_there_is_has_a_token_of_its_own():
     tokens = list(map(arpa.token, characters))
     assert len(set(tokens)) == len(tokens)
     assert list(map(arpa.character, tokens)) == characters
-    assert max(map(len, tokens)) <= arpa.LONGEST_TOKEN
+    assert max(map(len, tokens)) <= arpa_reader.LONGEST_TOKEN
     assert not any(re.search(rb"[\s\0]", token) or token.decode().isspace() for token in tokens)
     assert {c for c in characters if arpa.token(c) != c.encode()} == {
         c for c in characters if c == "\\" or c.isspace() or unicodedata.category(c)[0] in "CZ"
@@ -183,7 +183,7 @@ def test_what_is_no_token_is_no_character(said):
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "tests" / "kenlm").glob("*.arpa")), ids=lambda path: path.stem)
 def test_a_file_of_lmplz_scores_the_same_here_as_in_kenlm(path, tmp_path):
-    vocabulary, tables = arpa.read(path)
+    vocabulary, tables = arpa_reader.read(path)
     model = BackoffModel(vocabulary, tables)
     known = set(vocabulary.characters)
     documents = [name for name in names(2000) if set(name) <= known]
@@ -226,7 +226,7 @@ def test_a_file_in_srilms_way(tmp_path):
     """Without the bigrams `a c` and `b a` below the trigrams, with <unk>, weights that are missing and above 1."""
     path = tmp_path / "m.arpa"
     path.write_text("# a comment\n\n" + OF_SRILM)
-    vocabulary, tables = arpa.read(path)
+    vocabulary, tables = arpa_reader.read(path)
     assert vocabulary.characters == "abc"
     assert [len(table) for table in tables] == [4, 3, 2]
     model = BackoffModel(vocabulary, tables)
@@ -240,9 +240,9 @@ def test_of_two_ways_to_write_a_line_both_are_read(tmp_path):
     (tmp_path / "lf").write_bytes(OF_SRILM.encode())
     (tmp_path / "crlf").write_bytes(OF_SRILM.replace("\n", "\r\n").replace("a b", "a\tb").encode())
     (tmp_path / "no_newline").write_bytes(OF_SRILM.rstrip().encode())
-    wanted = arpa.read(tmp_path / "lf")[1]
+    wanted = arpa_reader.read(tmp_path / "lf")[1]
     for name in ("crlf", "no_newline"):
-        for one, other in zip(wanted, arpa.read(tmp_path / name)[1], strict=True):
+        for one, other in zip(wanted, arpa_reader.read(tmp_path / name)[1], strict=True):
             assert (one.keys == other.keys).all()
             assert (one.log_backoffs == other.log_backoffs).all()
 
@@ -250,7 +250,7 @@ def test_of_two_ways_to_write_a_line_both_are_read(tmp_path):
 def test_a_lone_backslash_of_other_programs_is_one(tmp_path):
     path = tmp_path / "m.arpa"
     path.write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-0.5\t\\\n-1\t</s>\n-1\t\\u0061\n\n\\end\\\n")
-    assert arpa.read(path)[0].characters == "\\a"
+    assert arpa_reader.read(path)[0].characters == "\\a"
 
 
 CHANGES = [
@@ -305,12 +305,12 @@ CHANGES = [
 @pytest.mark.parametrize(("old", "new", "said"), CHANGES)
 @pytest.mark.parametrize("at_once", [64, 1 << 20])
 def test_one_change_and_the_line_that_is_said(old, new, said, at_once, tmp_path, monkeypatch):
-    monkeypatch.setattr(arpa, "READ_AT_ONCE", at_once)
+    monkeypatch.setattr(arpa_reader, "READ_AT_ONCE", at_once)
     path = tmp_path / "m.arpa"
     assert OF_SRILM.count(old) >= 1
     path.write_text(OF_SRILM.replace(old, new, 1))
     with pytest.raises(BadInput) as refused:
-        arpa.read(path)
+        arpa_reader.read(path)
     assert str(refused.value).startswith(f"{path}: {said}")
     assert "\n" not in str(refused.value)
 
@@ -340,7 +340,7 @@ def test_what_is_no_arpa_file(content, said, tmp_path):
     path = tmp_path / "m.arpa"
     path.write_bytes(content)
     with pytest.raises(BadInput) as refused:
-        arpa.read(path)
+        arpa_reader.read(path)
     assert str(refused.value).startswith(f"{path}: {said}")
 
 
@@ -353,7 +353,7 @@ def test_what_is_no_file(tmp_path):
         (tmp_path / "none", ": no such file"),
     ]:
         with pytest.raises(BadInput, match=f"^{re.escape(str(path) + said)}$"):
-            arpa.read(path)
+            arpa_reader.read(path)
 
 
 @given(st.data())
@@ -371,7 +371,7 @@ def test_damage_is_refused_or_read_and_never_a_traceback(tmp_path_factory, data)
     path = tmp_path_factory.getbasetemp() / "damaged.arpa"
     path.write_bytes(bytes(content))
     try:
-        vocabulary, tables = arpa.read(path)
+        vocabulary, tables = arpa_reader.read(path)
     except BadInput as refused:
         said = str(refused)
         if not said.startswith(str(path)) or "\n" in said:

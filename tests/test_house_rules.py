@@ -30,10 +30,10 @@ CONF = PROJECT / "conf"
 ORDER = [
     "errors", "knobs", "settings", "manual", "completion", "command_line", "vocabulary", "random_numbers", "blocks",
     "text", "dealing", "splits", "language_model", "foreign", "packing", "counts", "cluster", "smoothing",
-    "backoff", "ngrams", "fitting", "orders", "metrics", "differences", "sampling", "explanation", "figures", "charts",
-    "run", "arpa", "sweep", "sweep_report", "board", "found_runs", "comparison", "terminal", "search", "multirun",
-    "page", "report", "models.net", "models", "processes", "data", "learner", "watch", "descent", "experiment",
-    "training", "job",
+    "backoff", "ngrams", "fitting", "orders", "metrics", "differences", "sampling", "explanation", "figures",
+    "charts", "run", "arpa", "arpa_reader", "sweep", "sweep_report", "board", "found_runs", "comparison",
+    "terminal", "search", "multirun", "page", "report", "models.net", "models", "processes", "data", "learner",
+    "watch", "descent", "experiment", "training", "job",
 ]  # fmt: skip
 
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import arpa, backoff, cluster, counts, fitting, metrics, orders, splits, text
+from nextchar import arpa_reader, backoff, cluster, counts, fitting, metrics, orders, splits, text
 from nextchar.backoff import BackoffModel
 from nextchar.counts import Counted, Table
 from nextchar.dealing import deal
@@ -83,7 +83,7 @@ def load(data: Data, model: Model | None = None) -> Text:
 
 def _given(model: Arpa) -> Given:
     path = Path(model.path)
-    vocabulary, tables = arpa.read(path)
+    vocabulary, tables = arpa_reader.read(path)
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Given(BackoffModel(vocabulary, tables), FileRecord(size=path.stat().st_size, sha256=digest))
