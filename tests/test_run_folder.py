@@ -152,6 +152,15 @@ def test_bad_input_makes_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("fitted", ["jelinek_mercer", "kneser_ney"])
+def test_a_split_without_val_makes_no_folder_where_val_is_fitted_on(fitted: str, tmp_path: Path) -> None:
+    tune = [] if fitted == "jelinek_mercer" else ["smoothing.tune=true"]
+    argv = [*COUNT, runs.names(tmp_path, n=1200), "data.split=makemore", f"smoothing={fitted}", *tune]
+    with pytest.raises(BadInput, match=f"smoothing={fitted}.* is fitted on val, and this split has none"):
+        runs.train(*argv, f"hydra.run.dir={tmp_path / 'run'}")
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_event_file_never_replaces_another(tmp_path: Path) -> None:
     """Not in the same second, nor with a clock that was set back: the later file has the later name."""
     from nextchar.board import EventFile

@@ -20,6 +20,7 @@ from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
 from nextchar.run import WEIGHTS, DataReport, FileRecord, Record, open_record, open_weights
 from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model, ModifiedKneserNey, TrainSettings
+from nextchar.smoothing import StupidBackoff
 from nextchar.splits import Part
 from nextchar.vocabulary import Ids, Vocabulary
 
@@ -152,6 +153,11 @@ def measure(
     values: dict[str, float] = {}
     notes: list[str] = []
     measured: dict[int, metrics.Loss] = {}  # split=all has one part under three names
+    if isinstance(model, CountModel) and isinstance(model.smoothing, StupidBackoff):
+        notes.append(
+            "smoothing=stupid_backoff gives scores that do not sum to 1; its loss is none of probabilities, and is not "
+            "comparable with that of other models"
+        )
     for name, part in parts.items():
         if id(part) not in measured:
             measured[id(part)] = metrics.loss(model, part, is_text)
