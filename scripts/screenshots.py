@@ -66,6 +66,8 @@ def main() -> None:
         for name, words in RUNS.items():
             train(folder / "runs" / name, *words, f"figures={name == 'count'}")
         keep("counts", (folder / "runs/count/figures/counts.png").read_bytes())
+        train(folder / "order 6", "model.order=6")
+        keep("orders", (folder / "order 6/figures/orders.png").read_bytes())
         with serving(folder / "runs") as address, Page(browser, folder / "profile") as page:
             page.open(f"{address}/?{urllib.parse.urlencode(FEW)}#timeseries", zoom=0.85)
             page.wait(f"{CARDS}.length >= 6")

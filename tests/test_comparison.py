@@ -376,6 +376,16 @@ def test_what_is_damaged_is_left_out_by_name(tmp_path: Path, count: Path) -> Non
         assert str(tmp_path) not in left_out[name], "the folder is named once"
 
 
+def test_scores_are_not_ranked_among_probabilities(tmp_path: Path, count: Path) -> None:
+    scores = copy(count, tmp_path / "scores", lambda record: record["settings"].update(
+        smoothing={"name": "stupid_backoff", "alpha": 0.4}
+    ))  # fmt: skip
+    compared = compare([count, scores])
+    assert [row.runs[0].path for row in compared.rows] == [count]
+    said = "smoothing=stupid_backoff gives scores that do not sum to 1; no loss of probabilities compares"
+    assert compared.left_out == [(str(scores), "finished", said)]
+
+
 def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path) -> None:
     """A stranger's run.json says how many documents there are; for more than ours ever have nothing is read."""
     size = 10_000_000_000

@@ -81,7 +81,18 @@ def test_what_bash_is_told() -> None:
 
 def test_at_first_it_offers_groups_and_settings_and_nothing_private() -> None:
     single, swept = query("python scripts/train.py "), query("python scripts/train.py -m seed=1 ")
-    both = {"data.", "data=", "experiment=", "figures=", "json=", "model.", "model=", "smoothing.", "smoothing="}
+    both = {
+        "cluster.",
+        "data.",
+        "data=",
+        "experiment=",
+        "figures=",
+        "json=",
+        "model.",
+        "model=",
+        "smoothing.",
+        "smoothing=",
+    }
     assert set(single) == both | {"resume=", "seed="}
     assert set(swept) == both | {"sweep.", "sweep="}
     assert "sweep.space=" not in query("python scripts/train.py -m sweep.")  # which conf/sweep/ is for

@@ -5,7 +5,7 @@ from itertools import pairwise
 import brute_force as twin
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextchar import counts, packing
@@ -42,9 +42,9 @@ def of_twin(rows, vocabulary):
     }
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 1 << 17])
-@given(texts, orders, sizes, st.lists(st.integers(0, 10**6), max_size=5), st.sampled_from([1, 2]))
-def test_equal_to_a_dictionary_wherever_cut(at_once, documents, order, size, cuts, threads):
+@settings(max_examples=300)
+@given(texts, orders, sizes, st.lists(st.integers(0, 10**6), max_size=5), st.sampled_from([1, 2]), st.integers(1, 64))
+def test_equal_to_a_dictionary_wherever_cut(documents, order, size, cuts, threads, at_once):
     vocabulary = Vocabulary.of(documents)
     stream = vocabulary.stream(documents).astype(np.min_scalar_type(size))
     packing_ = Packing(max(size, len(vocabulary)))
@@ -125,3 +125,14 @@ def test_a_matrix_that_would_not_fit_is_refused_with_its_size():
     *_, pairs = tables(Counted(np.array([5], np.uint64), np.array([1]), Packing(10**6), 2))
     with pytest.raises(BadInput, match=r"1,000,000 x 1,000,000 counts needs about 7,451 GiB"):
         pairs.matrix(np.arange(10**6))
+
+
+def test_counts_that_would_not_fit_are_refused_while_they_grow(monkeypatch):
+    """Before the memory is taken, with what there is of them, and what to set instead."""
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10}  # a machine of 40 KiB
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    monkeypatch.setattr(counts, "SORTED_AT_ONCE", 1 << 9)
+    monkeypatch.setattr(packing, "PACKED_AT_ONCE", 1 << 9)
+    stream = np.random.default_rng(0).integers(1, 100, 10_000).astype(np.uint8)
+    with pytest.raises(BadInput, match="a table of 512 different n-grams, after a part of the text, needs"):
+        count([Piece(stream, 1)], Packing(100), 6)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import runs
 
-from nextchar import command_line, run
+import nextchar.text
+from nextchar import command_line, run, training
 from nextchar.errors import BadInput
 from nextchar.run import RunFolder, claim
 from nextchar.settings import TrainCommand, TrainSettings
@@ -152,15 +153,6 @@ def test_bad_input_makes_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("fitted", ["jelinek_mercer", "kneser_ney"])
-def test_a_split_without_val_makes_no_folder_where_val_is_fitted_on(fitted: str, tmp_path: Path) -> None:
-    tune = [] if fitted == "jelinek_mercer" else ["smoothing.tune=true"]
-    argv = [*COUNT, runs.names(tmp_path, n=1200), "data.split=makemore", f"smoothing={fitted}", *tune]
-    with pytest.raises(BadInput, match=f"smoothing={fitted}.* is fitted on val, and this split has none"):
-        runs.train(*argv, f"hydra.run.dir={tmp_path / 'run'}")
-    assert not (tmp_path / "run").exists()
-
-
 def test_an_event_file_never_replaces_another(tmp_path: Path) -> None:
     """Not in the same second, nor with a clock that was set back: the later file has the later name."""
     from nextchar.board import EventFile
@@ -170,3 +162,22 @@ def test_an_event_file_never_replaces_another(tmp_path: Path) -> None:
         EventFile(str(tmp_path)).close()
     names = sorted(path.name.split(".")[3] for path in tmp_path.iterdir())
     assert names == ["4000000000", "4000000001", "4000000002", "4000000003"]
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_large_train_is_measured_by_its_counts(order, tmp_path, monkeypatch):
+    """What was counted need not be read again: the same loss, but no interval; of an unsmoothed model inf is inf."""
+    text = tmp_path / "text.txt"
+    text.write_text(" ".join(nextchar.text.EMBEDDED.read_text().split()[:2000]))
+    words = ["data=text", f"data.path={text}", f"model.order={order}", "smoothing=witten_bell", "figures=false"]
+    held, large = ({}, {})
+    for values, kept in ((held, nextchar.text.KEPT), (large, 100)):
+        monkeypatch.setattr(nextchar.text, "KEPT", kept)
+        settings = command_line.parse("train", TrainCommand, words).settings().run()
+        values |= training.train(settings, lambda result: None, at=tmp_path / str(kept))
+    assert large["train/loss"] == pytest.approx(held["train/loss"], rel=1e-12)
+    assert {key: value for key, value in held.items() if not key.startswith("train/")} == {
+        key: value for key, value in large.items() if not key.startswith("train/")
+    }
+    assert ("train/loss_low" in large) == (order == 1)  # which counts pairs, and is read again
+    assert "train/loss_low" in held

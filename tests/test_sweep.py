@@ -547,7 +547,7 @@ def test_equal_jobs_are_run_once() -> None:
 
 
 def test_all_options_of_a_group() -> None:
-    assert {job.settings.model.name for job in plan("model=glob(*)").jobs} >= {"count", "nn"}
+    assert {job.settings.model.name for job in plan("model=glob(*,exclude=arpa)").jobs} == {"count", "nn"}
 
 
 @pytest.mark.parametrize(

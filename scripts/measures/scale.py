@@ -18,6 +18,8 @@ FITTED_BY_NLTK = 300_000  # bytes
 SCORED_BY_NLTK = 300
 ONE_CORE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
 
+ORDER_5 = ("model.order=5", "data=text", "data.split=all", "figures=false")  # of train.py
+
 Costs = dict[str, float]  # CPU seconds by phase, and "mb", the peak of the memory
 
 
@@ -32,12 +34,14 @@ def tables(options: Options) -> tuple[Table, list[Row]]:
         text.unlink()
         costs = {(mb, order): ours(file, order) for mb, file in files.items() for order in ORDERS}
         compared = files[min(100, sizes[-1])]
+        scored = [ours(compared, 5, held_out) for _ in range(options.pairs)]
         rows = [
             *by_size(costs, sizes[-1]),
             *beside_arrays(compared, options.pairs),
-            *estimated(compared, held_out, options.pairs),
+            *estimated(compared, scored),
+            *saved(compared, held_out, scored, options.pairs),
             *beside_nltk(compared, held_out),
-            *whole_processes(compared, options.pairs),
+            *names_at_order_6(options.pairs),
         ]
     return _by_size(costs, sizes), rows
 
@@ -115,14 +119,36 @@ def beside_arrays(file: Path, pairs: int) -> list[Row]:
     ]
 
 
-def estimated(file: Path, held_out: Path, pairs: int) -> list[Row]:
-    found = [ours(file, 5, held_out) for _ in range(pairs)]
-    ready = [each["count"] + each["estimate"] for each in found]
-    scored = [each["score"] / each["scored"] * 1e9 for each in found]
-    mb = file.stat().st_size / texts.MB
+def estimated(file: Path, found: list[Costs]) -> list[Row]:
+    ready, mb = [each["count"] + each["estimate"] for each in found], file.stat().st_size / texts.MB
     return [
         alone(f"modified Kneser-Ney, order 5, {mb:g} MB, counted and ready", ready, 0.06 * mb),
-        alone("... scoring, a character", scored, 200, "ns"),
+        alone("... scoring, a character", [_score(each) for each in found], 200, "ns"),
+    ]
+
+
+def saved(file: Path, held_out: Path, found: list[Costs], pairs: int) -> list[Row]:
+    """A run of the text, opened, and exported for KenLM."""
+    from nextchar.experiment import open_model
+    from nextchar.run import WEIGHTS
+
+    with tempfile.TemporaryDirectory() as folder:
+        run, exported = Path(folder) / "run", Path(folder) / "model.arpa"
+        _script("train", *ORDER_5, f"data.path={file}", f"hydra.run.dir={run}")
+        _script("export", f"run={run}", f"out={exported}")
+        opened = []
+        for _ in range(pairs):
+            began = time.perf_counter()
+            open_model(run)
+            opened.append(time.perf_counter() - began)
+        sizes = [[path.stat().st_size / texts.MB] for path in (run / WEIGHTS, exported)]
+        theirs = [_score(script("kenlm_scores", exported, held_out)) for _ in found]
+    return [
+        row(
+            "... scoring, a character: ours / kenlm's full_scores", [_score(each) for each in found], theirs, 0.5, "ns"
+        ),
+        row("... saved: our file / the ARPA file", *sizes, 0.5, "MB"),
+        alone("... opened again", opened, 0.1),
     ]
 
 
@@ -133,37 +159,30 @@ def beside_nltk(file: Path, held_out: Path) -> list[Row]:
     few.write_bytes(held_out.read_bytes()[:SCORED_BY_NLTK])
     theirs, own = script("nltk_model", small, 5, few), ours(small, 5, held_out)
     fitted = [own["count"] + own["estimate"]], [theirs["count"]]
-    scored = [own["score"] / own["scored"] * 1e6], [theirs["score"] / theirs["scored"] * 1e6]
+    scored = [_score(own)], [_score(theirs)]
     return [
         row(f"order 5, fit on {FITTED_BY_NLTK:,} bytes: NLTK / ours", *fitted, 100, least=True),
-        row("Kneser-Ney, a score: NLTK / ours", *scored, 1000, "us", least=True),
+        row("Kneser-Ney, a score: NLTK / ours", *scored, 1000, "ns", least=True),
     ]
 
 
-def whole_processes(file: Path, pairs: int) -> list[Row]:
-    """Names at order 6, and how a saved model of the text opens."""
-    from nextchar.experiment import open_model
-
-    took, opened = [], []
+def names_at_order_6(pairs: int) -> list[Row]:
+    took = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(pairs):
             began = time.perf_counter()
-            _train("model.order=6", f"hydra.run.dir={folder}/names{number}")
+            _script("train", "model.order=6", "figures=false", f"hydra.run.dir={folder}/{number}")
             took.append(time.perf_counter() - began)
-        _train("model.order=5", "data=text", f"data.path={file}", "data.split=all", f"hydra.run.dir={folder}/run")
-        for _ in range(pairs):
-            began = time.perf_counter()
-            open_model(Path(folder) / "run")
-            opened.append(time.perf_counter() - began)
-    return [
-        alone("names at order 6: a whole process", took, 0.7),
-        alone("a saved model opens", opened, 0.1),
-    ]
+    return [alone("names at order 6: a whole process", took, 0.7)]
 
 
-def _train(*words: str) -> None:
-    command = [sys.executable, SCRIPTS / "train.py", "figures=false", *words]
-    subprocess.run(command, check=True, capture_output=True)
+def _script(name: str, *words: str) -> None:
+    subprocess.run([sys.executable, SCRIPTS / f"{name}.py", *words], check=True, capture_output=True)
+
+
+def _score(costs: Costs) -> float:
+    """Nanoseconds a character."""
+    return costs["score"] / costs["scored"] * 1e9
 
 
 def _of(costs: list[Costs], phase: str) -> list[float]:

@@ -21,7 +21,7 @@ windows = counts.count(train.pieces(order - 1), packing, order, threads=1)
 costs.lap("count")
 distinct, scored = len(windows), 0
 if held_out:
-    model = CountModel(text.vocabulary, *fitting.fit(settings.smoothing, counts.tables(windows, packing, order), None))
+    model = CountModel(text.vocabulary, *fitting.fit(settings.smoothing, counts.tables(windows), None))
     for table in model.tables:
         _ = table.contexts  # made when first asked for
     costs.lap("estimate")

@@ -73,7 +73,11 @@ class BackoffModel(LanguageModel):
             return np.zeros(0)
         windows = np.concatenate(list(self.packing.windows(stream, 1, self.order)))
         distinct, which = np.unique(windows, return_inverse=True)
-        return log_probs_of(self.tables, distinct)[which]
+        return self.score_windows(distinct)[which]
+
+    def score_windows(self, windows: Keys) -> Floats:
+        """The log-probabilities of distinct windows, ascending: (U,) keys of the model's order -> (U,)."""
+        return log_probs_of(self.tables, windows)
 
     def by_order(self, contexts: Ids, ids: Ids) -> ByOrder:
         """What an order says alone is what the model says without the orders above."""

@@ -77,13 +77,14 @@ class File:
 
         Raises BadInput for what is not text in this encoding, for a damaged .gz, for a file that changed meanwhile.
         """
-        look = found is not None and self.normalize == "none"
-        found = found or Findings()
+        wanted, found = found is not None, found or Findings()
         settled = _line_ends_settled(self._decoded(found, digest), self.crlf, found)
+        if wanted:
+            settled = _newlines_counted(settled, found)
         if self.normalize != "none":
             apart = _apart(settled, _FORMS[self.normalize])
             return (normalized(block, self.normalize) for block in apart)
-        return _looked_at(_apart(settled, "NFC"), found) if look else settled
+        return _looked_at(_apart(settled, "NFC"), found) if wanted else settled
 
     def _content(self, digest: Callable[[bytes], None] | None = None) -> Iterator[bytes]:
         """The bytes of the text: those on disk, unzipped."""
@@ -252,7 +253,6 @@ def _line_ends_settled(blocks: Iterable[str], crlf: bool, found: Findings) -> It
         text = carried + block if carried else block
         carried = text[-1] if text.endswith("\r") else ""
         text = text[:-1] if carried else text
-        found.newlines += text.count("\n")
         if "\r" in text:
             returns = text.count("\r\n")
             found.returns += returns
@@ -263,6 +263,13 @@ def _line_ends_settled(blocks: Iterable[str], crlf: bool, found: Findings) -> It
     if carried:
         found.alone += 1
         yield carried
+
+
+def _newlines_counted(blocks: Iterable[str], found: Findings) -> Iterator[str]:
+    """By a stage of its own, as it takes as long as decoding, and only a first walk wants to know."""
+    for block in blocks:
+        found.newlines += block.count("\n")
+        yield block
 
 
 def _looked_at(blocks: Iterable[str], found: Findings) -> Iterator[str]:

@@ -26,6 +26,7 @@ WITH_A_VALUE = ("model.name", "smoothing.name", "optim.name", "data.name", "seed
 IN_FRONT = ("model.name", "smoothing.name", "smoothing.k", "optim.name", "optim.lr")
 METRICS = ("test/loss", "val/loss", "train/loss", "test/bits_per_char", "test/perplexity")
 NOT_COMPARED = {"figures", "json", "resume", "data.url", "data.sha256", "data.encoding", "data.merge"}
+NOT_COMPARED |= {"cluster.address"}
 NOT_COMPARED |= {f"trainer.{name}" for name in ("name", "devices", "nodes", "threads")}
 NOT_COMPARED |= {f"trainer.{name}" for name in ("log_every", "checkpoint_seconds")}
 

@@ -20,7 +20,7 @@ from nextchar.splits import Piece
 from nextchar.vocabulary import BOUNDARY, Ids, Stream
 
 DENSE_BITS = 16  # keys this narrow are counted in a table of all there could be
-SORTED_AT_ONCE = 1 << 23  # windows; with two of them under way the memory that counting takes beside the distinct ones
+SORTED_AT_ONCE = 1 << 22  # windows; with two of them under way the memory that counting takes beside the distinct ones
 MERGED_AT_ONCE = 1 << 20  # rows of the longest of the parts that are merged
 TABLES_AT_ONCE = 4  # of the size of the largest: while parts are merged, and orders made of one another
 FAN_IN = 8  # sorted parts of like size that are merged at once

@@ -20,7 +20,6 @@ from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
 from nextchar.run import WEIGHTS, DataReport, FileRecord, Record, open_record, open_weights
 from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model, ModifiedKneserNey, TrainSettings
-from nextchar.smoothing import StupidBackoff
 from nextchar.splits import Part
 from nextchar.vocabulary import Ids, Vocabulary
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:  # drawing takes time to import
     from nextchar.figures import Picture
 
 WORDS = ("once", "twice", "three times", "four times")
+SCORED_AT_ONCE = 1 << 20  # windows
 WORD_CHARS = 40  # of the document whose breakdown is drawn
 FEW_SYMBOLS = 1024  # the most frequent ones, of which the pictures are handed the matrix
 PLACES = 200  # in train where a character stands
@@ -110,6 +110,18 @@ class Counting:
         """How many different n-grams the model holds, by order."""
         return [len(table) for table in self.model.tables]
 
+    def loss(self) -> metrics.Loss | None:
+        """Of train, as one document, from its windows; None where they are longer than the model looks."""
+        if self.windows.order != self.model.order:
+            return None
+        sums, impossible = 0.0, 0
+        for start in range(0, len(self.windows), SCORED_AT_ONCE):
+            part = slice(start, start + SCORED_AT_ONCE)
+            scores, times = self.model.score_windows(self.windows.keys[part]), self.windows.counts[part]
+            sums -= float(scores @ times)
+            impossible += int(times[np.isneginf(scores)].sum())
+        return metrics.Loss(np.array([sums]), np.array([self.windows.total]), impossible)
+
 
 def count(settings: TrainSettings, text: Text) -> Counting:
     """The counted model that the settings name, or the given one; of a net, the bigram that it is drawn beside.
@@ -147,17 +159,18 @@ def _windows(settings: TrainSettings, train: Part, packing: Packing, order: int)
 
 
 def measure(
-    model: LanguageModel, parts: dict[str, Part], is_text: bool
+    model: LanguageModel, parts: dict[str, Part], is_text: bool, counting: Counting | None = None
 ) -> tuple[dict[str, float], list[str], dict[str, metrics.Loss]]:
-    """The metrics of every part, what must be said of them, and the sums that they were made of."""
+    """The metrics of every part, what must be said of them, and the sums that they were made of.
+
+    With `counting` a large train is not read again: its loss is that of its windows, and has no interval.
+    """
     values: dict[str, float] = {}
     notes: list[str] = []
     measured: dict[int, metrics.Loss] = {}  # split=all has one part under three names
-    if isinstance(model, CountModel) and isinstance(model.smoothing, StupidBackoff):
-        notes.append(
-            "smoothing=stupid_backoff gives scores that do not sum to 1; its loss is none of probabilities, and is not "
-            "comparable with that of other models"
-        )
+    train = parts.get("train")
+    if counting is not None and train is not None and train.held is None and parts["test"] is not train:
+        measured |= {id(train): loss} if (loss := counting.loss()) is not None else {}
     for name, part in parts.items():
         if id(part) not in measured:
             measured[id(part)] = metrics.loss(model, part, is_text)
@@ -173,6 +186,8 @@ def measure(
             )
         if part.skipped:
             notes.append(f"{name}: {part.skipped:,} characters that train never shows were left out of the metric")
+    if not model.sums_to_one:
+        notes.append("the losses are those of scores that do not sum to 1; no loss of probabilities compares with them")
     return values, notes, {name: measured[id(part)] for name, part in parts.items()}
 
 

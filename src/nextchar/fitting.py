@@ -80,25 +80,15 @@ def fit(
     if isinstance(settings, ModifiedKneserNey) and settings.base == "kenlm":
         slips = [None] * len(raw) if age is None else smoothing.kenlm_slips(raw, tables, age)
         parameters[:, :3] = [smoothing.kenlm_discounts(*each) for each in zip(tables, slips, strict=True)]
-    refuse_without_val(settings, val is not None)
-    if val is None or not _is_fitted(settings):
+    if not (isinstance(settings, JelinekMercer) or getattr(settings, "tune", False)):
         return tables, kind(parameters)
+    if val is None:
+        raise BadInput(f"smoothing={settings.name} is fitted on val, and this split has none; set data.val=1000")
     seen = evidence(tables, val.keys)
     weights = _weights(seen, val)
     if isinstance(settings, JelinekMercer):
         return tables, kind(_by_em(seen, weights, 1 / tables[0].packing.vocab_size, settings.weights == "bucket"))
     return tables, kind(_tuned(settings, kind, parameters, seen, weights, tables[0].packing.vocab_size))
-
-
-def refuse_without_val(settings: Settings, has_val: bool) -> None:
-    """Raises BadInput where there is no val to fit on, and the settings ask for it."""
-    if _is_fitted(settings) and not has_val:
-        tuned = "" if isinstance(settings, JelinekMercer) else " with smoothing.tune=true"
-        raise BadInput(f"smoothing={settings.name}{tuned} is fitted on val, and this split has none; set data.val=1000")
-
-
-def _is_fitted(settings: Settings) -> bool:
-    return isinstance(settings, JelinekMercer) or getattr(settings, "tune", False)
 
 
 def _estimated(settings: Settings, tables: Sequence[Table]) -> Floats:

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from nextchar.errors import BadInput, refuse_beyond_memory
-from nextchar.knobs import shown
+from nextchar.knobs import one_of, shown
 
 LARGEST_JSON = 16 << 20  # bytes; a vocabulary of all of Unicode takes 13 MB
 MAPPED_FROM = 32 << 20  # bytes: a file that takes time to read is used where it lies
 LARGEST_HEADER = 64 << 10  # bytes of a weights file; ours take 200
 
-TensorSpec = tuple[str, tuple[int | None, ...]]  # dtype and shape; None: any length
+TensorSpec = tuple[str, tuple[int | None, ...]]  # dtype ("uint": any unsigned) and shape; None: any length
 
 
 def load_json(path: Path) -> dict[str, Any]:
@@ -92,20 +92,20 @@ def _tensors(
         raise BadInput(f"{path}: holds {shown(sorted(header))}, this model has {shown(sorted(expected))}")
     for name, (kind, shape) in expected.items():
         said = header[name] if isinstance(header[name], dict) else {}
-        if said.get("dtype") != _DTYPES[kind] or not _fits(said.get("shape"), shape):
-            wanted = f"{_DTYPES[kind]} [{', '.join('any' if n is None else str(n) for n in shape)}]"
+        fitting = [_DTYPES[each] for each in (UNSIGNED if kind == "uint" else [kind])]
+        if said.get("dtype") not in fitting or not _fits(said.get("shape"), shape):
+            wanted = f"{one_of(fitting)} [{', '.join('any' if n is None else str(n) for n in shape)}]"
             raise BadInput(
                 f"{path}: {name} is {shown(said.get('dtype'))} {shown(said.get('shape'))}; this model has {wanted}"
             )
     places = _places(header, len(content) - 8 - header_size)
     if places is None:
         raise BadInput(f"{path}: not a sound safetensors file: its tensors do not lie one behind the other")
-    tensors = {
-        name: np.frombuffer(content, kind, math.prod(header[name]["shape"]), 8 + header_size + places[name]).reshape(
-            header[name]["shape"]
-        )
-        for name, (kind, _) in expected.items()
-    }
+    tensors = {}
+    for name, begin in places.items():
+        kind, shape = _KINDS[header[name]["dtype"]], header[name]["shape"]
+        flat = np.frombuffer(content, kind, math.prod(shape), 8 + header_size + begin)
+        tensors[name] = flat.reshape(shape)
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not (np.isfinite(tensor) | (infinite & np.isposinf(tensor))).all():
             raise BadInput(f"{path}: {name} holds nan or inf")
@@ -122,7 +122,7 @@ def _places(header: dict[str, Any], size: int) -> dict[str, int] | None:
         return None
     end = 0
     for name, (begin, after) in sorted(offsets.items(), key=lambda item: item[1]):
-        width = next(np.dtype(kind).itemsize for kind, said in _DTYPES.items() if said == tensors[name]["dtype"])
+        width = np.dtype(_KINDS[tensors[name]["dtype"]]).itemsize
         if begin != end or after - begin != width * math.prod(tensors[name]["shape"]):
             return None
         end = after
@@ -138,6 +138,8 @@ _DTYPES = {
     "float32": "F32",
     "float64": "F64",
 }
+_KINDS = {said: kind for kind, said in _DTYPES.items()}
+UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 
 
 def _fits(shape: object, expected: tuple[int | None, ...]) -> bool:

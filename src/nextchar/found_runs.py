@@ -11,7 +11,7 @@ from nextchar.foreign import load_json
 from nextchar.knobs import one_line, read, shown
 from nextchar.metrics import Loss
 from nextchar.run import RECORD, SETTINGS, Record, open_losses, open_record
-from nextchar.settings import TrainSettings
+from nextchar.settings import StupidBackoff, TrainSettings
 
 DEPTH = 2  # folders between a folder that is named and a run: outputs/SWEEP/RUN
 NO_LOSS = 1e9  # nats per character; nothing that was trained comes near
@@ -91,6 +91,8 @@ def _runs_in(folder: Path, depth: int) -> Iterator[Path]:
 
 def _opened(path: Path) -> Run:
     record = open_record(path)
+    if isinstance(record.settings.smoothing, StupidBackoff):
+        raise BadInput("smoothing=stupid_backoff gives scores that do not sum to 1; no loss of probabilities compares")
     if record.data is None:
         raise BadInput(f"{RECORD} holds no data report")
     loss = float(record.metrics.get("test/loss", "nan"))
@@ -110,7 +112,9 @@ def _ended(path: Path) -> tuple[str, TrainSettings | None]:
         record = read(Record, load_json(path / RECORD))
     except (BadInput, MemoryError):
         return ("damaged" if os.path.lexists(path / RECORD) else "not ended"), None
-    return ("damaged", None) if record.status == "finished" else (record.status, record.settings)
+    if record.status == "finished":
+        return ("finished" if isinstance(record.settings.smoothing, StupidBackoff) else "damaged"), None
+    return record.status, record.settings
 
 
 def _reason(error: BadInput | MemoryError, path: Path) -> str:

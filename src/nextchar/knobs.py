@@ -74,7 +74,7 @@ class Knob:
         bounds = _bounds(self.metadata)
         text = next((said for said in self.metadata if isinstance(said, Called)), "text")
         names = {bool: "true or false", int: f"a whole number{bounds}", float: f"a number{bounds}", str: text}
-        names |= {dict: "a mapping", list: "a list"}
+        names |= {dict: "a mapping", list: "a list of whole numbers"}
         kinds = [get_origin(kind) or kind for kind in self.members]
         parts = [*self.choices, *(names[kind] for kind in kinds if kind in names)]
         return one_of([*parts, "null"] if type(None) in self.members else parts)

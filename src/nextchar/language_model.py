@@ -29,6 +29,7 @@ class LanguageModel(ABC):
 
     vocabulary: Vocabulary
     context: int
+    sums_to_one: bool = True  # else what it gives are scores, not probabilities
 
     @abstractmethod
     def log_probs(self, contexts: Ids) -> Floats:

@@ -71,6 +71,7 @@ class CountModel(LanguageModel):
         self.order = len(tables)
         self.packing = tables[0].packing
         self.context = max(1, self.order - 1)
+        self.sums_to_one = not isinstance(smoothing, StupidBackoff)
 
     def log_probs(self, contexts: Ids) -> Floats:
         v = len(self.vocabulary)
@@ -194,15 +195,17 @@ class CountModel(LanguageModel):
     def tensors(self) -> Tensors:
         """What weights.safetensors holds: for each order k the windows that occur, sorted, and their counts.
 
-        `keys_k` (R,) as in packing.py (byte strings as (R, bytes) uint8), `counts_k` (R,) int64, and the smoothing
-        method's `parameters` (order, P) float64. `pruned_k` (G,) int64 of an order of which n-grams were pruned.
+        `keys_k` (R,) as in packing.py (byte strings as (R, bytes) uint8); `counts_k` (R,), unsigned, in as few bytes as
+        they need; `pruned_k` (G,) int64 of an order of which n-grams were pruned; and the smoothing method's
+        `parameters` (order, P) float64.
         """
         tensors: Tensors = {"parameters": self.smoothing.parameters}
         for table in self.tables:
             keys = table.keys
             if self.packing.is_wide(table.order):
                 keys = keys.view(np.uint8).reshape(len(keys), keys.dtype.itemsize)
-            tensors |= {f"keys_{table.order}": keys, f"counts_{table.order}": table.counts}
+            narrow = np.min_scalar_type(table.counts.max(initial=0))
+            tensors |= {f"keys_{table.order}": keys, f"counts_{table.order}": table.counts.astype(narrow)}
             if table.pruned is not None:
                 tensors[f"pruned_{table.order}"] = table.pruned
         return tensors
@@ -215,7 +218,7 @@ class CountModel(LanguageModel):
         for k in range(1, settings.order + 1):
             kind = packing.dtype(k)
             keys: TensorSpec = ("uint8", (None, kind.itemsize)) if packing.is_wide(k) else (kind.name, (None,))
-            spec |= {f"keys_{k}": keys, f"counts_{k}": ("int64", (None,))}
+            spec |= {f"keys_{k}": keys, f"counts_{k}": ("uint", (None,))}
             if settings.threshold(k):
                 spec[f"pruned_{k}"] = ("int64", (None,))
         return spec
@@ -227,7 +230,8 @@ class CountModel(LanguageModel):
         """The inverse of `tensors`. Raises BadInput, naming `where`, for counts that no text can have."""
         packing, tables = Packing(len(vocabulary)), []
         for k in range(1, settings.order + 1):
-            keys, counts, pruned = tensors[f"keys_{k}"], tensors[f"counts_{k}"], tensors.get(f"pruned_{k}")
+            keys, counts = tensors[f"keys_{k}"], tensors[f"counts_{k}"].astype(np.int64)
+            pruned = tensors.get(f"pruned_{k}")
             if packing.is_wide(k):
                 keys = np.ascontiguousarray(keys).view(packing.dtype(k)).ravel()
             if len(keys) != len(counts) or not _are_counts(counts, least=1):

@@ -457,6 +457,12 @@ class TrainSettings(Knobs):
                 raise ValueError(
                     f"data.{key}={shown(value)} means nothing for model={model.name}, which counts every pair once"
                 )
+        fitted = smoothing is not None and (smoothing.name == "jelinek_mercer" or getattr(smoothing, "tune", False))
+        if fitted and self.data.split == "makemore" and self.data.val is None:
+            raise ValueError(
+                f"smoothing={shown(smoothing and smoothing.name)} is fitted on val, and data.split=makemore has none; "
+                "set data.val=1000"
+            )
         if isinstance(model, Count) and model.is_pruned and smoothing and smoothing.name in model.keeps_all:
             knob = "prune" if any(model.prune) else "prune_entropy"
             raise ValueError(

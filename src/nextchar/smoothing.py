@@ -140,7 +140,7 @@ class Discounting(Interpolated):
     def shares(self, k: int, seen: Evidence) -> tuple[Floats, Floats, Floats]:
         *discounts, strength = self.parameters[k - 1]
         off = np.array([0.0, *discounts])[np.minimum(seen.counts, 3)]
-        given = seen.types @ np.array(discounts) + strength + seen.pruned
+        given = sum(d * n for d, n in zip(discounts, seen.types.T, strict=True)) + strength + seen.pruned
         return seen.counts - off, given, np.where(seen.totals > 0, seen.totals + strength, 1.0)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar import cluster, fitting, metrics, orders, sampling, terminal
+from nextchar import cluster, metrics, orders, sampling, terminal
 from nextchar.board import IN_FRONT
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.experiment import WORD_CHARS, Counting, Text, count, load, measure, picture_of_orders, pictures
@@ -135,8 +135,6 @@ def _train(
         watch.lap("read")
         _agree(settings, source)
         _refuse_too_large(settings, len(source.vocabulary))
-        if settings.smoothing is not None:
-            fitting.refuse_without_val(settings.smoothing, "val" in source.parts)
         with _folder(settings, at) as folder:
             settings = settings.model_copy(update={"resume": None})
             if folder.reopened:
@@ -225,7 +223,7 @@ def _learn_and_show(run: "_Run", watch: Stopwatch, show: Callable[[Result], None
         model = run.learn()
         watch.lap("learn")
         with terminal.busy("measuring the loss"):
-            values, notes, losses = measure(model, run.source.parts, settings.data.is_text)
+            values, notes, losses = measure(model, run.source.parts, settings.data.is_text, run.counted)
         notes = [*report.notes, *notes, *run.judge(values["train/loss"])]
         watch.lap("evaluate")
         with terminal.busy("sampling"):
@@ -269,6 +267,11 @@ class _Run:
         self._counting = count(self.settings, self.source)
         if self.settings.model.net is None:
             log.info("n-grams %s, smoothing %s", self.ngrams, self.parameters)
+
+    @property
+    def counted(self) -> Counting | None:
+        """What was counted, where that is the model."""
+        return self.counting if self.settings.model.net is None else None
 
     @property
     def counting(self) -> Counting:

@@ -1,0 +1,16 @@
+"""ARPA HELD_OUT: each character of a text scored by the kenlm module."""
+
+import sys
+
+import kenlm
+from costs import Costs
+
+from nextchar import arpa
+
+held_out = open(sys.argv[2]).read()  # noqa: SIM115
+tokens = b" ".join(map(arpa.token, held_out)).decode()
+model = kenlm.Model(sys.argv[1])
+costs = Costs()
+scored = sum(1 for _ in model.full_scores(tokens))
+costs.lap("score")
+costs.tell(scored=scored)
