@@ -393,6 +393,7 @@ NOT_COUNTS, NOT_KEYS = "counts_2 are not the positive counts of keys_2", "keys_2
         ({"keys_2": np.array([1, 2, 2, 4], np.uint8)}, NOT_KEYS),
         ({"keys_1": np.zeros(0, np.uint8), "counts_1": np.zeros(0, np.uint8)}, "keys_1 holds nothing"),
         ({"parameters": np.full((2, 1), -1.0)}, "parameters are not those of the smoothing method"),
+        ({"parameters": np.full((2, 1), 1e300)}, "parameters are not those of the smoothing method"),
         ({"parameters": np.ones((2, 2))}, "parameters are not those of the smoothing method"),
         ({"parameters": np.full((2, 1), np.nan)}, "parameters holds nan or inf"),
     ],

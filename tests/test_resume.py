@@ -300,6 +300,29 @@ def test_a_full_disk_ends_the_run_and_does_not_hang_it(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".*.tmp"))
 
 
+def test_a_full_disk_is_said_once_and_by_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Met by the event file, whose error names no file, when train.log and run.json cannot be written either."""
+    folder = tmp_path / "run"
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def from_now_on(*_: object, **__: object) -> None:
+        monkeypatch.setattr("logging.StreamHandler.flush", full)
+        monkeypatch.setattr(RunFolder, "finish", full)
+        full()
+
+    monkeypatch.setattr("nextchar.training._Run.write", from_now_on)
+    argv = ["model=count", "data=lines", runs.names(tmp_path), "figures=false", f"hydra.run.dir={folder}"]
+    with pytest.raises(OSError, match=rf"No space left on device: '{folder}'"):
+        runs.train(*argv)
+    monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+    assert not (folder / "run.json").exists()
+
+
 def test_run_json_holds_the_curves(tmp_path: Path) -> None:
     """As TensorBoard shows them."""
     words = ["model=nn", "data=lines", runs.names(tmp_path), "trainer.max_steps=400", "figures=false"]

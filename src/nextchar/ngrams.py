@@ -245,7 +245,10 @@ class CountModel(LanguageModel):
         if not len(tables[0]):
             raise BadInput(f"{where}: keys_1 holds nothing")
         parameters = tensors["parameters"]
-        if parameters.shape[1] != len(smoothing.names) or not (parameters >= 0).all():
+        if (
+            parameters.shape[1] != len(smoothing.names)
+            or not ((parameters >= 0) & (parameters <= smoothing.highest)).all()
+        ):
             raise BadInput(f"{where}: parameters are not those of the smoothing method")
         return cls(vocabulary, tables, smoothing(parameters))
 

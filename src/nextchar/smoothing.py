@@ -20,6 +20,7 @@ from nextchar.language_model import Floats
 from nextchar.vocabulary import BOUNDARY, Ids
 
 BUCKETS = 10  # of contexts, by the binary logarithm of how often they occur
+MANY = 1e12  # pseudo-counts
 MOST_DISCOUNTED = 5  # counts above are trusted (Katz 1987)
 
 
@@ -40,6 +41,7 @@ class Smoothing(ABC):
     """A method, with its `parameters`: (orders, P) float64, a row an order; what they are the method says."""
 
     names: ClassVar[tuple[str, ...]]  # of the parameters
+    highest: ClassVar[tuple[float, ...]]  # that each of them can be; none is below 0
     continuation: ClassVar[bool] = False  # made for the tables of Kneser and Ney
     rows: ClassVar[bool] = False  # sees all V windows of a context at once
 
@@ -72,6 +74,7 @@ class AddK(Smoothing):
     """
 
     names = ("k",)
+    highest = (MANY,)
 
     def step(self, k: int, seen: Evidence, below: Floats, uniform: float) -> Floats:
         pseudo = self.parameters[k - 1, 0]
@@ -104,6 +107,7 @@ class JelinekMercer(Interpolated):
     """
 
     names = tuple(f"weight of contexts seen {2**b} times or more" for b in range(BUCKETS))
+    highest = (1.0,) * BUCKETS
 
     def shares(self, k: int, seen: Evidence) -> tuple[Floats, Floats, Floats]:
         weight = self.parameters[k - 1][buckets(seen.totals)]
@@ -115,6 +119,7 @@ class WittenBell(Interpolated):
     """P_k = (c + T P_(k-1)) / (C + T): a new symbol is as likely as new ones were (Witten & Bell 1991, method C)."""
 
     names = ()
+    highest = ()
 
     def shares(self, k: int, seen: Evidence) -> tuple[Floats, Floats, Floats]:
         types = seen.types.sum(1)
@@ -130,6 +135,7 @@ class Discounting(Interpolated):
     """
 
     names = ("D1", "D2", "D3+", "strength")
+    highest = (1.0, 2.0, 3.0, MANY)
 
     def shares(self, k: int, seen: Evidence) -> tuple[Floats, Floats, Floats]:
         *discounts, strength = self.parameters[k - 1]
@@ -159,6 +165,7 @@ class Katz(Smoothing):
     """
 
     names = tuple(f"d{r}" for r in range(1, MOST_DISCOUNTED + 1))
+    highest = (1.0,) * MOST_DISCOUNTED
     rows = True
 
     def step(self, k: int, seen: Evidence, below: Floats, uniform: float) -> Floats:
@@ -182,6 +189,7 @@ class StupidBackoff(Smoothing):
     """
 
     names = ("a",)
+    highest = (1.0,)
 
     def step(self, k: int, seen: Evidence, below: Floats, uniform: float) -> Floats:
         relative = seen.counts / np.maximum(seen.totals, 1)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -149,6 +150,8 @@ def _train(
                 except BaseException as raised:
                     stop.hold()
                     error = stop.asked or raised
+                    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+                        error.filename = str(folder.path)  # of a full disk, met by what writes the events
                     log.error("%s: %s", *_ending(error), exc_info=raised)
                 try:
                     folder.finish(_record(settings, folder, run, started, watch.seconds, values, *_ending(error)))
@@ -431,10 +434,22 @@ def _thinned(points: list[tuple[int, float]]) -> Curve:
     return Curve(steps=[step for step, _ in kept], values=list(values.values()))
 
 
+class _LogFile(logging.FileHandler):
+    """Of a full disk it says nothing: what ends the run is said once, by the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     """All that is said goes to train.log, Lightning's and Python's warnings too."""
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     loggers = [logging.getLogger(name) for name in ("nextchar", "lightning.pytorch", "lightning.fabric", "py.warnings")]
     propagated = [logger.propagate for logger in loggers]
