@@ -38,10 +38,12 @@ ENDLESS = ["trainer.max_steps=100000000", "trainer.checkpoint_seconds=0.05", "tr
 
 @pytest.fixture(autouse=True)
 def _nothing_stays() -> Iterator[None]:
-    """What a failing test leaves behind."""
+    """What a failing test leaves behind; what was there before it is others'."""
+    before = psutil.Process().children(recursive=True)
     yield
     for process in psutil.Process().children(recursive=True):
-        process.kill()
+        if process not in before:
+            process.kill()
 
 
 # --- what each process sees -----------------------------------------------------------------------------------------
