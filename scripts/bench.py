@@ -1,4 +1,4 @@
-"""Speed as ratios to plain scripts and other libraries, run in turn on this machine; twelve minutes, or only=scale."""
+"""Speed as ratios to plain scripts and other libraries, run in turn on this machine; eight minutes, or only=scale."""
 
 import sys
 from pathlib import Path
