@@ -6,7 +6,7 @@ import numpy as np
 from costs import Costs
 
 costs = Costs()
-raw = np.frombuffer(open(sys.argv[1], "rb").read(), dtype=np.uint8)  # noqa: SIM115
+raw = np.fromfile(sys.argv[1], dtype=np.uint8)
 characters = np.flatnonzero(np.bincount(raw, minlength=256))
 id_of, V = np.zeros(256, dtype=np.int64), len(characters)
 id_of[characters] = np.arange(V)

@@ -1,10 +1,11 @@
 """The notes' counted bigram, as a script: count in a loop, normalise, score in a loop."""
 
 import sys
+from pathlib import Path
 
 import torch
 
-words = open(sys.argv[1]).read().splitlines()  # noqa: SIM115
+words = Path(sys.argv[1]).read_text().splitlines()
 chars = sorted(set("".join(words)))
 stoi = {s: i + 1 for i, s in enumerate(chars)}
 stoi["."] = 0

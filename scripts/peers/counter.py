@@ -3,11 +3,12 @@
 import sys
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 from costs import Costs
 
 costs = Costs()
-text = open(sys.argv[1]).read()  # noqa: SIM115
+text = Path(sys.argv[1]).read_text()
 pairs = Counter(pairwise(text))
 costs.lap("count")
 costs.tell(distinct=len(pairs))

@@ -8,7 +8,7 @@ from costs import Costs
 
 costs = Costs()
 order = int(sys.argv[2])
-raw = np.frombuffer(open(sys.argv[1], "rb").read(), dtype=np.uint8)  # noqa: SIM115
+raw = np.fromfile(sys.argv[1], dtype=np.uint8)
 id_of = np.zeros(256, dtype=np.uint64)
 characters = np.flatnonzero(np.bincount(raw, minlength=256))
 id_of[characters] = np.arange(len(characters))

@@ -1,13 +1,14 @@
 """ARPA HELD_OUT: each character of a text scored by the kenlm module."""
 
 import sys
+from pathlib import Path
 
 import kenlm
 from costs import Costs
 
 from nextchar import arpa
 
-held_out = open(sys.argv[2]).read()  # noqa: SIM115
+held_out = Path(sys.argv[2]).read_text()
 tokens = b" ".join(map(arpa.token, held_out)).decode()
 model = kenlm.Model(sys.argv[1])
 costs = Costs()

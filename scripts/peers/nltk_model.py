@@ -1,6 +1,7 @@
 """FILE ORDER HELD_OUT: NLTK's n-grams and its interpolated Kneser-Ney, n-gram after n-gram."""
 
 import sys
+from pathlib import Path
 
 from costs import Costs
 from nltk.lm import KneserNeyInterpolated
@@ -8,7 +9,7 @@ from nltk.lm.preprocessing import padded_everygram_pipeline
 from nltk.util import ngrams
 
 order = int(sys.argv[2])
-text, held_out = (open(path).read() for path in (sys.argv[1], sys.argv[3]))  # noqa: SIM115
+text, held_out = (Path(path).read_text() for path in (sys.argv[1], sys.argv[3]))
 costs = Costs()
 model = KneserNeyInterpolated(order)
 model.fit(*padded_everygram_pipeline(order, [list(text)]))

@@ -1,11 +1,12 @@
 """The notes' bigram net, as a script: one-hot times W, softmax by hand, 1,024 full-batch steps at lr 15."""
 
 import sys
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-words = open(sys.argv[1]).read().splitlines()  # noqa: SIM115
+words = Path(sys.argv[1]).read_text().splitlines()
 chars = sorted(set("".join(words)))
 stoi = {s: i + 1 for i, s in enumerate(chars)}
 stoi["."] = 0
