@@ -4,11 +4,11 @@ Dask sends code from process to process: name only a cluster that is yours.
 """
 
 import logging
-import pickle
 import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from nextchar import counts
@@ -76,10 +76,10 @@ def _client(address: str) -> Iterator["Client"]:
 
 def _able(client: "Client") -> None:
     """Whatever has this package finds the function; whatever lacks it, and was sent a part, would lose its head."""
-    function = pickle.dumps(_counted)
-    client.submit(pickle.loads, function, pure=False).result(FIRST_WORKER_WITHIN)
-    client.run_on_scheduler(pickle.loads, function)
-    client.run(pickle.loads, function)
+    name = f"{__name__}:{_counted.__name__}"
+    client.submit(resolve_name, name, pure=False).result(FIRST_WORKER_WITHIN)
+    client.run_on_scheduler(resolve_name, name)
+    client.run(resolve_name, name)
 
 
 def _greeted(address: str) -> None:
