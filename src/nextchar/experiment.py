@@ -19,7 +19,7 @@ from nextchar.language_model import Floats, LanguageModel, windows
 from nextchar.ngrams import CountModel
 from nextchar.packing import Packing
 from nextchar.run import WEIGHTS, DataReport, FileRecord, Record, open_record, open_weights
-from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model, ModifiedKneserNey, TrainSettings
+from nextchar.settings import Arpa, Count, Data, EvaluateSettings, Model, ModifiedKneserNey, TrainSettings, is_fitted
 from nextchar.splits import Part
 from nextchar.vocabulary import Ids, Vocabulary
 
@@ -137,8 +137,9 @@ def count(settings: TrainSettings, text: Text) -> Counting:
     if text.given is not None:
         return Counting(text.given.model, pairs, windows, [], {}, sum(map(len, text.given.model.tables)))
     assert settings.smoothing is not None
-    val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order) if "val" in text.parts else None
-    age = None
+    age = val = None
+    if is_fitted(settings.smoothing) and "val" in text.parts:
+        val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order)
     if isinstance(settings.smoothing, ModifiedKneserNey) and settings.smoothing.base == "kenlm":
         age = counts.first_seen(train.pieces(1), packing.vocab_size)
     looked_up, smoothing = fitting.fit(settings.smoothing, raw, val, age)
@@ -180,9 +181,10 @@ def measure(
             notes.append(f"{name}: some documents stand in train too; on the others the loss is {unseen:.6f}")
         if not np.isfinite(values[f"{name}/loss"]):
             impossible = measured[id(part)].impossible
+            remedy = "; another smoothing, such as add_k, leaves nothing without a chance"
             notes.append(
-                f"{name}/loss is infinite: {impossible:,} of {part.predicted:,} characters have probability 0; "
-                "smoothing=add_k with k above 0 gives every pair a chance"
+                f"{name}/loss is infinite: {impossible:,} of {part.predicted:,} characters have probability 0"
+                + remedy * isinstance(model, CountModel)
             )
         if part.skipped:
             notes.append(f"{name}: {part.skipped:,} characters that train never shows were left out of the metric")

@@ -22,6 +22,7 @@ from nextchar.settings import (
     PitmanYor,
     StupidBackoff,
     WittenBell,
+    is_fitted,
 )
 from nextchar.settings import Smoothing as Settings
 from nextchar.smoothing import BUCKETS, Evidence, Smoothing, buckets
@@ -80,7 +81,7 @@ def fit(
     if isinstance(settings, ModifiedKneserNey) and settings.base == "kenlm":
         slips = [None] * len(raw) if age is None else smoothing.kenlm_slips(raw, tables, age)
         parameters[:, :3] = [smoothing.kenlm_discounts(*each) for each in zip(tables, slips, strict=True)]
-    if not (isinstance(settings, JelinekMercer) or getattr(settings, "tune", False)):
+    if not is_fitted(settings):
         return tables, kind(parameters)
     if val is None:
         raise BadInput(f"smoothing={settings.name} is fitted on val, and this split has none; set data.val=1000")

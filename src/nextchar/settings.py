@@ -215,6 +215,11 @@ Smoothing = Annotated[
 ]
 
 
+def is_fitted(smoothing: Smoothing | None) -> bool:
+    """Whether a method needs val: for weights that it always learns there, or because it is to be tuned."""
+    return isinstance(smoothing, JelinekMercer) or getattr(smoothing, "tune", False)
+
+
 # --- optimizers -----------------------------------------------------------------------------------------------------
 
 
@@ -457,8 +462,7 @@ class TrainSettings(Knobs):
                 raise ValueError(
                     f"data.{key}={shown(value)} means nothing for model={model.name}, which counts every pair once"
                 )
-        fitted = smoothing is not None and (smoothing.name == "jelinek_mercer" or getattr(smoothing, "tune", False))
-        if fitted and self.data.split == "makemore" and self.data.val is None:
+        if is_fitted(smoothing) and self.data.split == "makemore" and self.data.val is None:
             raise ValueError(
                 f"smoothing={shown(smoothing and smoothing.name)} is fitted on val, and data.split=makemore has none; "
                 "set data.val=1000"
