@@ -23,7 +23,7 @@ bench: .venv/ready
 	$(BIN)/python scripts/bench.py
 
 screenshots: .venv/ready
-	$(BIN)/python scripts/screenshots.py
+	$(BIN)/python benchmarks/screenshots.py
 
 # torch first and by version, so that a build made for this machine (CPU, CUDA) can be installed beforehand instead
 .venv/ready: requirements.lock pyproject.toml

@@ -11,11 +11,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nextchar import command_line, comparison, report, terminal
+from nextchar.cli import terminal
+from nextchar.comparison import files as report
+from nextchar.comparison import ranking as comparison
+from nextchar.config import compose as command_line
+from nextchar.config.fields import knobs, nearest, shown
+from nextchar.config.settings import CompareSettings
 from nextchar.errors import BadInput
-from nextchar.knobs import knobs, nearest, shown
-from nextchar.run import PROJECT, claim, write_atomically
-from nextchar.settings import CompareSettings
+from nextchar.runs.record import PROJECT, claim, write_atomically
 
 MOST_LEFT_OUT = 10  # named on the terminal; the page names all
 

@@ -3,8 +3,10 @@
 import sys
 from pathlib import Path
 
-from nextchar import command_line, experiment, terminal
-from nextchar.settings import EvaluateSettings
+from nextchar.cli import terminal
+from nextchar.config import compose as command_line
+from nextchar.config.settings import EvaluateSettings
+from nextchar.training import experiment
 
 
 def main() -> None:

@@ -3,12 +3,14 @@
 import sys
 from pathlib import Path
 
-from nextchar import command_line, experiment, terminal
-from nextchar.blocks import normalized
+from nextchar.cli import terminal
+from nextchar.config import compose as command_line
+from nextchar.config.settings import ExplainSettings
+from nextchar.data.textfile import normalized
 from nextchar.errors import BadInput
-from nextchar.explanation import explain, mean_nll
-from nextchar.run import PROJECT, write_atomically
-from nextchar.settings import ExplainSettings
+from nextchar.evaluation.explain import explain, mean_nll
+from nextchar.runs.record import PROJECT, write_atomically
+from nextchar.training import experiment
 
 
 def main() -> None:
@@ -29,7 +31,7 @@ def main() -> None:
     else:
         terminal.explanation(text, steps)
     if settings.figures:
-        from nextchar.figures import breakdown, png
+        from nextchar.plots.matrices import breakdown, png
 
         try:
             picture.parent.mkdir(exist_ok=True)

@@ -3,12 +3,15 @@
 import sys
 from pathlib import Path
 
-from nextchar import arpa, command_line, experiment, terminal
-from nextchar.backoff import BackoffModel
+from nextchar.cli import terminal
+from nextchar.config import compose as command_line
+from nextchar.config.settings import ExportSettings
 from nextchar.errors import BadInput
-from nextchar.ngrams import CountModel
-from nextchar.run import PROJECT
-from nextchar.settings import ExportSettings
+from nextchar.models.ngram import arpa_writer as arpa
+from nextchar.models.ngram.backoff import BackoffModel
+from nextchar.models.ngram.model import CountModel
+from nextchar.runs.record import PROJECT
+from nextchar.training import experiment
 
 
 def main() -> None:

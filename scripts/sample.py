@@ -4,9 +4,12 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from nextchar import command_line, experiment, sampling, terminal
-from nextchar.blocks import normalized
-from nextchar.settings import SampleSettings
+from nextchar.cli import terminal
+from nextchar.config import compose as command_line
+from nextchar.config.settings import SampleSettings
+from nextchar.data.textfile import normalized
+from nextchar.evaluation import sampling
+from nextchar.training import experiment
 
 
 def main() -> None:

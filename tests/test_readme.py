@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, run_script
 
-from nextchar.manual import options_of
+from nextchar.cli.help import options_of
 
 README = (PROJECT / "README.md").read_text()
 
@@ -32,7 +32,7 @@ def test_its_pictures_and_scripts_exist() -> None:
 
 def test_its_numbers_for_counts_are_those_of_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The table that it prints, to the letter but for the seconds."""
-    import runs
+    import running as runs
 
     runs.train("figures=false", f"hydra.run.dir={tmp_path / 'run'}")
     printed = capsys.readouterr().out.split("└")[0].splitlines()[1:]
@@ -49,7 +49,7 @@ def test_its_numbers_for_counts_are_those_of_the_command(capsys: pytest.CaptureF
     ],
 )
 def test_its_table_of_losses(words: list[str], row: str, tmp_path: Path) -> None:
-    import runs
+    import running as runs
 
     runs.train(*words, "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
     metrics = runs.record(tmp_path / "run")["metrics"]
@@ -60,7 +60,7 @@ def test_its_table_of_losses(words: list[str], row: str, tmp_path: Path) -> None
 
 def test_its_table_of_n_grams(tmp_path: Path) -> None:
     """Each row by a command, as far as the names go; makemore's stand at the right, and the tests have them not."""
-    import runs
+    import running as runs
 
     (head, *rows) = re.findall(r"^\| `(smoothing=|[a-z_]+(?: smoothing.tune=true)?)` \|(.*)\|$", README, re.MULTILINE)
     orders = [int(cell) for cell in head[1].split("|")][:6]

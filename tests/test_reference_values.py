@@ -6,12 +6,16 @@ import torch
 from counting import bigram_of, pairs
 from makemore import COUNTS, SYMBOLS, documents
 
-from nextchar import command_line, experiment, metrics, sampling, training
-from nextchar.explanation import explain, mean_nll
-from nextchar.models.net import NetModel, build
-from nextchar.settings import NN, TrainCommand
-from nextchar.splits import Part
-from nextchar.vocabulary import Vocabulary
+from nextchar.config import compose as command_line
+from nextchar.config.settings import NN, TrainCommand
+from nextchar.data.encoded import Part
+from nextchar.data.vocabulary import Vocabulary
+from nextchar.evaluation import loss as metrics
+from nextchar.evaluation import sampling
+from nextchar.evaluation.explain import explain, mean_nll
+from nextchar.models.nets.base import NetModel, build
+from nextchar.training import experiment
+from nextchar.training import train as training
 
 VOCABULARY = Vocabulary("".join(SYMBOLS[1:]))
 

@@ -1,7 +1,7 @@
 """Hydra's side of a sweep: hands the jobs of a planned sweep to whatever launcher was chosen.
 
-The folder hydra.sweep.dir holds the plan (nextchar.sweep). This package is found by Hydra through its place in the
-namespace `hydra_plugins`, which must hold no `__init__.py`.
+The folder hydra.sweep.dir holds the plan (nextchar.sweeps.folder). This package is found by Hydra through its place
+in the namespace `hydra_plugins`, which must hold no `__init__.py`.
 """
 
 import contextlib
@@ -21,13 +21,14 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from nextchar import board, terminal
+from nextchar.cli import terminal
+from nextchar.config.fields import shown
 from nextchar.errors import BadInput
-from nextchar.job import run as run_job
-from nextchar.knobs import shown
-from nextchar.multirun import trials
-from nextchar.run import RECORD, is_running
-from nextchar.sweep import PROCESS, Job, SweepFolder, columns, looked_at
+from nextchar.runs.record import RECORD, is_running
+from nextchar.sweeps.folder import PROCESS, Job, SweepFolder, columns, looked_at
+from nextchar.sweeps.job import run as run_job
+from nextchar.sweeps.plan import trials
+from nextchar.training import tensorboard as board
 
 # Seconds between two looks. Which of two processes died first is seen only if both were seen alive
 POLL = {"this process": 0.05, "others": 0.005}

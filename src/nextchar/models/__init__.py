@@ -1,1 +1,0 @@
-"""Nets: one architecture a file, torch only."""

@@ -1,0 +1,21 @@
+"""The work of a sweep's jobs and nothing else, in a process that has imported everything; prints the seconds."""
+
+import sys
+import time
+from pathlib import Path
+
+from nextchar.config import compose as command_line
+from nextchar.config.settings import TrainCommand
+from nextchar.training import train as training
+
+count, folder, *words = sys.argv[1:]
+first = command_line.parse("train", TrainCommand, words).settings().run()
+jobs = [
+    first.model_copy(update={"smoothing": first.smoothing.model_copy(update={"k": float(k)})})
+    for k in range(1, int(count) + 1)
+]
+training.train(first, lambda result: None, Path(folder) / "imports")
+began = time.perf_counter()
+for number, settings in enumerate(jobs):
+    training.train(settings, lambda result: None, Path(folder) / str(number))
+print(time.perf_counter() - began)

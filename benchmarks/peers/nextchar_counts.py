@@ -1,0 +1,36 @@
+"""Ours: FILE ORDER [HELD_OUT]: read, counted on one core; with a held-out text estimated, and that scored."""
+
+import sys
+from pathlib import Path
+
+from costs import Costs
+
+from nextchar.config import compose as command_line
+from nextchar.config.settings import TrainCommand
+from nextchar.models.ngram import counts
+from nextchar.models.ngram import estimation as fitting
+from nextchar.models.ngram.keys import Packing
+from nextchar.models.ngram.model import CountModel
+from nextchar.training.experiment import load
+
+path, order, held_out = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+words = ["data=text", f"data.path={path}", "data.split=all", "smoothing=modified_kneser_ney", f"model.order={order}"]
+settings = command_line.parse("train", TrainCommand, words).settings()
+costs = Costs()
+text = load(settings.data)
+costs.lap("read")
+train, packing = text.parts["train"], Packing(len(text.vocabulary))
+windows = counts.count(train.pieces(order - 1), packing, order, threads=1)
+costs.lap("count")
+distinct, scored = len(windows), 0
+if held_out:
+    model = CountModel(text.vocabulary, *fitting.fit(settings.smoothing, counts.tables(windows), None))
+    for table in model.tables:
+        _ = table.contexts  # made when first asked for
+    costs.lap("estimate")
+    known = "".join(c for c in Path(held_out[0]).read_text() if c in text.vocabulary.characters)
+    stream = text.vocabulary.stream([known])
+    costs.lap("encode")
+    scored = len(model.score(stream))
+    costs.lap("score")
+costs.tell(characters=train.predicted, distinct=distinct, scored=scored)

@@ -1,0 +1,70 @@
+"""What there is to choose: the groups of conf/ and their options, and --help, made from them and from the settings."""
+
+import shutil
+import textwrap
+from pathlib import Path
+
+from nextchar.config.fields import Knob, Knobs, knobs
+
+CONF = Path(__file__).resolve().parents[3] / "conf"
+
+# What --help says besides of a script that can be swept
+OF_A_JOB = {
+    "a sweep": "-m model=count,nn seed=1,2 runs four jobs, each in a folder of its own",
+    "a search in ranges": "-m sweep=optuna 'smoothing.k=tag(log,interval(0.01,10))'",
+    "what a sweep would run": "-m ... sweep.dry_run=true",
+    "its unfinished jobs": "-m sweep.resume=DIR",
+    "jobs side by side": "-m ... hydra/launcher=joblib hydra.launcher.n_jobs=2",
+    "another place for results": "hydra.run.dir=DIR; with -m hydra.sweep.dir=DIR",
+    "TAB in bash": 'eval "$(python scripts/train.py -sc install=bash)"',
+    "the composed settings": "--cfg job; Hydra's other flags: --hydra-help",
+}
+
+
+def groups_of(tree: type[Knobs]) -> list[str]:
+    """The groups of conf/ that a tree has, in the order in which a user thinks of them."""
+    of_tree = {knob.key.partition(".")[0] for knob in knobs(tree) if "." in knob.key}
+    order: tuple[str, ...] = ("data", "model", "smoothing", "optim", "trainer", "sweep")
+    found = [group for group in order if group in of_tree]
+    return [*found, "experiment"] if "model" in of_tree and options_of("experiment") else found
+
+
+def options_of(group: str) -> list[str]:
+    """The options of a group, each a file of conf/GROUP/."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def help_text(name: str, tree: type[Knobs], about: str, job: bool, operands: str = "") -> str:
+    """Usage, groups with their options, and every knob with what it takes, folded to the terminal's width."""
+    width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 110)
+    groups = groups_of(tree)
+    words = ["[-m]"] * job + ["[group=option]"] * bool(groups) + [operands] * bool(operands) + ["[key=value]"]
+    lines = [f"usage: python scripts/{name}.py {' '.join(words)}", "", *textwrap.wrap(about, width), ""]
+    if groups:
+        lines += ["Groups: an option is a file of conf/GROUP/ and brings the settings that it has.", ""]
+        lines += [_entry(group, " | ".join(options_of(group)), width) for group in groups] + [""]
+    lines += ["Settings, and in brackets what they take:"]
+    rows: dict[str, tuple[Knob, list[str]]] = {}
+    for knob in knobs(tree):
+        if not (knob.key.endswith(".name") and knob.key.removesuffix(".name") in groups):  # the group chooses it
+            rows.setdefault(knob.key, (knob, []))[1].append(knob.option)
+    before = None
+    for key, (knob, options) in rows.items():
+        group = key.rpartition(".")[0]
+        lines += [""] * (group != before)
+        before = group
+        only = f"{group}={'|'.join(options)}: " if any(options) else ""
+        lines.append(_entry(key, only + knob.help, width, f"[{knob.allowed}]"))
+    if job:
+        lines += ["", "Also:", "", *(_entry(what, how, width) for what, how in OF_A_JOB.items())]
+    return "\n".join(lines)
+
+
+def _entry(key: str, text: str, width: int, allowed: str = "") -> str:
+    """The key on the left, the text folded beside it, what is allowed behind it or, where it would be cut, below."""
+    lines = textwrap.wrap(text, width - 30, break_on_hyphens=False)
+    if allowed and lines and len(lines[-1]) + 1 + len(allowed) <= width - 30:
+        lines[-1] += f" {allowed}"
+    else:
+        lines += textwrap.wrap(allowed, width - 30, subsequent_indent=" ")
+    return f"  {key:27} " + f"\n{' ' * 30}".join(lines)

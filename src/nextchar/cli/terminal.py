@@ -1,0 +1,310 @@
+"""What a person sees: tables, notes and progress. Results go to stdout, all else to stderr."""
+
+import json
+import math
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from nextchar.comparison.ranking import HEADS, Comparison, cells
+from nextchar.data.vocabulary import printable
+from nextchar.evaluation.explain import Step, in_percent, mean_nll, telling
+from nextchar.runs.record import DataReport
+from nextchar.sweeps.folder import WELL, Job, SweepFolder, value_of
+
+PATIENCE = 1.0  # seconds before a progress bar appears
+NARROWEST = 80  # columns of a table: a narrower terminal breaks lines, but no number is cut short
+FILE_WIDTH = 1000  # columns
+LOSS, INTERVAL, SECONDS = "loss", "95% interval", "seconds"  # columns of a sweep's table
+STYLES = {"finished": "", "pruned": "dim", "not run": "yellow", "running": "yellow"}
+CONTEXT_SHOWN = 12  # characters
+MOST_RANKED = 50  # rows of a leaderboard
+MAY_LACK = ("95% interval", "to the best")  # columns of a leaderboard
+LABEL = 28  # columns; a longer word of a run's label is folded
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout, with infinities as the text they are in run.json; safe to look at."""
+    text = json.dumps(_without_infinities(value), indent=2, ensure_ascii=False, allow_nan=False)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+
+
+def note(text: str) -> None:
+    say(f"note: {text}")
+
+
+def say(text: str) -> None:
+    """A line on stderr, for whoever reads it; that nobody can is no reason to end."""
+    try:
+        print(printable(text), file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def losses(metrics: dict[str, float], title: str, caption: str = "") -> None:
+    """The table of losses, a row a part."""
+    table = Table(title=Text(printable(title)), title_justify="left", caption=caption or None, caption_justify="left")
+    table.add_column("")
+    for heading in ("loss (nats/char)", "95% interval", "bits/char", "perplexity"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for part in [key.removesuffix("/loss") for key in metrics if key.endswith("/loss")]:
+        low, high = metrics.get(f"{part}/loss_low"), metrics.get(f"{part}/loss_high")
+        interval = "-" if low is None or high is None else f"{low:.4f} .. {high:.4f}"
+        bits, perplexity = metrics[f"{part}/bits_per_char"], metrics[f"{part}/perplexity"]
+        table.add_row(part, f"{metrics[f'{part}/loss']:.6f}", interval, f"{bits:.4f}", f"{perplexity:.3f}")
+    _print(table)
+
+
+def report(data: DataReport, is_text: bool) -> None:
+    """The data report, on two lines."""
+    held = f"{data.characters:,} characters, {data.vocabulary:,} distinct"
+    parts = data.predicted if is_text else data.documents
+    dealt = ", ".join(f"{name} {count:,}" for name, count in parts.items())
+    if is_text:
+        print(f"{data.lines:,} lines, {held}\ncharacters: {dealt}\n")
+        return
+    again = ", ".join(f"{name} {count:,}" for name, count in data.in_train.items())
+    print(f"{data.lines:,} lines, {data.skipped:,} empty, {data.duplicates:,} duplicates, {held}")
+    print(f"documents: {dealt}; of these also in train: {again}\n")
+
+
+def samples(texts: Iterable[str]) -> None:
+    """Samples, one a line; those of a running text keep their newlines."""
+    for text in texts:
+        print(printable(text))
+
+
+def explanation(word: str, steps: Sequence[Step]) -> None:
+    """The breakdown of a word, a row a prediction."""
+    table = Table(title=Text(printable(word)), title_justify="left")
+    for heading, justify in (("read", "right"), ("came", "left")):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for heading in ("probability", "log-prob", "rank"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("the model's best")
+    for step in steps:
+        best = "  ".join(f"{_one(symbol)} {probability:.3f}" for symbol, probability in step.best[:3])
+        numbers = f"{step.probability:.6f}", f"{step.log_prob:.6f}", str(step.rank)
+        context = ("…" if len(step.context) > CONTEXT_SHOWN else "") + step.context[-CONTEXT_SHOWN:]
+        table.add_row(Text(_one(context)), Text(_one(step.char)), *numbers, Text(best))
+    _print(table)
+    if orders := telling(steps):
+        _orders(steps, orders)
+    nats = mean_nll(list(steps))
+    print(f"mean negative log-likelihood {nats:.6f} nats, {nats / math.log(2):.6f} bits a character")
+
+
+def _orders(steps: Sequence[Step], orders: int) -> None:
+    """Which order of an n-gram model answered, and what each would have said alone, in percent."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("came", no_wrap=True)
+    table.add_column("seen", justify="right", no_wrap=True)
+    for order in range(1, orders + 1):
+        table.add_column(str(order), justify="right", min_width=4, no_wrap=True)
+    for step in steps:
+        shares = [Text(in_percent(p), "bold" * (k == step.order)) for k, p in enumerate(step.by_order[:orders], 1)]
+        table.add_row(Text(_one(step.char)), Text(str(step.order), "bold"), *shares)
+    print("seen: symbols of the longest n-gram known; then what each order alone says, in percent")
+    _print(table, narrowest=16 + 6 * orders)
+
+
+def sweep(folder: SweepFolder) -> None:
+    """The table of a sweep, a row a job, the best first, and below it why some did not finish, a line each."""
+    console, endless = Console(), Console(width=FILE_WIDTH)
+    room = max(console.width, NARROWEST) if console.is_terminal else FILE_WIDTH
+    for columns in (LOSS, INTERVAL, SECONDS), (LOSS, SECONDS), (LOSS,):
+        table = _ranking(folder, columns)
+        if Measurement.get(endless, endless.options, table).maximum <= room:
+            break  # else leave out a column, before a word must be folded
+    _print(table, whole_lines=True)
+    for job in folder.ranked():
+        if job.reason:
+            print(f"job {job.number} {_status(job)}  {printable(job.reason)}")
+
+
+def _ranking(folder: SweepFolder, columns: Sequence[str]) -> Table:
+    table = Table(title=Text(printable(short(folder.path))), title_justify="left")
+    varied, metric = folder.varied(), folder.metric
+    table.add_column("job", justify="right", no_wrap=True)
+    for key in varied:
+        table.add_column(Text(printable(key)), overflow="fold")
+    for heading in columns:
+        table.add_column(metric if heading == LOSS else heading, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    for job in folder.ranked():
+        low, high = (job.metrics.get(f"{metric}_{end}") for end in ("low", "high"))
+        cells = {
+            LOSS: f"{job.loss(metric):.6f}" if metric in job.metrics else "",
+            INTERVAL: "" if low is None or high is None else f"{float(low):.4f} .. {float(high):.4f}",
+            SECONDS: f"{job.seconds:.2f}" if job.seconds else "",
+        }
+        status = Text(_status(job), style=STYLES.get(job.status, "bold red"))
+        differing = (Text(_value(folder, job, key)) for key in varied)
+        table.add_row(str(job.number), *differing, *(cells[heading] for heading in columns), status)
+    return table
+
+
+def planned(sweep: SweepFolder) -> None:
+    """What a sweep would run: a row a job, or the ranges of a search."""
+    if sweep.search is not None:
+        print(f"{sweep.search.settings.n_trials:,} trials, {len(sweep.jobs):,} of them run so far; searched are")
+        for key, each in sweep.search.ranges.items():
+            between = " or ".join(each.choices) if each.choices else f"{each.low} to {each.high}"
+            print(f"  {key}: {between}{', on a log scale' if each.log else ''}")
+        return
+    varied, waiting = sweep.varied(), sweep.unfinished()
+    table = Table(title=f"to run: {len(waiting):,}", title_justify="left")
+    for heading in ("job", *varied):
+        table.add_column(Text(printable(heading)), justify="right" if heading == "job" else "left", overflow="fold")
+    for job in waiting:
+        table.add_row(str(job.number), *(Text(_value(sweep, job, key)) for key in varied))
+    _print(table, whole_lines=True)
+
+
+def job_ended(sweep: SweepFolder, job: Job, total: int, varied: Sequence[str]) -> None:
+    """A line of progress."""
+    names = [name for name in (sweep.wanted_metric, "train/loss") if name in job.metrics]
+    result = f"{names[0]} {float(job.metrics[names[0]]):.6f}" if job.status == "finished" else _status(job)
+    words = " ".join(f"{key}={_value(sweep, job, key)}" for key in varied)
+    say("  ".join(part for part in (f"job {job.number} of {total}", words, result, job.reason) if part))
+
+
+def _status(job: Job) -> str:
+    """Bad ends in capitals."""
+    return job.status if job.status in WELL else job.status.upper()
+
+
+def _value(sweep: SweepFolder, job: Job, key: str) -> str:
+    """What was typed for a key, or, in a search, chosen: of such numbers the first digits."""
+    value = value_of(job, key)
+    is_long = sweep.search is not None and re.fullmatch(r"-?\d*\.\d+(e-?\d+)?", value)
+    return f"{float(value):.6g}" if is_long else printable(value)
+
+
+def leaderboard(compared: Comparison) -> None:
+    """The table of runs from the best to the worst, and below it what can be said of them."""
+    rows = compared.rows[:MOST_RANKED]
+    columns = dict(zip(HEADS, zip(*map(cells, rows), strict=True), strict=True))
+    caption = f"Test loss in nats per character, with its 95% interval over {compared.units}"
+    columns = {head: texts for head, texts in columns.items() if head not in MAY_LACK or set(texts) != {"-"}}
+    if "95% interval" not in columns:
+        caption = f"Test loss in nats per character over {compared.units}"
+    if any(len(row.runs) > 1 for row in rows):
+        caption += "; of several seeds the mean, with its 95% interval over seeds"
+    elif not any(row.unfinished for row in rows):
+        del columns["seeds"]
+    if compared.to_the_best:
+        caption += f". To the best: {compared.to_the_best}, which is what tells two runs apart"
+    caption += "."
+    if len(rows) < len(compared.rows):
+        caption = f"The best {len(rows)} of {len(compared.rows):,}. {caption}"
+    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0))
+    widths = []
+    for heading, column in columns.items():
+        right = heading != "run"
+        words = [heading, *column] if right else " ".join(column).split(" ")
+        widths.append(min(max(map(len, words)), LABEL))
+        table.add_column(
+            heading, justify="right" if right else "left", min_width=widths[-1], no_wrap=right, overflow="fold"
+        )
+    for texts in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, texts))
+    _print(table, sum(widths) + 2 * len(widths) + 2)
+    for text in compared.sentences:
+        print(printable(text))
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Says on stderr what is being done, where it takes over a second."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    status = Console(stderr=True).status(what)
+    timer = threading.Timer(PATIENCE, status.start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
+
+
+@contextmanager
+def steps(first: int, last: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr over the steps from `first` to `last`, for what takes over a second; gives advance(step)."""
+    if not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn()
+    bar, began = Progress(*columns, console=Console(stderr=True), transient=True), time.monotonic()
+    task = bar.add_task("training", total=last, completed=first)
+
+    def advance(step: int) -> None:
+        bar.update(task, completed=step)
+        if time.monotonic() - began > PATIENCE and not bar.live.is_started:
+            bar.start()
+
+    try:
+        yield advance
+    finally:
+        bar.stop()
+
+
+@contextmanager
+def even_if_nobody_reads() -> Iterator[None]:
+    """What goes to a pipe that was closed (head, less) or to a full disk is dropped, and the program goes on."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            note(f"the result cannot be printed: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def short(path: Path) -> str:
+    """A path as it is easiest to type from here."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:
+        return str(path)
+    return relative if not relative.startswith("..") else str(path)
+
+
+def _print(table: Table, narrowest: int = 0, whole_lines: bool = False) -> None:
+    """`whole_lines`: into a file or a pipe a row is one line, however long."""
+    console = Console()
+    whole = FILE_WIDTH if whole_lines and not console.is_terminal else 0
+    console.width = max(console.width, NARROWEST, narrowest, whole)
+    with console.capture() as capture:  # rich itself would end the program where a pipe was closed
+        console.print(table)
+    print(capture.get(), end="")
+
+
+def _without_infinities(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_infinities(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinities(each) for each in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _one(text: str) -> str:
+    """Visible on one line: a space as ␣, a newline as ⏎, a tab as ⇥."""
+    return printable(text).translate({ord(" "): "␣", ord("\n"): "⏎", ord("\t"): "⇥"})

@@ -1,0 +1,1 @@
+"""Nets: one architecture a file, torch only."""

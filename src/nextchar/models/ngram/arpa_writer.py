@@ -1,0 +1,187 @@
+r"""ARPA files written: back-off tables as text, which KenLM, SRILM and others read.
+
+A character is a token, the boundary `<s>` as the oldest symbol and `</s>` as the predicted one. What a token cannot
+hold is escaped, and so is the escape character, the backslash:
+
+    space \s    newline \n    tab \t    carriage return \r    backslash \\
+
+and whatever else is white space or would not print, NUL included, as \u and the 4 to 6 hexadecimal digits of its code
+point: \u0000, \ua0 padded to \u00a0, \u1f9ff. All other characters stand for themselves, `<` too: `<s>`, `</s>` and
+`<unk>` are longer than a character. A backslash alone, as other programs write it, is read as a backslash.
+
+A file is written in blocks of rows, each with array operations on its bytes; arpa_reader.py reads it.
+"""
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nextchar.data.vocabulary import BOUNDARY, Ids, Vocabulary
+from nextchar.models.base import Floats
+from nextchar.models.ngram.backoff import BackoffTable, log_probs_of, look_up
+from nextchar.models.ngram.keys import Keys
+from nextchar.runs.record import write_atomically
+
+ZERO = -99.0  # log10 of 0, as SRILM writes it
+START, END, UNKNOWN = b"<s>", b"</s>", (b"<unk>", b"<UNK>")
+
+WRITTEN_AT_ONCE = 1 << 17  # rows
+DECIMALS = 7  # of log10, which float32 could not hold more of
+INTEGERS = 3  # digits in front of them; log10 of the least float64 is -323
+
+Bytes = npt.NDArray[np.uint8]
+
+
+# --- characters as tokens -------------------------------------------------------------------------------------------
+
+
+_ESCAPES = {" ": r"\s", "\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\"}
+_UNESCAPED = {token.encode(): char for char, token in _ESCAPES.items()}
+
+
+def token(char: str) -> bytes:
+    """A character as it stands in the file."""
+    if char in _ESCAPES:
+        return _ESCAPES[char].encode()
+    if char.isspace() or not char.isprintable():
+        return f"\\u{ord(char):04x}".encode()
+    return char.encode()
+
+
+def character(token: bytes) -> str | None:
+    """The inverse of `token`; None for what is no single character."""
+    if token in _UNESCAPED:
+        return _UNESCAPED[token]
+    if escaped := re.fullmatch(rb"\\u([0-9a-fA-F]{4,6})", token):
+        code = int(escaped[1], 16)
+        return chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else None
+    try:
+        text = token.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if len(text) == 1 else None
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def write(tables: Sequence[BackoffTable], vocabulary: Vocabulary, path: Path) -> None:
+    """Writes the file atomically, compressed where it is called .gz; the same tables give the same bytes.
+
+    Logarithms are rounded to 7 decimals. Raises OSError.
+    """
+    parts = lines(tables, vocabulary)
+    write_atomically(path, _compressed(parts) if path.suffix == ".gz" else parts)
+
+
+def lines(tables: Sequence[BackoffTable], vocabulary: Vocabulary) -> Iterator[bytes]:
+    """The file in parts. `<unk>` has probability 0: a character that the vocabulary lacks cannot come."""
+    tables = _completed(tables)
+    sizes = [len(table) + 2 * (table.order == 1) for table in tables]
+    yield b"\\data\\\n" + b"".join(b"ngram %d=%d\n" % (k, size) for k, size in enumerate(sizes, 1))
+    tokens = [token(char) for char in vocabulary.characters]
+    older, newest = _padded([START, *tokens]), _padded([END, *tokens])
+    for table, above in zip(tables, [*tables[1:], None], strict=True):
+        yield b"\n\\%d-grams:\n" % table.order
+        if table.order == 1:
+            yield _special_unigrams(above)
+        for start in range(0, len(table), WRITTEN_AT_ONCE):
+            part = slice(start, start + WRITTEN_AT_ONCE)
+            ids = table.packing.unpack(table.keys[part], table.order)
+            fields = [*(older[column] for column in ids.T[:-1]), newest[ids[:, -1]]]
+            weights = None if above is None else _weights(above, table.keys[part], ids[:, -1] != BOUNDARY)
+            yield _joined(table.log_probs[part], fields, weights)
+    yield b"\n\\end\\\n"
+
+
+def _completed(tables: Sequence[BackoffTable]) -> list[BackoffTable]:
+    """With rows for all contexts, on which their weights stand, and all shorter windows, which KenLM counts on.
+
+    Those that are added say what backing off says, and change no probability.
+    """
+    complete = [tables[-1]]
+    for k in range(len(tables) - 1, 0, -1):
+        table, above = tables[k - 1], complete[-1]
+        contexts = np.concatenate([above.contexts, above.packing.context(above.keys, k + 1)])
+        contexts = contexts[table.packing.newest(contexts, k) != BOUNDARY]  # <s> has no row but its own
+        wanted = np.concatenate([contexts, above.packing.shorter(above.keys, k + 1)])
+        missing = np.setdiff1d(wanted, table.keys)
+        keys = np.concatenate([table.keys, missing])
+        log_probs = np.concatenate([table.log_probs, log_probs_of(tables[:k], missing)])
+        order = np.argsort(keys, kind="stable")
+        complete.append(
+            BackoffTable(table.packing, k, keys[order], log_probs[order], table.contexts, table.log_backoffs)
+        )
+    return complete[::-1]
+
+
+def _special_unigrams(above: BackoffTable | None) -> bytes:
+    """`<unk>` and `<s>`, which are never predicted."""
+    never = np.array([-np.inf])
+    opening = None
+    if above is not None:
+        opening = _weights(above, above.packing.pack(np.array([[BOUNDARY]])), np.array([True]))
+    return _joined(never, [_padded([UNKNOWN[0]])]) + _joined(never, [_padded([START])], opening)
+
+
+def _weights(above: BackoffTable, contexts: Keys, is_context: npt.NDArray[np.bool_]) -> Bytes:
+    """The field of back-off weights, empty where they are 1, and on what ends a document."""
+    values = np.where(is_context, look_up(above.contexts, above.log_backoffs, contexts, 0), 0)
+    field = np.concatenate([np.full((len(values), 1), ord("\t"), dtype=np.uint8), _number(values)], axis=1)
+    field[_rounded(values) == 0] = 0
+    return field
+
+
+def _rounded(values: Floats) -> Ids:
+    """(N,) natural logarithms -> (N,) int64, log10 in units of the last decimal."""
+    largest = 10**INTEGERS - 10.0**-DECIMALS
+    decimal = np.where(np.isneginf(values), ZERO, np.clip(values / np.log(10), -largest, largest))
+    units: Ids = np.rint(decimal * 10**DECIMALS).astype(np.int64)
+    return units
+
+
+def _number(values: Floats) -> Bytes:
+    """(N,) natural logarithms -> (N, width) bytes, log10 as text; zero bytes stand where there is nothing."""
+    units = _rounded(values)
+    rest = np.abs(units)
+    field = np.zeros((len(values), 2 + INTEGERS + DECIMALS), dtype=np.uint8)
+    for column in range(field.shape[1] - 1, 0, -1):
+        if column == 1 + INTEGERS:
+            field[:, column] = ord(".")
+            continue
+        is_shown = (rest > 0) | (column >= INTEGERS)
+        rest, digit = np.divmod(rest, 10)
+        field[:, column] = np.where(is_shown, digit + ord("0"), 0)
+    field[units < 0, 0] = ord("-")
+    field[units % 10**DECIMALS == 0, 1 + INTEGERS :] = 0
+    return field
+
+
+def _padded(tokens: Sequence[bytes]) -> Bytes:
+    """(N, longest) bytes, zero bytes behind what is shorter."""
+    table = np.array(tokens)
+    return np.ascontiguousarray(table).view(np.uint8).reshape(len(tokens), table.itemsize)
+
+
+def _joined(log_probs: Floats, tokens: Sequence[Bytes], weights: Bytes | None = None) -> bytes:
+    """The lines of these rows; the zero bytes are left out, as no token holds one."""
+    tab, space, newline = (np.full((len(log_probs), 1), ord(char), dtype=np.uint8) for char in "\t \n")
+    columns = [_number(log_probs), tab, tokens[0]]
+    for field in tokens[1:]:
+        columns += [space, field]
+    columns += [newline] if weights is None else [weights, newline]
+    flat = np.concatenate(columns, axis=1).ravel()
+    lines: bytes = flat[flat != 0].tobytes()
+    return lines
+
+
+def _compressed(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """A .gz file without a time and a name in it."""
+    packer = zlib.compressobj(wbits=31)
+    for part in parts:
+        yield packer.compress(part)
+    yield packer.flush()

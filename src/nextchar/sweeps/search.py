@@ -1,0 +1,125 @@
+"""A search for the best settings, by Optuna's ask and tell; what it knows stands in the sweep's folder."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextchar.errors import BadInput, Pruned
+from nextchar.sweeps.folder import Job, Range, Search
+
+if TYPE_CHECKING:
+    import optuna
+
+STORAGE = "optuna.db"
+STUDY = "nextchar"
+STARTUP_TRIALS = 5  # that are never given up
+REPORTS = 20  # in a run: each is written to the disk
+
+
+class Study:
+    """Optuna's study of a search. The number of a trial is that of its job."""
+
+    def __init__(self, folder: Path, search: Search) -> None:
+        require()
+        self.search = search
+        self._distributions = {key: _distribution(each) for key, each in search.ranges.items()}
+        self._study = _open(folder)
+
+    @property
+    def number(self) -> int:
+        """Of trials so far."""
+        return len(self._study.trials)
+
+    def ask(self) -> list[str]:
+        """A new trial: the overrides that it tries."""
+        import optuna
+
+        # The sampler of a trial begins with its own seed: a resumed search goes on as it would have
+        number, seed = len(self._study.trials), self.search.settings.seed
+        random = (seed + 1_000_003 * number) % 2**32
+        self._study.sampler = (
+            optuna.samplers.TPESampler(seed=random)
+            if self.search.settings.sampler == "tpe"
+            else optuna.samplers.RandomSampler(seed=random)
+        )
+        return _words(self._study.ask(self._distributions).params)
+
+    def asked(self) -> list[list[str]]:
+        """The trials so far."""
+        return [_words(trial.params) for trial in self._study.trials]
+
+    def tell(self, job: Job, metric: str) -> None:
+        """What became of a trial. What is likely to end otherwise when it is run again is not told."""
+        from optuna.trial import TrialState
+
+        if self._study.trials[job.number].state.is_finished():
+            return
+        if job.status == "finished":
+            self._study.tell(job.number, job.loss(metric if metric in job.metrics else "train/loss"))
+        elif job.status in ("pruned", "diverged"):  # to a sampler both are worse than what finished
+            self._study.tell(job.number, state=TrialState.PRUNED)
+
+
+def reporter(folder: Path, job: Job, prune: bool) -> Callable[[int, float], None]:
+    """What a trial tells of its loss while it learns; raises Pruned where it has no hope.
+
+    That is Optuna's median rule: after a quarter of its steps it never was as good as the median of the finished trials
+    was at the same step.
+    """
+    import optuna
+
+    study, steps = _open(folder), job.settings.trainer.max_steps if job.settings.trainer else 0
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=steps // 4)
+    trial = optuna.Trial(study, study.trials[job.number]._trial_id)
+    next_report = 0
+
+    def report(step: int, loss: float) -> None:
+        nonlocal next_report
+        if step < next_report:
+            return
+        next_report = step + steps // REPORTS
+        trial.report(loss, step)
+        if prune and trial.should_prune():
+            raise Pruned(f"given up at step {step}: {loss:.4f} is above the median of the earlier trials there")
+
+    return report
+
+
+def require() -> None:
+    """Raises BadInput where Optuna is not installed."""
+    try:
+        import optuna  # noqa: F401
+    except ModuleNotFoundError:
+        raise BadInput("sweep=optuna needs Optuna; pip install optuna") from None
+
+
+def _open(folder: Path) -> "optuna.Study":
+    import optuna
+    import sqlalchemy
+
+    for name in ("optuna", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study(
+            storage=f"sqlite:///{folder / STORAGE}", study_name=STUDY, direction="minimize", load_if_exists=True
+        )
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise BadInput(f"{folder / STORAGE}: not the study of this search ({type(error).__name__})") from None
+
+
+def _words(params: dict[str, Any]) -> list[str]:
+    return [f"{key}={value}" for key, value in params.items()]
+
+
+def _distribution(each: Range) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if each.choices is not None:
+        return CategoricalDistribution(each.choices)
+    if isinstance(each.low, int) and isinstance(each.high, int):
+        return IntDistribution(each.low, each.high, log=each.log, step=int(each.step or 1))
+    assert each.low is not None
+    assert each.high is not None
+    return FloatDistribution(each.low, each.high, log=each.log, step=each.step)

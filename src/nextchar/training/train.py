@@ -1,0 +1,472 @@
+"""Training: counting or descent in a run folder of its own, from the text to run.json, however it ends."""
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextchar.cli import terminal
+from nextchar.config.settings import Ddp, TrainSettings
+from nextchar.data.vocabulary import printable
+from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
+from nextchar.evaluation import by_order as orders
+from nextchar.evaluation import loss as metrics
+from nextchar.evaluation import sampling
+from nextchar.models.base import LanguageModel
+from nextchar.models.ngram import dask_counts as cluster
+from nextchar.models.ngram.model import CountModel
+from nextchar.runs.record import (
+    CURVE_POINTS,
+    LOSSES,
+    MOST_UNITS,
+    PROJECT,
+    RECORD,
+    SAMPLES,
+    WEIGHTS,
+    Curve,
+    DataReport,
+    Record,
+    RunFolder,
+    Status,
+    circumstances,
+    infinite_as_text,
+    losses_file,
+)
+from nextchar.training.experiment import WORD_CHARS, Counting, Text, count, load, measure, picture_of_orders, pictures
+from nextchar.training.tensorboard import IN_FRONT
+
+if TYPE_CHECKING:  # what costs time to import is imported where it is needed
+    from nextchar.models.nets.base import NetModel
+    from nextchar.training.tensorboard import Board
+
+SAMPLED = 10  # documents, or pieces of a running text
+SAMPLE_CHARS = {False: 1000, True: 100}  # of a document, of a running text
+TABLES = 8  # V x V, while a net learns: weights, gradients, running means, shares, and what a step computes
+
+log = logging.getLogger("nextchar")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training run has to show, before its pictures are drawn."""
+
+    folder: Path
+    metrics: dict[str, float]
+    samples: list[str]
+    report: DataReport
+    notes: list[str]
+    seconds: dict[str, float]
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._since, 4)
+        self._since = now
+
+
+def train(
+    settings: TrainSettings,
+    show: Callable[[Result], None],
+    at: Path | None = None,
+    report: Callable[[int, float], None] = lambda step, loss: None,
+    in_front: Sequence[str] = IN_FRONT,
+) -> dict[str, float]:
+    """Trains in a folder of its own (`at`, or a new one under outputs/), shows the result, then writes the rest.
+
+    `report` hears the loss on val while a net learns, and may raise Pruned to end the run; `in_front` are the settings
+    that TensorBoard's table shows first. Returns the metrics. Raises BadInput, as a rule before there is a folder;
+    Diverged; Pruned; Interrupted.
+    """
+    if not isinstance(settings.trainer, Ddp):
+        return _train(settings, show, at, report, in_front)
+    with terminal.busy("importing torch and lightning"):
+        from nextchar.training import distributed as processes
+    place = processes.called(settings.trainer)
+    with processes.company(place) if place is not None else nullcontext():
+        if place is None or place.rank == 0:
+            return _train(settings, show, at, report, in_front)
+        _take_part(settings)
+    raise AssertionError("another process than rank 0 ends with its company")
+
+
+def _take_part(settings: TrainSettings) -> None:
+    """What a process does that torchrun or srun has started beside that of the run."""
+    from nextchar.training.gradient import take_part
+
+    source = load(settings.data)
+    _agree(settings, source)
+    take_part(settings, {name: part.stream for name, part in source.parts.items()}, len(source.vocabulary))
+
+
+def _agree(settings: TrainSettings, source: Text) -> None:
+    """Raises BadInput where the run has several processes, and these were told or have read different things."""
+    if isinstance(settings.trainer, Ddp):
+        from nextchar.training.distributed import agree
+
+        agree(
+            settings.plain() | {"data": settings.data.model_copy(update={"path": None}).plain()}, source.report.sha256
+        )
+
+
+def _train(
+    settings: TrainSettings,
+    show: Callable[[Result], None],
+    at: Path | None,
+    report: Callable[[int, float], None],
+    in_front: Sequence[str],
+) -> dict[str, float]:
+    started, watch = datetime.now(UTC), Stopwatch()
+    with Stop() as stop:
+        if settings.cluster.address is not None:
+            cluster.reach(settings.cluster.address)
+        with terminal.busy("reading the text"):
+            source = load(settings.data, settings.model)
+        watch.lap("read")
+        _agree(settings, source)
+        _refuse_too_large(settings, len(source.vocabulary))
+        with _folder(settings, at) as folder:
+            settings = settings.model_copy(update={"resume": None})
+            if folder.reopened:
+                _take_up(folder, settings, source)
+            with _logging_to(folder.path / "train.log"):
+                error: BaseException | None = None
+                values: dict[str, float] = {}
+                run = _Run(settings, source, folder, report, in_front)
+                try:
+                    values = _learn_and_show(run, watch, show)
+                    stop.hold()  # from here on run.json gets written, however often one asks to stop
+                    error = stop.asked
+                except BaseException as raised:
+                    stop.hold()
+                    error = stop.asked or raised
+                    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+                        error.filename = str(folder.path)  # of a full disk, met by what writes the events
+                    log.error("%s: %s", *_ending(error), exc_info=raised)
+                try:
+                    folder.finish(_record(settings, folder, run, started, watch.seconds, values, *_ending(error)))
+                except Exception as unwritten:  # must not hide why the run ended
+                    log.exception("%s could not be written", RECORD)
+                    error = error or unwritten
+                if error is not None:
+                    if isinstance(error, Interrupted):
+                        error.folder = folder.path
+                    raise error
+    return values
+
+
+def record_failure(settings: TrainSettings, at: Path | None, error: Exception) -> None:
+    """The folder of a run that could not begin, as where its text is missing: run.json and train.log say why."""
+    started = datetime.now(UTC)
+    with _folder(settings, at) as folder:
+        settings = settings.model_copy(update={"resume": None})
+        if folder.reopened:
+            folder.go_on(settings)
+        with _logging_to(folder.path / "train.log"):
+            log.error("%s: %s", *_ending(error), exc_info=error)
+        folder.finish(_record(settings, folder, None, started, {}, {}, *_ending(error)))
+
+
+def _folder(settings: TrainSettings, at: Path | None) -> RunFolder:
+    if settings.resume is not None:
+        return RunFolder.reopen(Path(settings.resume))
+    return RunFolder.create(PROJECT / "outputs", settings.model.name, settings, at)
+
+
+def _take_up(folder: RunFolder, settings: TrainSettings, source: Text) -> None:
+    """Goes on with a run. Raises BadInput, the folder left as it was, where its checkpoint does not allow it."""
+    if settings.trainer is not None:
+        from nextchar.training.callbacks import checkpoint
+
+        checkpoint(folder.path, source.report.sha256, settings.trainer.max_steps)
+    folder.go_on(settings)
+
+
+def _ending(error: BaseException | None) -> tuple[Status, str]:
+    """Status and reason of a run that ended with this error, or with none."""
+    if error is None:
+        return "finished", ""
+    reason = str(error) or type(error).__name__
+    if isinstance(error, Diverged):
+        return "diverged", reason
+    if isinstance(error, Pruned):
+        return "pruned", reason
+    return ("interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"), reason
+
+
+def _refuse_too_large(settings: TrainSettings, vocab_size: int) -> None:
+    """Raises BadInput, before there is a folder, where the V x V tables of a net would not fit."""
+    if settings.trainer is not None:
+        processes = settings.trainer.devices if isinstance(settings.trainer, Ddp) else 1
+        need = processes * TABLES * vocab_size**2 * settings.trainer.precision // 8
+        what = f"model={settings.model.name} for {vocab_size - 1:,} distinct characters"
+        refuse_beyond_memory(what, need, "model=count stores only the pairs that occur")
+
+
+def _learn_and_show(run: "_Run", watch: Stopwatch, show: Callable[[Result], None]) -> dict[str, float]:
+    settings, report = run.settings, run.source.report
+    log.info("settings %s", settings.plain())
+    log.info("data %s", report.plain())
+    try:
+        with terminal.busy("counting"):
+            run.count()
+        model = run.learn()
+        watch.lap("learn")
+        with terminal.busy("measuring the loss"):
+            values, notes, losses = measure(model, run.source.parts, settings.data.is_text, run.counted)
+        notes = [*report.notes, *notes, *run.judge(values["train/loss"])]
+        watch.lap("evaluate")
+        with terminal.busy("sampling"):
+            samples = run.samples(model)
+        watch.lap("sample")
+        for note in notes:
+            log.warning("note: %s", note)
+        log.info("metrics %s", values)
+        log.info("samples %s", samples)
+        with terminal.even_if_nobody_reads():
+            show(Result(run.folder.path, values, samples, report, notes, dict(watch.seconds)))
+        with terminal.busy("writing the run folder"):
+            run.write(model, values, losses["test"], samples)
+        watch.lap("write")
+    finally:
+        run.close()
+    return values
+
+
+class _Run:
+    """One training run between its data and its record."""
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        source: Text,
+        folder: RunFolder,
+        report: Callable[[int, float], None],
+        in_front: Sequence[str],
+    ) -> None:
+        self.settings, self.source, self.folder = settings, source, folder
+        self.report, self.in_front = report, in_front
+        self.vocabulary = source.vocabulary
+        self._counting: Counting | None = None
+        self.step = 0
+        self.curves: dict[str, list[tuple[int, float]]] = {}
+        self.board: Board | None = None
+
+    def count(self) -> None:
+        """What every run does: a net is drawn beside the counted model of its pairs."""
+        self._counting = count(self.settings, self.source)
+        if self.settings.model.net is None:
+            log.info("n-grams %s, smoothing %s", self.ngrams, self.parameters)
+
+    @property
+    def counted(self) -> Counting | None:
+        """What was counted, where that is the model."""
+        return self.counting if self.settings.model.net is None else None
+
+    @property
+    def counting(self) -> Counting:
+        assert self._counting is not None, "a run counts first"
+        return self._counting
+
+    @property
+    def parameters(self) -> dict[str, list[float]]:
+        """Of the smoothing method: what was estimated, fitted or set, by order; of a net, and before: none."""
+        if self._counting is None or self.settings.model.net is not None:
+            return {}
+        return self._counting.parameters
+
+    @property
+    def ngrams(self) -> list[int]:
+        """How many different ones the model holds, by order; a net, and before: none."""
+        if self._counting is None or self.settings.model.net is not None:
+            return []
+        return self._counting.ngrams
+
+    def learn(self) -> LanguageModel:
+        """Counts, or descends."""
+        if self.settings.model.net is None:
+            return self.counting.model
+        with terminal.busy("importing torch and lightning"):
+            from nextchar.training.gradient import descend
+
+        model, self.step, self.curves = descend(
+            self.settings,
+            {name: part.stream for name, part in self.source.parts.items()},
+            self.vocabulary,
+            self.folder,
+            self.source.report.sha256,
+            metrics.loss(self.counting.model, self.source.parts["train"], self.settings.data.is_text).value,
+            self._open_board,
+            self._glimpse,
+            self.report,
+        )
+        return model
+
+    def judge(self, loss: float) -> list[str]:
+        """What must be said of the final loss on train. Raises Diverged where it is far worse than guessing."""
+        if self.settings.model.net is None:
+            return self._of_pruning()
+        from nextchar.training.callbacks import TOO_BAD, diverged
+
+        uniform = math.log(len(self.vocabulary))
+        what = f"train/loss is {loss:.4g} nats per character, worse than a uniform guess ({uniform:.4f})"
+        if not loss <= uniform + TOO_BAD:
+            raise diverged(self.settings, self.step, what)
+        return [what] if loss > uniform else []
+
+    def _of_pruning(self) -> list[str]:
+        left, all_ = sum(self.ngrams), self.counting.unpruned
+        return [f"pruned: {left:,} of {all_:,} n-grams are left"] if left < all_ else []
+
+    def samples(self, model: LanguageModel) -> list[str]:
+        """What the model says. The random numbers begin anew at every look, so that only the model has changed."""
+        chars = SAMPLE_CHARS[self.settings.data.is_text]
+        return sampling.documents(model, SAMPLED, self.settings.seed, max_chars=chars)
+
+    def write(self, model: LanguageModel, values: dict[str, float], tested: metrics.Loss, samples: list[str]) -> None:
+        """Weights, sums of the test part, samples, TensorBoard and pictures."""
+        import safetensors.numpy
+
+        self.folder.write(WEIGHTS, safetensors.numpy.save(model.tensors()))
+        if len(tested.nll) <= MOST_UNITS:
+            self.folder.write(LOSSES, losses_file(tested))
+        self.folder.write(SAMPLES, ("\n".join(map(printable, samples)) + "\n").encode())
+        board = self.board or self._open_board(0)
+        board.scalars({key: value for key, value in values.items() if not key.endswith(("low", "high"))}, self.step)
+        if self.settings.model.net is None:
+            board.samples(samples, 0)
+        if isinstance(model, CountModel):
+            board.histograms({"counts": model.tables[-1].counts}, 0)
+        by_order = self.by_order(model)
+        if by_order is not None:
+            board.over_orders(by_order.curves())
+            self.curves |= {tag: list(enumerate(loss.tolist(), 1)) for tag, loss in by_order.losses().items()}
+        if self.settings.figures:
+            from nextchar.plots.matrices import png
+
+            train, opening = self.source.parts["train"], self.source.parts["test"].opening(WORD_CHARS + 1)
+            for name, picture in pictures(model, self.counting.pairs, train, opening):
+                self.folder.write(f"figures/{name}.png", png(picture))
+                board.image(name, picture, self.step)
+            if by_order is not None and by_order.highest > 2:  # of two points one sees nothing
+                picture = picture_of_orders(by_order, model)
+                self.folder.write("figures/orders.png", png(picture))
+                board.image("orders", picture, self.step)
+        board.close()
+
+    def by_order(self, model: LanguageModel) -> orders.Report | None:
+        """What each order of an n-gram model is worth on each part."""
+        if not orders.has_orders(model):
+            return None
+        worths: dict[int, orders.Worth] = {}  # split=all has one part under three names
+        for name, part in self.source.parts.items():
+            if id(part) not in worths:
+                windows = self.counting.windows
+                if name != "train" or windows.order != model.context + 1:
+                    windows = orders.counted(part.pieces(model.context), model)
+                worths[id(part)] = orders.worth(model, windows)
+        by_part = {name: worths[id(part)] for name, part in self.source.parts.items()}
+        return orders.Report(by_part, self.parameters, self.counting.occurring)
+
+    def close(self) -> None:
+        """Closes the board of a run that ended badly too."""
+        if self.board is not None:
+            with suppress(OSError):  # of a full disk; it was raised before
+                self.board.close()
+
+    def _open_board(self, step: int) -> "Board":
+        from nextchar.training.tensorboard import Board
+
+        self.board = Board(self.folder.path, step)
+        self.board.describe(self.settings, self.source.report.plain(), self.in_front)
+        return self.board
+
+    def _glimpse(self, model: "NetModel", board: "Board", step: int) -> None:
+        board.samples(self.samples(model), step)
+        board.histograms(model.tensors(), step)
+
+
+def _record(
+    settings: TrainSettings,
+    folder: RunFolder,
+    run: _Run | None,
+    started: datetime,
+    seconds: dict[str, float],
+    values: dict[str, float],
+    status: Status,
+    reason: str,
+) -> Record:
+    """run.json; `run` is None where it could not begin."""
+    return Record(
+        schema_version=1,
+        status=status,
+        reason=reason,
+        settings=settings,
+        vocabulary=run.vocabulary.characters if run else "",
+        metrics=infinite_as_text(values),
+        curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
+        data=run.source.report if run else None,
+        model_file=run.source.given.file if run and run.source.given else None,
+        ngrams=run.ngrams if run else [],
+        smoothing=run.parameters if run else {},
+        seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
+        started=started.isoformat(timespec="seconds"),
+        seconds=seconds,
+        files=folder.files,
+        **circumstances(),
+    )
+
+
+def _thinned(points: list[tuple[int, float]]) -> Curve:
+    """At most 200 points of a curve, evenly spread, both ends among them."""
+    kept = [points[i] for i in sorted({round(i) for i in np.linspace(0, len(points) - 1, CURVE_POINTS)})]
+    values = infinite_as_text({str(step): loss for step, loss in kept})
+    return Curve(steps=[step for step, _ in kept], values=list(values.values()))
+
+
+class _LogFile(logging.FileHandler):
+    """Of a full disk it says nothing: what ends the run is said once, by the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """All that is said goes to train.log, Lightning's and Python's warnings too."""
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("nextchar", "lightning.pytorch", "lightning.fabric", "py.warnings")]
+    propagated = [logger.propagate for logger in loggers]
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, before in zip(loggers, propagated, strict=True):
+            logger.removeHandler(handler)
+            logger.propagate = before
+        logging.captureWarnings(False)
+        handler.close()

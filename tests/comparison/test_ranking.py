@@ -1,0 +1,538 @@
+"""Runs beside one another: which are ranked, how they are grouped, what is said of them, and what is left out."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import running as runs
+import safetensors.numpy
+from comparing import LOSSES, copy, edit, losses, put, setting, with_nll
+from conftest import run_script
+
+from nextchar.comparison import files as report
+from nextchar.comparison import find as found_runs
+from nextchar.comparison import ranking as comparison
+from nextchar.comparison.ranking import compare
+from nextchar.errors import BadInput
+from nextchar.evaluation.loss import Loss
+from nextchar.runs.record import Record, open_losses
+from nextchar.training import train as training
+
+DOCUMENTS = 3277  # of the embedded names' test part
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A counted run and a learned one, on the embedded names."""
+    folder = tmp_path_factory.mktemp("trained")
+    runs.train("figures=false", f"hydra.run.dir={folder / 'count'}")
+    runs.train("model=nn", "optim.lr=15", "trainer.max_steps=200", "figures=false", f"hydra.run.dir={folder / 'nn'}")
+    return {name: folder / name for name in ("count", "nn")}
+
+
+@pytest.fixture
+def count(trained: dict[str, Path]) -> Path:
+    return trained["count"]
+
+
+@pytest.fixture
+def nn(trained: dict[str, Path]) -> Path:
+    return trained["nn"]
+
+
+# --- what a run keeps -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_the_sums_of_its_test_documents(count: Path) -> None:
+    """A sum and a length a document, in little space."""
+    kept = losses(count)
+    assert {name: (tensor.dtype.name, tensor.shape) for name, tensor in kept.items()} == {
+        "nll": ("float32", (DOCUMENTS,)),
+        "chars": ("uint32", (DOCUMENTS,)),
+    }
+    record = runs.record(count)
+    assert kept["chars"].sum() == record["data"]["predicted"]["test"]
+    loss = kept["nll"].sum(dtype=float) / kept["chars"].sum()
+    assert loss == pytest.approx(record["metrics"]["test/loss"], rel=1e-7)
+    assert record["files"][LOSSES]["size"] == (count / LOSSES).stat().st_size < 8 * DOCUMENTS + 300
+
+
+# --- two runs -------------------------------------------------------------------------------------------------------
+
+
+def test_a_real_pair_against_a_bootstrap_by_hand(count: Path, nn: Path) -> None:
+    compared = compare([count, nn])
+    a, b = losses(count), losses(nn)
+    random, drawn = np.random.default_rng(0), []
+    for _ in range(2000):
+        i = random.integers(0, DOCUMENTS, DOCUMENTS)
+        drawn.append((b["nll"][i].sum(dtype=float) - a["nll"][i].sum(dtype=float)) / a["chars"][i].sum())
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    best, other = compared.rows
+    assert (best.label, other.label) == ("model=count", "model=nn")
+    estimate = other.to_best
+    assert estimate is not None
+    assert estimate.value - estimate.half == pytest.approx(low, abs=0.1 * estimate.half)
+    assert estimate.value + estimate.half == pytest.approx(high, abs=0.1 * estimate.half)
+    assert best.interval is not None
+    assert 2 * estimate.half < (best.interval[1] - best.interval[0]) / 2, "pairs tell more"
+    (said,) = compared.sentences
+    numbers = comparison.plus_minus(estimate)
+    assert said.startswith(
+        f"model=count is better than model=nn by {numbers} nats per character "
+        "(they also differ in smoothing; another seed of model=nn may differ"
+    )
+
+
+def test_a_known_difference(tmp_path: Path, count: Path) -> None:
+    """Every document of b is worse by 0.05 nats a character, give or take: the sentence says so."""
+    kept, random = losses(count), np.random.default_rng(0)
+    worse = copy(count, tmp_path / "b", setting("smoothing.k", 3.0))
+    with_nll(worse, kept["nll"] + kept["chars"] * (0.05 + 0.1 * random.normal(size=DOCUMENTS)))
+    compared = compare([count, worse])
+    (said,), estimate = compared.sentences, compared.rows[1].to_best
+    assert estimate is not None
+    assert abs(estimate.value - 0.05) <= estimate.half < 0.01
+    assert said.startswith("smoothing.k=1 is better than smoothing.k=3 by 0.0")
+    assert said.endswith(" nats per character"), "counting has no seeds to speak of"
+
+
+def test_runs_that_are_one_and_the_same(tmp_path: Path, count: Path) -> None:
+    """A repetition with the same seed is no second seed."""
+    compared = compare([count, copy(count, tmp_path / "again")])
+    assert [len(row.runs) for row in compared.rows] == [1, 1]
+    assert sorted(row.label.rsplit("/")[-1] for row in compared.rows) == ["again", "count"]
+    (said,) = compared.sentences
+    first, second = (row.label for row in compared.rows)
+    assert said == f"{first} and {second} give every document the same loss"
+
+
+def test_an_infinite_loss_ranks_last(tmp_path: Path, count: Path) -> None:
+    runs.train("smoothing=none", "figures=false", f"hydra.run.dir={tmp_path / 'none'}")
+    compared = compare([tmp_path / "none", count])
+    assert [row.label for row in compared.rows] == ["smoothing=add_k", "smoothing=none"]
+    assert compared.rows[1].to_best is None
+    (said,) = compared.sentences
+    assert "is better than smoothing=none, which gives probability 0 to a character of the test" in said
+    both = compare([tmp_path / "none", copy(tmp_path / "none", tmp_path / "none2")])
+    assert both.sentences[0].startswith("neither ")
+
+
+def test_few_documents_and_missing_sums_have_no_interval(tmp_path: Path, count: Path) -> None:
+    for k in (1, 2):
+        text = runs.names(tmp_path, 60)
+        argv = ["data=lines", text, "data.unk=skip", f"smoothing.k={k}", "figures=false"]
+        runs.train(*argv, f"hydra.run.dir={tmp_path / f'few{k}'}")
+    few = compare([tmp_path / "few1", tmp_path / "few2"])
+    assert few.rows[1].to_best is None
+    assert few.sentences[0].endswith("no interval: 8 documents, too few")
+
+    bare = copy(count, tmp_path / "bare", setting("smoothing.k", 2.0))
+    (bare / LOSSES).unlink()
+    compared = compare([count, bare])
+    assert len(compared.rows) == 2
+    assert f"smoothing.k=2 comes without its {LOSSES}" in compared.sentences[0]
+
+
+def test_a_running_text(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the quick brown fox jumps over the lazy dog\n" * 3000)
+    for k in (1, 50):
+        argv = ["data=text", f"data.path={text}", f"smoothing.k={k}", "figures=false"]
+        runs.train(*argv, f"hydra.run.dir={tmp_path / f'k{k}'}")
+    compared = compare([tmp_path / "k1", tmp_path / "k50"])
+    assert compared.units == "14 blocks of 1,000 characters"
+    (said,) = compared.sentences
+    assert said.startswith("smoothing.k=1 is ahead of smoothing.k=50 by 0.28")
+    assert said.endswith("nats per character; no interval: 14 blocks of 1,000 characters, too few")
+
+
+# --- seeds and labels -----------------------------------------------------------------------------------------------
+
+
+def seeds_of(nn: Path, folder: Path, shift: float = 0.0) -> None:
+    """Three seeds of a net, whose losses are off by -0.01, 0 and 0.01."""
+    kept = losses(nn)
+    for seed, luck in ((1, -0.01), (2, 0.0), (3, 0.01)):
+        run = copy(nn, folder / f"seed={seed}", setting("seed", seed))
+        with_nll(run, kept["nll"] + (shift + luck) * kept["chars"])
+
+
+def test_seeds_are_one_row(tmp_path: Path, count: Path, nn: Path) -> None:
+    """Their mean, and t of two degrees of freedom; the luck is in the difference's interval too."""
+    seeds_of(nn, tmp_path)
+    for i, path in enumerate(sorted(tmp_path.iterdir())):  # neither changes a result
+        edit(path, setting("trainer.log_every", 10 + i))
+        edit(path, setting("figures", i == 0))
+    compared = compare([count, tmp_path])
+    count_row, nn_row = compared.rows
+    assert [run.seed for run in nn_row.runs] == [1, 2, 3]
+    assert nn_row.loss == pytest.approx(runs.record(nn)["metrics"]["test/loss"])
+    assert nn_row.over_seeds is not None
+    assert nn_row.over_seeds.half == pytest.approx(4.302653 * 0.01 / 3**0.5, rel=1e-4)
+    single = compare([count, nn]).rows[1].to_best
+    assert nn_row.to_best is not None
+    assert single is not None
+    assert nn_row.to_best.value == pytest.approx(single.value)
+    assert nn_row.to_best.parts[0] == pytest.approx(single.parts[0])
+    assert nn_row.to_best.parts[1] == pytest.approx((0.01**2 / 3, 2), rel=1e-4)
+    assert "another seed" not in compared.sentences[0]
+    assert count_row.over_seeds is None
+
+
+def test_two_groups_of_seeds(tmp_path: Path, nn: Path) -> None:
+    seeds_of(nn, tmp_path / "a")
+    seeds_of(nn, tmp_path / "b", shift=0.5)
+    for path in (tmp_path / "b").iterdir():
+        edit(path, setting("optim.lr", 1.0))
+    compared = compare([tmp_path])
+    assert [(row.label, len(row.runs)) for row in compared.rows] == [("optim.lr=15", 3), ("optim.lr=1", 3)]
+    estimate = compared.rows[1].to_best
+    assert estimate is not None
+    assert estimate.value == pytest.approx(0.5, abs=1e-6)
+    assert 3.9 < estimate.parts[1][1] < 4.1, "Welch and Satterthwaite, of two equal groups of three"
+
+
+def test_a_single_run_beside_seeds_shares_their_luck(tmp_path: Path, nn: Path) -> None:
+    """As far as is known: of one seed no spread is seen."""
+    seeds_of(nn, tmp_path / "a")
+    single = copy(nn, tmp_path / "b", setting("optim.lr", 1.0))
+    with_nll(single, losses(nn)["nll"] + 0.5 * losses(nn)["chars"])
+    compared = compare([tmp_path])
+    estimate = compared.rows[1].to_best
+    assert estimate is not None
+    assert estimate.parts[1] == pytest.approx((0.01**2 * (1 + 1 / 3), 2), rel=1e-3)
+    assert compared.sentences[0].endswith("(optim.lr=1 has one seed, whose luck is taken to be like the other's)")
+
+
+def test_a_few_documents_that_decide(tmp_path: Path, count: Path) -> None:
+    nll = losses(count)["nll"].copy()
+    nll[:3] += 200
+    worse = with_nll(copy(count, tmp_path / "b", setting("smoothing.k", 0.001)), nll)
+    (said,) = compare([count, worse]).sentences
+    assert said.startswith("smoothing.k=1 is ahead of smoothing.k=0.001 by 0.0")
+    assert said.endswith("no interval: a few of the 3,277 documents decide the difference")
+
+
+def test_labels_name_no_more_than_what_differs(tmp_path: Path, count: Path, nn: Path) -> None:
+    copy(count, tmp_path / "k", setting("smoothing.k", 0.5))
+    copy(nn, tmp_path / "lr", setting("optim.lr", 2.5))
+    copy(nn, tmp_path / "elsewhere", setting("data.path", None))
+    labels = {row.label for row in compare([tmp_path, count, nn]).rows}
+    assert {label.split(" ")[0] for label in labels} == {"model=count", "model=nn"}
+    assert {"model=count smoothing.k=0.5", "model=count smoothing.k=1", "model=nn optim.lr=2.5"} <= labels
+
+
+def test_the_sentence_names_all_that_differs(tmp_path: Path, nn: Path) -> None:
+    """A label needs one setting to tell two runs apart; what makes the difference may be another."""
+
+    def change(record: dict) -> None:
+        setting("optim.lr", 3.0)(record)
+        setting("trainer.max_steps", 999)(record)
+        setting("trainer.precision", 64)(record)
+
+    worse = copy(nn, tmp_path / "b", change)
+    with_nll(worse, losses(nn)["nll"] + losses(nn)["chars"])
+    (said,) = compare([nn, worse]).sentences
+    assert said.startswith("optim.lr=15 is better than optim.lr=3 by ")
+    assert "nats per character (they also differ in trainer.max_steps, trainer.precision; another seed" in said
+
+
+def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path) -> None:
+    kept, random = losses(count), np.random.default_rng(0)
+    for k, worse in ((2.0, 0.0), (3.0, 0.0), (4.0, 0.5)):
+        run = copy(count, tmp_path / f"k={k}", setting("smoothing.k", k))
+        with_nll(run, kept["nll"] + kept["chars"] * (worse + 0.1 * np.abs(random.normal(size=DOCUMENTS))))
+    compared = compare([tmp_path])
+    ties = [row.label for row in compared.rows if row.ties_with_best]
+    assert compared.sentences[1] == f"cannot be told apart from the best: {', '.join(ties)}"
+    assert ties == [compared.rows[1].label]
+    shutil.rmtree(tmp_path / f"k={compared.rows[1].settings['smoothing.k']}")
+    copy(tmp_path / "k=4.0", tmp_path / "k=5", setting("smoothing.k", 5.0))
+    assert compare([tmp_path]).sentences[1] == "the best can be told apart from each of the 2 others"
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda record: record["data"].update(test_sha256="0" * 64), "test data by sha256 ("),
+        (setting("data.split", "lecture"), "data.split (hash and lecture)"),
+        (lambda record: record.update(vocabulary="ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "vocabulary (abcdefghij"),
+        (setting("data.unk", "skip"), "data.unk (error and skip)"),
+        (lambda record: record["data"].update(left_out={"test": 3}), "characters left out of test (0 and 3)"),
+    ],
+)
+def test_what_was_tested_otherwise_is_not_ranked(tmp_path: Path, count: Path, change, why: str) -> None:
+    other = copy(count, tmp_path / "other", change)
+    with pytest.raises(BadInput) as error:
+        compare([count, other])
+    said = str(error.value)
+    assert f"{count} and {other} cannot be ranked together; they differ in {why}" in said
+    assert said.endswith(f" Name the folders of one group alone: {count}, or {other}")
+    assert len(said.splitlines()) == 1
+
+
+def test_documents_of_other_lengths_are_not_paired(tmp_path: Path, count: Path) -> None:
+    """Though all that run.json says is the same."""
+    kept, other = losses(count), copy(count, tmp_path / "other")
+    put(other, LOSSES, safetensors.numpy.save({"nll": kept["nll"], "chars": kept["chars"][::-1].copy()}))
+    with pytest.raises(BadInput, match=r"differ in lengths of the documents\. Name"):
+        compare([count, other])
+
+
+def test_a_refusal_says_which_folders_go_together(tmp_path: Path, count: Path) -> None:
+    """As words that can be pasted; a run that kept no sums goes with any."""
+    for name in ("a", "b c", "d", "e"):
+        copy(count, tmp_path / name, setting("data.split", "lecture" if name < "d" else "hash"))
+    (tmp_path / "a" / LOSSES).unlink()
+    for i in range(7):
+        copy(count, tmp_path / f"x{i}", setting("data.unk", "skip"))
+    with pytest.raises(BadInput) as error:
+        compare([tmp_path])
+    groups = str(error.value).partition("alone: ")[2].split(", or ")
+    assert groups[0] == f"'{tmp_path / 'b c'}' {tmp_path / 'a'}"
+    assert groups[1] == f"{tmp_path / 'd'} {tmp_path / 'e'}"
+    assert groups[2].endswith(f"{tmp_path / 'x5'} and 1 more")
+
+
+def test_where_there_is_nothing_to_rank(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="there is no finished run in"):
+        compare([tmp_path])
+    with pytest.raises(BadInput, match="no such folder"):
+        compare([tmp_path / "nowhere"])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"no finished run in .*/run: holds no run\.json: the run has not ended"):
+        compare([tmp_path])
+
+
+# --- what is left out -----------------------------------------------------------------------------------------------
+
+
+def drop_dedup(record: dict) -> None:
+    del record["settings"]["data"]["dedup"]
+
+
+def damaged(count: Path, folder: Path) -> dict[str, str]:
+    """Folders that cannot be ranked, each with a part of the reason."""
+    reasons = {}
+
+    def add(name: str, reason: str) -> Path:
+        reasons[name] = reason
+        return copy(count, folder / name)
+
+    (add("not-json", "not valid JSON") / "run.json").write_text("{")
+    edit(add("diverged", "the run ended as 'diverged'"), lambda record: record.update(status="diverged"))
+    (add("killed", "the run has not ended, or was killed") / "run.json").unlink()
+    edit(add("from-the-future", "schema_version"), lambda record: record.update(schema_version=9))
+    edit(add("code", "Python knows no such encoding"), setting("data.encoding", "${oc.env:HOME}"))
+    edit(add("no-loss", "test/loss is null"), lambda record: record["metrics"].pop("test/loss"))
+    edit(add("huge", "test/loss is 1e+300"), lambda record: record["metrics"].update({"test/loss": 1e300}))
+    odd = {"test/loss_low": 5.0, "test/loss_high": -5.0}
+    edit(add("odd", "the interval of test/loss is 5.0 .. -5.0"), lambda record: record["metrics"].update(odd))
+    edit(add("older", "run.json: settings.data.dedup: the run was made by another version"), drop_dedup)
+    edit(add("newer", "run.json: settings.data.x: the run was made by another version"), setting("data.x", 1))
+    edit(add("text", "run.json: metrics=abc: must be a mapping"), lambda record: record.update(metrics="abc"))
+    edit(add("no-data", "no data report"), lambda record: record.update(data=None))
+    (add("other-sums", "not the file that run.json vouches for") / LOSSES).write_bytes(b"x" * 26360)
+    edit(add("liar", "do not add up to the test/loss"), lambda record: record["metrics"].update({"test/loss": 2.446}))
+    kept = losses(count)
+    for name, nll, chars, reason in (
+        ("nan", np.full(DOCUMENTS, np.nan, np.float32), kept["chars"], "holds nan or inf"),
+        ("minus-inf", np.full(DOCUMENTS, -np.inf, np.float32), kept["chars"], "holds nan or inf"),
+        ("short", kept["nll"][:-1], kept["chars"][:-1], "this model has F32 [3277]"),
+        ("doubles", kept["nll"].astype(np.float64), kept["chars"], "nll is F64"),
+        (
+            "negative",
+            np.append(-kept["nll"][:1], kept["nll"][1:]),
+            kept["chars"],
+            "a sum is negative",
+        ),
+        ("empty-documents", kept["nll"], np.zeros_like(kept["chars"]), "the characters are not the"),
+    ):
+        put(add(name, reason), LOSSES, safetensors.numpy.save({"nll": nll, "chars": chars}))
+    linked = add("linked", "a symbolic link is not followed")
+    (linked / "run.json").unlink()
+    (linked / "run.json").symlink_to(count / "run.json")
+    return reasons
+
+
+def test_what_is_damaged_is_left_out_by_name(tmp_path: Path, count: Path) -> None:
+    reasons = damaged(count, tmp_path)
+    copy(count, tmp_path / "sound")
+    compared = compare([tmp_path])
+    assert [row.runs[0].path.name for row in compared.rows] == ["sound"]
+    left_out = {Path(folder).name: reason for folder, _, reason in compared.left_out}
+    assert left_out.keys() == reasons.keys()
+    for name, reason in reasons.items():
+        assert reason in left_out[name], name
+        assert len(left_out[name].splitlines()) == 1
+        assert str(tmp_path) not in left_out[name], "the folder is named once"
+
+
+def test_scores_are_not_ranked_among_probabilities(tmp_path: Path, count: Path) -> None:
+    scores = copy(count, tmp_path / "scores", lambda record: record["settings"].update(
+        smoothing={"name": "stupid_backoff", "alpha": 0.4}
+    ))  # fmt: skip
+    compared = compare([count, scores])
+    assert [row.runs[0].path for row in compared.rows] == [count]
+    said = "smoothing=stupid_backoff gives scores that do not sum to 1; no loss of probabilities compares"
+    assert compared.left_out == [(str(scores), "finished", said)]
+
+
+def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path) -> None:
+    """A stranger's run.json says how many documents there are; for more than ours ever have nothing is read."""
+    size = 10_000_000_000
+
+    def change(record: dict) -> None:
+        record["data"]["documents"]["test"] = record["data"]["predicted"]["test"] = size // 8
+        record["files"][LOSSES] = {"size": size + 100, "sha256": "0" * 64}
+
+    holes = copy(count, tmp_path / "holes", change)
+    os.truncate(holes / LOSSES, size + 100)
+    tracemalloc.start()
+    compared = compare([tmp_path, count])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000_000
+    assert "1,250,000,000 documents of test with a sum each; there may be 1 to 4,194,304" in compared.left_out[0].reason
+
+
+def test_a_run_that_does_not_fit_into_memory_is_left_out(
+    tmp_path: Path, count: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(path: Path, record: Record) -> Loss | None:
+        if path.name == "large":
+            raise MemoryError
+        return open_losses(path, record)
+
+    monkeypatch.setattr(found_runs, "open_losses", load)
+    compared = compare([count, copy(count, tmp_path / "large")])
+    assert compared.left_out == [(str(tmp_path / "large"), "damaged", "takes more memory than there is")]
+
+
+def test_a_run_of_very_many_documents_keeps_no_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "MOST_UNITS", 10)
+    runs.train("data=lines", runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
+    assert LOSSES not in runs.record(tmp_path / "run")["files"]
+    assert len(compare([tmp_path / "run"]).rows) == 1
+
+
+def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path, nn: Path) -> None:
+    """Neither one that diverged nor one that was killed; a seed that was killed and run again is no loss."""
+    for seed in (1, 2, 3):
+        copy(nn, tmp_path / f"{seed}", setting("seed", seed))
+    edit(tmp_path / "2", lambda record: record.update(status="diverged", reason="training diverged at step 50"))
+    for name, seed in (("3", 3), ("1", 1)):
+        settings = runs.record(tmp_path / name)["settings"]
+        killed = tmp_path / f"{name} killed"
+        killed.mkdir()
+        (killed / "settings.json").write_text(json.dumps(settings | {"seed": seed if name == "3" else 4}))
+    compared = compare([tmp_path, count])
+    (row,) = (row for row in compared.rows if row.is_net)
+    assert row.seeds == "2 of 4"
+    assert compared.sentences[-1] == "not all seeds finished, and only those that did are counted: model=nn (2 of 4)"
+    reasons = {(Path(each.folder).name, each.status): each.reason for each in compared.left_out}
+    assert reasons.keys() == {("2", "diverged"), ("1 killed", "not ended"), ("3 killed", "not ended")}
+    said = "the run ended as 'diverged' and left no weights: training diverged at step 50"
+    assert said in reasons["2", "diverged"]
+    assert "2 of 4" in comparison.cells(row)[2]
+    assert said in report.markdown(compared)
+    rows = list(csv.DictReader(io.StringIO(report.csv_table(compared))))
+    assert [each["status"] for each in rows] == ["finished", "finished", "not ended", "diverged", "not ended"]
+    assert [each["test/loss"] == "" for each in rows] == [False, False, True, True, True]
+    assert rows[3]["reason"].endswith(said)
+    assert "2 of 4" in report.page(compared)
+
+
+def test_where_runs_are_found(tmp_path: Path, count: Path) -> None:
+    """Up to two levels down, each once; a link to a folder is followed where it was typed only."""
+    for name in ("run", "sweep/0_smoothing.k=0.1", "sweep/1_smoothing.k=1", "a/b/c/too-deep", "run/figures/inside"):
+        copy(count, tmp_path / "outputs" / name)
+    (tmp_path / "outputs" / "link").symlink_to(tmp_path / "outputs" / "run")
+    (tmp_path / "typed").symlink_to(tmp_path / "outputs")
+    for folders in ([tmp_path / "outputs"], [tmp_path / "typed"], [tmp_path / "outputs", tmp_path / "outputs/run"]):
+        assert [path.name for path in found_runs.find(folders)] == ["run", "0_smoothing.k=0.1", "1_smoothing.k=1"]
+
+
+# --- the script -----------------------------------------------------------------------------------------------------
+
+
+def test_the_script(tmp_path: Path, count: Path, nn: Path) -> None:
+    """Table and sentence on stdout, what was left out and the files on stderr; a folder's name may hold '='."""
+    odd = copy(count, tmp_path / "3_smoothing.k=0.1", setting("smoothing.k", 0.1))
+    broken = copy(count, tmp_path / "broken")
+    (broken / "run.json").write_text("{")
+    ended = run_script("compare", str(odd), str(nn), str(tmp_path), f"out={tmp_path / 'new' / 'out'}", COLUMNS="80")
+    assert ended.returncode == 0, ended.stderr
+    assert "model=count is better than model=nn by 0.0" in ended.stdout
+    assert max(map(len, ended.stdout.splitlines()[:8])) <= 80
+    assert f"note: left out {broken}: run.json: not valid JSON" in ended.stderr
+    files = {path.name for path in (tmp_path / "new" / "out").iterdir()}
+    assert files == {"compare.csv", "compare.md", "compare.png", "compare.html"}
+    assert all(f"new/out/{name}" in ended.stderr for name in files)
+
+
+def test_the_script_prints_json(tmp_path: Path, count: Path, nn: Path) -> None:
+    ended = run_script("compare", str(count), str(nn), "json=true", f"out={tmp_path}")
+    assert ended.returncode == 0, ended.stderr
+    said = json.loads(ended.stdout)
+    assert [row["settings"]["model"] for row in said["rows"]] == ["count", "nn"]
+    assert said["rows"][1]["to_best"] > said["rows"][1]["to_best_half_width"] > 0
+    assert said["sentences"][0].startswith("model=count is better than model=nn")
+
+
+def test_files_beside_folders_are_passed_over(tmp_path: Path, count: Path) -> None:
+    """As when a shell makes words of sweep/*; a file alone is refused, and so is a word that is empty or misspelt."""
+    (tmp_path / "sweep.csv").write_text("")
+    ended = run_script("compare", str(count), str(tmp_path / "sweep.csv"), f"out={tmp_path / 'out'}")
+    assert ended.returncode == 0
+    assert f"note: passed over {tmp_path / 'sweep.csv'}: a run is a folder" in ended.stderr
+    for words, said in (
+        ([str(tmp_path / "sweep.csv")], "sweep.csv: is a file; name run folders"),
+        ([""], "'': no such folder, nor a setting."),
+        ([str(count), "jsn=true"], "'jsn=true': no such folder, nor a setting. Did you mean json?"),
+    ):
+        ended = run_script("compare", *words, f"out={tmp_path / 'out'}")
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+        assert said in ended.stderr
+
+
+@pytest.mark.parametrize("word", ["jsn=true", "nowhere", "~nobody/runs", "x" * 5000, "out="])
+def test_the_script_refuses_in_one_line(word: str) -> None:
+    ended = run_script("compare", word)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("error: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_help_says_that_it_takes_folders() -> None:
+    assert run_script("compare", "--help").stdout.startswith("usage: python scripts/compare.py [DIR ...] [key=value]\n")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """Which is said at once, before anything is read."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "out" / "compare.png").mkdir(parents=True)
+    for name in ("file", "file/below", "out"):
+        ended = run_script("compare", str(tmp_path / "no runs"), f"out={tmp_path / name}")
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+        assert ended.stderr.startswith(f"error: out={tmp_path / name} cannot be written")
+
+
+def test_comparing_imports_neither_torch_nor_lightning(tmp_path: Path, count: Path) -> None:
+    ended = run_script("compare", str(count), f"out={tmp_path}", PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ended.stderr.splitlines() if "|" in line}
+    assert ended.returncode == 0
+    assert "numpy" in imported
+    assert not imported & {"torch", "lightning", "pooch"}

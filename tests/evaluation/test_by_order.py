@@ -1,0 +1,138 @@
+"""What each order of a counted model says alone, which of them answered, and what each is worth on a text."""
+
+import math
+
+import brute_force as twin
+import numpy as np
+import pytest
+import running as runs
+from counting import counted, windows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_smoothing import METHODS
+
+from nextchar.evaluation import by_order as orders
+from nextchar.models.base import windows as contexts_before
+from nextchar.models.ngram.backoff import BackoffModel
+from nextchar.plots import charts
+from nextchar.plots.charts import Panel, over_orders
+
+FEW = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=8)
+NAMES = ["none", "add_k", "witten_bell", "modified_kneser_ney", "katz", "stupid_backoff"]
+
+
+def alone(method, documents, order):
+    """The twin's p(context, symbol) of each order of a recursion that goes up to `order`."""
+    if method != "modified_kneser_ney":
+        return [METHODS[method][1](documents, k) for k in range(1, order + 1)]
+    tables = twin.continuation_tables(documents, order)
+    discounts = {k: twin.three_discounts(tables[k]) for k in tables}
+    below = [{k: tables[k] for k in range(1, highest + 1)} for highest in tables]
+    return [twin.discounted(up_to, 1 / twin.vocab_size(documents), discounts) for up_to in sorted(below, key=len)]
+
+
+def longest_seen(raw, context, symbol):
+    """Symbols of the longest n-gram that a text shows, by looking for it in the text's own tables."""
+    for k in sorted(raw, reverse=True):
+        before = context[len(context) - (k - 1) :]
+        if len(context) >= k - 1 and before in raw[k] and raw[k][before][symbol]:
+            return k
+    return 0
+
+
+@pytest.mark.parametrize("method", NAMES)
+@given(documents=FEW, others=FEW, order=st.integers(1, 5))
+@settings(max_examples=25)
+def test_every_order_is_the_twins(method, documents, others, order):
+    documents = [*documents, "abc"]
+    model, raw = counted(documents, order, METHODS[method][0]), twin.raw_tables(documents, order)
+    stream = model.vocabulary.stream(others)
+    contexts = contexts_before(stream, model.context)
+    found = model.by_order(contexts, stream[1:].astype(np.int64))
+    pairs = [pair for document in others for pair in twin.positions(document, order)]
+    expected = [[p(*pair) for pair in pairs] for p in alone(method, documents, order)]
+    assert np.exp(found.log_probs) == pytest.approx(np.array(expected), rel=1e-10, abs=1e-13)
+    whole = model.log_probs(contexts)[np.arange(len(pairs)), stream[1:]]
+    assert found.log_probs[-1] == pytest.approx(whole, rel=1e-12)
+    assert found.seen.tolist() == [longest_seen(raw, *pair) for pair in pairs]
+    assert found.length.tolist() == [len(context) + 1 for context, _ in pairs]
+    known = [max(k for k in raw if k == 1 or (c[len(c) - k + 1 :] in raw[k] and len(c) >= k - 1)) for c, _ in pairs]
+    assert found.known.tolist() == known
+
+
+@pytest.mark.parametrize("method", ["witten_bell", "absolute_discount", "modified_kneser_ney", "katz"])
+@given(documents=FEW, others=FEW, order=st.integers(1, 5))
+@settings(max_examples=25)
+def test_a_back_off_model_says_the_same(method, documents, others, order):
+    model = counted([*documents, "abc"], order, METHODS[method][0])
+    stream = model.vocabulary.stream(others)
+    asked = contexts_before(stream, model.context), stream[1:].astype(np.int64)
+    found = BackoffModel(model.vocabulary, model.backoff_tables()).by_order(*asked)
+    for one, other in zip(model.by_order(*asked), found, strict=True):
+        assert one == pytest.approx(other, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", NAMES)
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_worth_is_the_twins(method, order, monkeypatch):
+    documents, others = ["abac", "abb", "cab", "abacb"], ["abab", "cabac", "bbbca", "a"]
+    model, raw = counted(documents, order, METHODS[method][0]), twin.raw_tables(documents, order)
+    counts = windows(model.vocabulary, others, model.context + 1)
+    found = orders.worth(model, counts)
+    for k, p in enumerate(alone(method, documents, order), 1):
+        pairs = [pair for document in others for pair in twin.positions(document, k)]
+        impossible = any(p(*pair) == 0 for pair in pairs)
+        assert found.loss[k - 1] == pytest.approx(math.inf if impossible else twin.mean_nll(p, others, k))
+        tables = [raw[len(context) + 1] for context, _ in pairs]
+        contexts = [context in table for table, (context, _) in zip(tables, pairs, strict=True)]
+        ngrams = [bool(table[c][y]) if c in table else False for table, (c, y) in zip(tables, pairs, strict=True)]
+        assert found.contexts[k - 1] == pytest.approx(np.mean(contexts))
+        assert found.ngrams[k - 1] == pytest.approx(np.mean(ngrams))
+    monkeypatch.setattr(orders, "READ_AT_ONCE", 3)
+    for one, other in zip(vars(found).values(), vars(orders.worth(model, counts)).values(), strict=True):
+        assert one == pytest.approx(other)
+
+
+def test_a_text_is_all_seen_by_the_model_that_counted_it():
+    documents = ["abac", "abb", "cab"]
+    model = counted(documents, 3, METHODS["witten_bell"][0])
+    found = orders.worth(model, windows(model.vocabulary, documents, 3))
+    assert found.contexts.tolist() == found.ngrams.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_run_folder(order, tmp_path):
+    """The loss of the highest order is the model's; the picture needs three orders to show a curve."""
+    folder = tmp_path / "run"
+    words = ["model=count", f"model.order={order}", "smoothing=modified_kneser_ney", "data=lines", runs.names(tmp_path)]
+    runs.train(*words, f"hydra.run.dir={folder}")
+    record = runs.record(folder)
+    for part in ("train", "val", "test"):
+        curve = record["curves"][f"x_is_order/{part}_loss"]
+        assert curve["steps"] == list(range(1, order + 1))
+        assert curve["values"][-1] == pytest.approx(record["metrics"][f"{part}/loss"], rel=1e-9)
+        assert runs.curve(folder, f"x_is_order/{part}_loss") == [
+            (step, pytest.approx(value, rel=1e-6)) for step, value in zip(curve["steps"], curve["values"], strict=True)
+        ]
+    d1 = record["smoothing"]["D1"]
+    assert [value for _, value in runs.curve(folder, "x_is_order/smoothing_D1")] == pytest.approx(d1, rel=1e-6)
+    assert ("figures/orders.png" in runs.files(folder)) == (order > 2)
+
+
+def test_infinite_loss_of_an_order_is_kept_as_text(tmp_path):
+    folder = tmp_path / "run"
+    words = ["model=count", "model.order=4", "smoothing=none", "data=lines", runs.names(tmp_path)]
+    runs.train(*words, f"hydra.run.dir={folder}")
+    assert runs.record(folder)["curves"]["x_is_order/test_loss"]["values"][-1] == "inf"
+
+
+@pytest.mark.parametrize("n", [3, 12, 64])
+def test_picture_at_its_limits(n):
+    lines = {"none of it": [math.inf] * n, "$x_1$ 中": [1.0, math.inf, 3.0, *[2.0] * (n - 3)], "0": [0.0] * n}
+    many = {f"line {i}": [float(i)] * n for i in range(12)}
+    panels = [Panel("a", lines), Panel("b", lines, "percent"), Panel("c", lines, "log"), Panel("d", many)]
+    picture = over_orders(panels, "$title$", "aside")
+    assert picture.shape == (1080, 1920, 3)
+    assert (picture[[0, -1]] == 255).all()
+    assert np.array_equal(picture, over_orders(panels, "$title$", "aside"))
+    assert len(set(charts._colours(12))) == 12

@@ -1,0 +1,257 @@
+"""Sampled text: drawn from the model's distribution, bent as asked, the same however many are drawn at once."""
+
+import zlib
+from collections import Counter
+from itertools import count, islice
+
+import conftest
+import numpy as np
+import pytest
+import running as runs
+from counting import bigram_of, counted, pairs
+from hypothesis import given
+from hypothesis import strategies as st
+from makemore import COUNTS, SYMBOLS
+from test_smoothing import METHODS
+
+from nextchar.data.corpus import EMBEDDED
+from nextchar.data.encoded import Part
+from nextchar.data.vocabulary import Vocabulary
+from nextchar.errors import BadInput
+from nextchar.evaluation import loss as metrics
+from nextchar.evaluation import sampling
+from nextchar.evaluation.sampling import Shape
+from nextchar.models.base import LanguageModel
+from nextchar.rng import TorchStream, document_uniform
+
+MODEL = bigram_of(Vocabulary("".join(SYMBOLS[1:])), COUNTS, k=1)
+
+
+class Fixed(LanguageModel):
+    """A context-free distribution that sees two ids; records what it was asked."""
+
+    def __init__(self, probabilities, context=2):
+        self.vocabulary = Vocabulary("abcdefghij"[: len(probabilities) - 1])
+        self.context = context
+        with np.errstate(divide="ignore"):
+            self.row = np.log(probabilities)
+        self.asked = []
+
+    def log_probs(self, contexts):
+        self.asked.append(contexts.copy())
+        return np.tile(self.row, (len(contexts), 1))
+
+    def tensors(self):
+        return {}
+
+
+def test_batches_of_any_size_give_the_same_documents(monkeypatch):
+    many = sampling.batched(MODEL, 300, seed=7)
+    assert sampling.batched(MODEL, 20, seed=7) == many[:20]
+    monkeypatch.setattr(sampling, "SIDE_BY_SIDE", 7)
+    assert sampling.batched(MODEL, 300, seed=7) == many
+    assert sampling.batched(MODEL, 300, seed=8) != many
+
+
+@pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
+def test_the_text_has_the_models_own_entropy(draw):
+    """Mean of NLL - H over sampled characters is 0 within four standard errors; so are the bigrams (chi square)."""
+    texts = draw(MODEL, 20_000, 11, max_chars=10_000)
+    stream = MODEL.vocabulary.stream(texts)
+    every = MODEL.log_probs(np.arange(27)[:, None])
+    entropy = -(np.exp(every) * every).sum(1)
+    surprise = -MODEL.score(stream) - entropy[stream[:-1]]
+    assert abs(surprise.mean()) < 4 * surprise.std() / np.sqrt(len(surprise))
+    seen = pairs(stream, 27)
+    expected = np.exp(every) * seen.sum(1, keepdims=True)
+    common = expected > 10
+    chi_square = ((seen - expected) ** 2 / expected)[common].sum()
+    assert abs(chi_square - common.sum()) < 5 * np.sqrt(2 * common.sum())
+
+
+@pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
+def test_prefix_and_length(draw):
+    assert all(text.startswith("em") for text in draw(MODEL, 50, 1, prefix="em"))
+    assert all(len(text) <= 4 for text in draw(MODEL, 50, 1, prefix="em", max_chars=4))
+    assert draw(MODEL, 3, 1, prefix="emma", max_chars=2) == ["emma"] * 3
+    with pytest.raises(BadInput, match=r"prefix=ñu: 'ñ' \(U\+00F1\) is not in the model's vocabulary"):
+        draw(MODEL, 1, 1, prefix="ñu")
+
+
+@pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
+def test_contexts_are_the_last_ids_and_padded_with_the_boundary(draw, monkeypatch):
+    monkeypatch.setattr(sampling, "FEW_CELLS", 0)  # else all contexts are asked for at once
+    model = Fixed([0.0, 1.0, 0.0])
+    assert draw(model, 1, 1, prefix="b", max_chars=4) == ["baaa"]
+    asked = [tuple(row) for rows in model.asked for row in rows]
+    assert asked == [(0, 2), (2, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
+def test_what_has_probability_zero_is_never_drawn(draw):
+    model = Fixed([0.0, 0.0, 0.3, 0.0, 0.7, 0.0])
+    assert set("".join(draw(model, 200, 3, max_chars=50))) == {"b", "d"}
+
+
+@pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
+def test_temperature_zero_takes_the_likeliest(draw):
+    assert draw(MODEL, 2, 1, shape=Shape(temperature=0)) == draw(MODEL, 2, 2, shape=Shape(temperature=0))
+
+
+rows = st.lists(st.floats(0.01, 1), min_size=2, max_size=8)
+
+
+@given(rows, st.floats(0.1, 5), st.integers(1, 10), st.floats(0.05, 1))
+def test_shapes_against_a_loop(weights, temperature, top_k, top_p):
+    """The definitions, one id at a time."""
+    p = np.array(weights) / sum(weights)
+    bent = p ** (1 / temperature) / (p ** (1 / temperature)).sum()
+    likeliest = sorted(range(len(p)), key=lambda i: (-bent[i], i))[:top_k]
+    kept, held, total = [], 0.0, sum(bent[i] for i in likeliest)
+    for i in likeliest:
+        if held < top_p - 1e-12:
+            kept.append(i)
+        held += bent[i] / total
+    expected = np.array([bent[i] if i in kept else 0 for i in range(len(p))])
+    shaped = Shape(temperature, top_k, top_p).probabilities(np.log(p)[None])[0]
+    assert shaped.sum() == pytest.approx(1, abs=1e-12)
+    if len(set(np.round(bent, 9))) == len(bent):  # of equals either may come first after rounding
+        assert shaped == pytest.approx(expected / expected.sum(), abs=1e-9)
+
+
+def test_both_ways_draw_from_the_same_distribution():
+    one = Counter(map(len, sampling.documents(MODEL, 20_000, 5)))
+    other = Counter(map(len, sampling.batched(MODEL, 20_000, 6)))
+    for length in range(1, 12):
+        assert abs(one[length] - other[length]) < 5 * np.sqrt(one[length] + other[length])
+
+
+def test_a_samples_loss_is_near_the_entropy_rate():
+    texts = sampling.batched(MODEL, 5_000, seed=1)
+    loss = metrics.loss(MODEL, Part.of(MODEL.vocabulary, texts), is_text=False)
+    low, high = loss.interval
+    assert low < loss.value < high
+
+
+# --- orders ---------------------------------------------------------------------------------------------------------
+
+NAMES = EMBEDDED.read_text().split()[:500]
+MODELS = {order: counted(NAMES, order, METHODS["modified_kneser_ney"][0]) for order in (1, 2, 6, 20)}
+SHAPES = [Shape(), Shape(temperature=0.5), Shape(top_k=3), Shape(top_p=0.8), Shape(2.0, 5, 0.9)]
+
+
+def known_of(documents):
+    return sampling.Known(np.array([hash(document) for document in documents], dtype=np.int64))
+
+
+def one_at_a_time(model, uniforms, prefix, shape, max_chars):
+    """A document by the definition: the last ids, their distribution, the first id whose sum is above u."""
+    ids = [0] * model.context + model.vocabulary.known(prefix, "").tolist()
+    while len(ids) < model.context + max_chars:
+        row = shape.probabilities(model.log_probs(np.array([ids[-model.context :]])))[0]
+        sums = np.cumsum(row)
+        ids.append(int(np.searchsorted(sums / sums[-1], next(uniforms), side="right")))
+        if not ids[-1]:
+            break
+    return model.vocabulary.decode(ids)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=repr)
+@pytest.mark.parametrize("order", MODELS)
+def test_documents_of_any_order_against_a_loop(order, shape):
+    model, stream = MODELS[order], TorchStream(3)
+    uniforms = iter(stream.uniform(5000).tolist())
+    expected = [one_at_a_time(model, uniforms, "ma", shape, 12) for _ in range(30)]
+    assert sampling.documents(model, 30, 3, "ma", shape, 12) == expected
+    batched = [
+        one_at_a_time(model, (document_uniform(3, np.array([i]), step)[0] for step in count()), "ma", shape, 12)
+        for i in range(30)
+    ]
+    assert sampling.batched(model, 30, 3, "ma", shape, 12) == batched
+
+
+@pytest.mark.parametrize("order", MODELS)
+def test_what_is_kept_of_contexts_changes_nothing(order, monkeypatch):
+    model = MODELS[order]
+    one, many = sampling.documents(model, 50, 1), sampling.batched(model, 300, 1)
+    for cells in (0, 100, 2000):
+        monkeypatch.setattr(sampling, "FEW_CELLS", 0)
+        monkeypatch.setattr(sampling, "KEPT_CELLS", cells)
+        assert sampling.documents(model, 50, 1) == one
+        assert sampling.batched(model, 300, 1) == many
+
+
+# --- novel ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", MODELS)
+def test_novel_is_the_same_text_without_what_is_known(order):
+    model, training = MODELS[order], set(NAMES)
+    for stream in (
+        lambda: sampling.stream_of_documents(model, 5),
+        lambda: sampling.stream_of_batches(model, None, 5),
+    ):
+        everything = list(islice(stream(), 300))
+        known = known_of(NAMES)
+        new = [text for text in everything if text not in training]
+        assert list(islice(known.left_out_of(stream()), len(new))) == new
+        last = max(i for i, text in enumerate(everything) if text not in training)
+        assert known.met == last + 1 - len(new)
+    assert list(islice(sampling.stream_of_batches(model, None, 5), 300)) == sampling.batched(model, 300, 5)
+
+
+def test_a_model_that_says_nothing_new_is_an_error():
+    model = counted(["emma"], 6, METHODS["none"][0])
+    with pytest.raises(BadInput, match=r"novel=true: 10,000 documents in a row stand in the training set"):
+        next(known_of(["emma"]).left_out_of(sampling.stream_of_batches(model, None, 1)))
+    assert not [text for text in ("", "Emma", "emm", "emmaa") if text in known_of(["emma"])]
+    assert "x" not in known_of([])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("novel")
+    words = ["model=count", "model.order=6", "data=lines", runs.names(folder), "figures=false"]
+    runs.train(*words, f"hydra.run.dir={folder / 'run'}")
+    return folder
+
+
+@pytest.mark.parametrize("batched", ["true", "false"])
+def test_novel_as_typed(run, batched):
+    words = [f"run={run / 'run'}", f"batched={batched}"]
+    everything = conftest.run_script("sample", *words, "n=200").stdout.split("\n")[:-1]
+    answer = conftest.run_script("sample", *words, "n=20", "novel=true")
+    names = (run / "names.txt").read_text().split()
+    train = {name for name in names if zlib.crc32(name.encode()) / 2**32 < 0.8}  # data.split=hash
+    new = [text for text in everything if text not in train]
+    assert answer.stdout.split("\n")[:-1] == new[:20]
+    left_out = sum(text in train for text in everything[: everything.index(new[19])])
+    assert answer.stderr == (
+        f"note: {left_out} of {20 + left_out} documents drawn stand in the training set and were left out\n"
+    )
+
+
+def test_novel_needs_the_text_as_it_was(run):
+    names, words = run / "names.txt", [f"run={run / 'run'}", "n=2", "novel=true"]
+    kept = names.read_text()
+    names.write_text(kept + "zoe\n")
+    changed = conftest.run_script("sample", *words)
+    names.unlink()
+    gone = conftest.run_script("sample", *words)
+    names.write_text(kept)
+    for answer, why in ((changed, "has changed since the run was trained on it"), (gone, "no such file")):
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert answer.stderr.startswith("error: novel=true needs the text that the run was trained on: ")
+        assert why in answer.stderr
+        assert answer.stderr.count("\n") == 1
+
+
+def test_novel_is_refused_for_a_running_text(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be\n" * 50)
+    runs.train("model=count", "data=text", f"data.path={text}", "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
+    answer = conftest.run_script("sample", f"run={tmp_path / 'run'}", "novel=true")
+    assert answer.returncode == 2
+    assert answer.stderr == (
+        "error: novel=true: this run was trained on a running text; it has no documents to be left out\n"
+    )

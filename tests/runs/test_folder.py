@@ -1,0 +1,185 @@
+"""A run folder belongs to one run, holds what it should and nothing else, and says last that it is complete."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import running as runs
+
+import nextchar.data.corpus
+from nextchar.config import compose as command_line
+from nextchar.config.settings import TrainCommand, TrainSettings
+from nextchar.errors import BadInput
+from nextchar.runs import record as run
+from nextchar.runs.record import RunFolder, claim
+from nextchar.training import train as training
+
+COUNT = ["model=count", "data=lines"]
+NN = ["model=nn", "data=lines", "trainer.max_steps=20"]
+
+
+def settings(seed: int = 0) -> TrainSettings:
+    return command_line.parse("train", TrainCommand, [f"seed={seed}"], "", job=True).settings().run()
+
+
+def together(n: int, work: Any) -> list[int]:
+    """Runs work(0), ..., work(n - 1) in n processes that all begin at once. Returns their exit codes."""
+    reads, writes = os.pipe()
+
+    def wait_and_work(number: int) -> None:
+        os.close(writes)
+        os.read(reads, 1)  # returns in all of them as soon as nobody can write any more
+        work(number)
+
+    pids = [runs.in_child(lambda number=i: wait_and_work(number)) for i in range(n)]
+    os.close(writes)
+    os.close(reads)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+
+def test_twenty_runs_at_once_make_twenty_folders(tmp_path: Path) -> None:
+    parent = tmp_path / "outputs"
+    tries = [settings(seed) for seed in range(20)]
+    assert together(20, lambda i: RunFolder.create(parent, "nn", tries[i])) == [0] * 20
+    folders = list(parent.iterdir())
+    assert len(folders) == 20
+    assert all(runs.files(folder) == {"settings.json"} for folder in folders)
+    written = {(folder / "settings.json").read_text() for folder in folders}
+    assert len(written) == 20  # each its own seed
+
+
+def test_of_twenty_runs_in_one_folder_one_gets_it(tmp_path: Path) -> None:
+    one = tmp_path / "here"
+
+    def create(seed: int) -> None:
+        try:
+            RunFolder.create(tmp_path, "nn", tries[seed], at=one)
+        except BadInput:
+            os._exit(2)
+
+    tries = [settings(seed) for seed in range(20)]
+    assert sorted(together(20, create)) == [0] + [2] * 19
+    assert runs.files(one) == {"settings.json"}
+
+
+def test_names_tell_time_and_model(tmp_path: Path) -> None:
+    paths = [claim(tmp_path, "count") for _ in range(3)]
+    assert len(set(paths)) == 3
+    assert all(time.strptime(path.name.split("_count")[0], "%Y-%m-%d_%H-%M-%S") for path in paths)
+
+
+def test_two_whole_runs_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nextchar.training.train.PROJECT", tmp_path)
+    monkeypatch.chdir("/")
+    text = runs.names(tmp_path)
+    for _ in range(2):
+        runs.train(*COUNT, text, "figures=false")
+    folders = list((tmp_path / "outputs").iterdir())
+    assert [runs.record(folder)["status"] for folder in folders] == ["finished"] * 2
+
+
+EXPECTED = {
+    "count": {"figures/breakdown.png", "figures/counts.png", "figures/probabilities.png"},
+    "nn": {"figures/breakdown.png", "figures/counts.png", "figures/probabilities.png"}
+    | {"checkpoints/last.ckpt", "checkpoints/best.ckpt"},
+}
+
+
+@pytest.mark.parametrize("model", ["count", "nn"])
+def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """settings.json first, run.json last, and no file of any other name."""
+    order = []
+    for function in (os.link, os.replace):
+        monkeypatch.setattr(
+            f"nextchar.runs.record.os.{function.__name__}",
+            lambda source, target, do=function: (order.append(Path(target).name), do(source, target)),
+        )
+    folder = tmp_path / "deep" / "down"
+    runs.train(*(COUNT if model == "count" else NN), runs.names(tmp_path), f"hydra.run.dir={folder}")
+    usual = {"settings.json", "run.json", "weights.safetensors", "test_losses.safetensors", "samples.txt"}
+    usual |= {"train.log", "events"}
+    assert runs.files(folder) == usual | EXPECTED[model]
+    assert (order[0], order[-1]) == ("settings.json", "run.json")
+    times = {path.name: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert times["settings.json"] == min(times.values())
+    assert times["run.json"] == max(times.values())
+    vouched = runs.record(folder)["files"]
+    assert set(vouched) == {"weights.safetensors", "test_losses.safetensors", "samples.txt"} | {
+        f for f in EXPECTED[model] if "figures" in f
+    }
+    assert all(os.stat(folder / name).st_size == file["size"] for name, file in vouched.items())
+    for path in folder.rglob("*"):
+        assert oct(path.stat().st_mode & 0o777) == oct((0o777 if path.is_dir() else 0o666) & ~run._umask())
+
+
+def test_a_taken_folder_is_refused(tmp_path: Path) -> None:
+    """Whether its run has ended, or was killed, or is just beginning."""
+    folder, text = tmp_path / "run", runs.names(tmp_path)
+    runs.train(*COUNT, text, "figures=false", f"hydra.run.dir={folder}")
+    record, settings_file = folder / "run.json", folder / "settings.json"
+    for leave in ({record, settings_file}, {settings_file}, {record}):
+        content = {path: path.read_bytes() for path in (record, settings_file) if path.exists()}
+        for path in content.keys() - leave:
+            path.unlink()
+        before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
+        with pytest.raises(BadInput, match="already holds a run"):
+            runs.train(*COUNT, text, "figures=false", f"hydra.run.dir={folder}")
+        assert sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*")) == before
+        for path, kept in content.items():
+            path.write_bytes(kept)
+
+
+def test_a_folder_without_a_run_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("mine")
+    runs.train(*COUNT, runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path}")
+    assert runs.files(tmp_path) >= {"notes.md", "names.txt", "run.json"}
+    assert (tmp_path / "notes.md").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for at in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(BadInput, match=rf"the run folder {at} cannot be made: (File exists|Not a directory)"):
+            RunFolder.create(tmp_path, "nn", settings(), at)
+    with pytest.raises(BadInput, match="no run folder can be made in"):
+        RunFolder.create(tmp_path / "file", "nn", settings())
+
+
+def test_bad_input_makes_no_folder(tmp_path: Path) -> None:
+    text = runs.names(tmp_path, n=1)
+    for argv in (["data.path=/none.txt"], [text], ["optim.lr=-1", "data.split=all", text]):
+        with pytest.raises(BadInput):
+            runs.train(*NN, *argv, f"hydra.run.dir={tmp_path / 'run'}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_event_file_never_replaces_another(tmp_path: Path) -> None:
+    """Not in the same second, nor with a clock that was set back: the later file has the later name."""
+    from nextchar.training.tensorboard import EventFile
+
+    (tmp_path / "events.out.tfevents.4000000000.elsewhere").touch()
+    for _ in range(3):
+        EventFile(str(tmp_path)).close()
+    names = sorted(path.name.split(".")[3] for path in tmp_path.iterdir())
+    assert names == ["4000000000", "4000000001", "4000000002", "4000000003"]
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_large_train_is_measured_by_its_counts(order, tmp_path, monkeypatch):
+    """What was counted need not be read again: the same loss, but no interval; of an unsmoothed model inf is inf."""
+    text = tmp_path / "text.txt"
+    text.write_text(" ".join(nextchar.data.corpus.EMBEDDED.read_text().split()[:2000]))
+    words = ["data=text", f"data.path={text}", f"model.order={order}", "smoothing=witten_bell", "figures=false"]
+    held, large = ({}, {})
+    for values, kept in ((held, nextchar.data.corpus.KEPT), (large, 100)):
+        monkeypatch.setattr(nextchar.data.corpus, "KEPT", kept)
+        settings = command_line.parse("train", TrainCommand, words).settings().run()
+        values |= training.train(settings, lambda result: None, at=tmp_path / str(kept))
+    assert large["train/loss"] == pytest.approx(held["train/loss"], rel=1e-12)
+    assert {key: value for key, value in held.items() if not key.startswith("train/")} == {
+        key: value for key, value in large.items() if not key.startswith("train/")
+    }
+    assert ("train/loss_low" in large) == (order == 1)  # which counts pairs, and is read again
+    assert "train/loss_low" in held

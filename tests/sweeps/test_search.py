@@ -1,0 +1,167 @@
+"""A search finds what a fine grid finds, can be gone on with, and gives up nets that have no hope."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+import running as runs
+from conftest import PROJECT, run_script
+from test_sweep import JOBLIB, QUICK, plan, resume, states, sweep, table
+
+from nextchar.sweeps import job
+from nextchar.sweeps import plan as multirun
+from nextchar.sweeps.folder import Range
+
+SEARCH = "smoothing.k=tag(log,interval(0.001,100))"
+
+
+def tried(folder: Path) -> list[tuple[str, ...]]:
+    """What the trials were, in their order, and how they ended."""
+    rows = sorted(table(folder), key=lambda row: int(row["job"]))
+    return [(row["folder"], row["smoothing.k"], row["val/loss"], row["status"]) for row in rows]
+
+
+def test_it_finds_what_a_grid_finds(tmp_path: Path) -> None:
+    """Twenty trials come as near to the best k as a hundred values do; the same seed tries the same."""
+    names = runs.names(tmp_path, 2000)
+    ended = sweep(tmp_path / "a", *QUICK, names, "sweep=search_k")
+    assert ended.returncode == 0, ended.stderr
+    assert [row["job"] for row in table(tmp_path / "a")] != [str(n) for n in range(20)]
+    assert {int(row["folder"].partition("_")[0]) for row in table(tmp_path / "a")} == set(range(20))
+    grid = ",".join(f"{10 ** (-3 + 5 * n / 99):.6g}" for n in range(100))
+    assert sweep(tmp_path / "grid", *QUICK, names, f"smoothing.k={grid}").returncode == 0
+    best, finest = (float(table(tmp_path / each)[0]["val/loss"]) for each in ("a", "grid"))
+    assert best < finest + 1e-4
+    pasted = next(line for line in ended.stdout.splitlines() if line.startswith("best"))
+    assert f"smoothing.k={table(tmp_path / 'a')[0]['smoothing.k']}" in pasted
+
+
+def test_interrupted_it_goes_on_as_it_would_have(tmp_path: Path) -> None:
+    """Killed at some moment and gone on with, a search tries what the one that was left alone tried."""
+    names = runs.names(tmp_path)
+    words = [*QUICK, names, "sweep=optuna", SEARCH, "sweep.n_trials=12"]
+    assert sweep(tmp_path / "whole", *words).returncode == 0
+    command = [sys.executable, PROJECT / "scripts/train.py", "-m", *words, f"hydra.sweep.dir={tmp_path / 's'}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("s/04_*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert resume(tmp_path / "s").returncode == 0
+    assert tried(tmp_path / "s") == tried(tmp_path / "whole")
+    assert resume(tmp_path / "s", "sweep.n_trials=15").returncode == 0
+    assert len(tried(tmp_path / "s")) == 15
+    assert tried(tmp_path / "s")[:12] == tried(tmp_path / "whole")
+    refused = resume(tmp_path / "s", "sweep=optuna", "seed=3")
+    assert refused.returncode == 2
+    assert "seed: a resumed search stays what it is" in refused.stderr
+
+
+def test_what_ended_untold_is_told(tmp_path: Path) -> None:
+    """Killed between a trial's end and its telling, a search knows of it when it goes on."""
+    planned = plan(*QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "sweep.n_trials=3")
+    planned.place(tmp_path / "s")
+    planned.save()
+    (first,) = next(multirun.trials(planned, None))
+    job.run(tmp_path / "s" / first.folder)
+    assert resume(tmp_path / "s").returncode == 0
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 's/optuna.db'}")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
+
+
+def test_a_study_that_is_lost(tmp_path: Path) -> None:
+    assert (
+        sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "sweep.n_trials=2").returncode == 0
+    )
+    (tmp_path / "s/optuna.db").unlink()
+    ended = resume(tmp_path / "s", "sweep.n_trials=3")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "has lost trials" in ended.stderr
+    (tmp_path / "s/optuna.db").write_bytes(b"garbage" * 1000)
+    ended = resume(tmp_path / "s", "sweep.n_trials=3")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "not the study of this search" in ended.stderr
+
+
+def test_without_optuna(tmp_path: Path) -> None:
+    (tmp_path / "optuna.py").write_text("raise ModuleNotFoundError('no optuna')")
+    ended = run_script("train", "-m", "sweep=search_k", PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 2
+    assert ended.stderr == "error: sweep=optuna needs Optuna; pip install optuna\n"
+
+
+def test_what_optuna_knows_is_what_happened(tmp_path: Path) -> None:
+    """Its own storage, opened by Optuna itself: numbers, parameters and values are those of the jobs."""
+    words = [*QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "seed=int(interval(1,9))", "sweep.n_trials=6"]
+    assert sweep(tmp_path / "s", *words, *JOBLIB).returncode == 0
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 's/optuna.db'}")
+    rows = {int(row["job"]): row for row in table(tmp_path / "s")}
+    assert [trial.number for trial in study.trials] == list(range(6))
+    for trial in study.trials:
+        row = rows[trial.number]
+        assert trial.value == float(row["val/loss"])
+        assert (trial.params["smoothing.k"], trial.params["seed"]) == (float(row["smoothing.k"]), int(row["seed"]))
+
+
+def test_hopeless_nets_are_given_up(tmp_path: Path) -> None:
+    """Learning rates over six orders of magnitude: some are given up, none of them better than the best; exit code 0
+    unless one diverges."""
+    words = ["model=nn", *QUICK, runs.names(tmp_path), "sweep=optuna", "optim=sgd,adam"]
+    lr = "optim.lr=tag(log,interval(0.0001,50))"
+    ended = sweep(tmp_path / "s", *words, lr, "sweep.n_trials=16", "trainer.max_steps=400")
+    found = states(tmp_path / "s")
+    assert "pruned" in found.values()
+    assert ended.returncode == (0 if set(found.values()) == {"finished", "pruned"} else 1)
+    assert all(found[number] != "pruned" for number in range(5))
+    for row in table(tmp_path / "s"):
+        record = json.loads((tmp_path / "s" / row["folder"] / "run.json").read_text())
+        assert record["status"] == row["status"]
+        if row["status"] == "pruned":
+            assert "given up at step" in row["reason"]
+    unpruned = sweep(tmp_path / "t", *words, lr, "sweep.prune=false", "sweep.n_trials=6", "trainer.max_steps=50")
+    assert "pruned" not in states(tmp_path / "t").values(), unpruned.stderr
+
+
+def test_an_infinite_loss_is_the_worst(tmp_path: Path) -> None:
+    words = [*QUICK, runs.names(tmp_path), "sweep=optuna", "smoothing=none,add_k", "sweep.n_trials=6"]
+    assert sweep(tmp_path / "s", *words).returncode == 0
+    rows = table(tmp_path / "s")
+    assert rows[0]["smoothing"] == "add_k"
+    assert rows[-1]["val/loss"] == "inf"
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("smoothing.k=interval(0,1)", (0.0, 1.0, False, None, None)),
+        ("smoothing.k=tag(log,interval(0.1,10))", (0.1, 10.0, True, None, None)),
+        ("seed=int(interval(1,8))", (1, 8, False, None, None)),
+        ("seed=range(1,10,2)", (1, 9, False, 2, None)),
+        ("smoothing.k=range(0.5,2,0.5)", (0.5, 1.5, False, 0.5, None)),
+        ("model=count,nn", (None, None, False, None, ["count", "nn"])),
+        ("data.split=choice(hash,all)", (None, None, False, None, ["hash", "all"])),
+        ("seed=range(3,4)", (None, None, False, None, ["3"])),
+    ],
+)
+def test_ranges(typed: str, wanted: tuple[object, ...]) -> None:
+    search = plan("sweep=optuna", typed).search
+    assert search is not None
+    (each,) = search.ranges.values()
+    assert each == Range(low=wanted[0], high=wanted[1], log=wanted[2], step=wanted[3], choices=wanted[4])  # type: ignore[arg-type]
+    assert type(each.low) is type(wanted[0])
+
+
+def test_a_dry_search(tmp_path: Path) -> None:
+    ended = sweep(tmp_path / "s", "sweep=search_k", "seed=1,2", "sweep.dry_run=true")
+    assert ended.returncode == 0
+    assert "20 trials, 0 of them run so far" in ended.stdout
+    assert "smoothing.k: 0.001 to 100.0, on a log scale" in ended.stdout
+    assert "seed: 1 or 2" in ended.stdout
+    assert not (tmp_path / "s").exists()

@@ -1,0 +1,461 @@
+"""Several processes train the net that one process trains, share by share, and end together however they end."""
+
+import math
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import running as runs
+import torch
+import torch.distributed as dist
+from conftest import PROJECT, run_script
+from hypothesis import given
+from hypothesis import strategies as some
+from safetensors.numpy import load
+from test_resume import same
+
+from nextchar.config import compose as command_line
+from nextchar.config.settings import TrainCommand, TrainSettings
+from nextchar.errors import BadInput, Pruned
+from nextchar.models.nets.base import Net, build
+from nextchar.training import train as training
+from nextchar.training.data_module import Batch, Chunks, Pairs, share
+from nextchar.training.lightning_module import Learner
+
+DDP = ["model=nn", "data=lines", "trainer=ddp", "figures=false"]
+ENDLESS = ["trainer.max_steps=100000000", "trainer.checkpoint_seconds=0.05", "trainer.log_every=7"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    """What a failing test leaves behind; what was there before it is others'."""
+    before = psutil.Process().children(recursive=True)
+    yield
+    for process in psutil.Process().children(recursive=True):
+        if process not in before:
+            process.kill()
+
+
+# --- what each process sees -----------------------------------------------------------------------------------------
+
+
+def rows(batch: Batch) -> Counter[str]:
+    return Counter(f"{x} {y}" for x, y in zip(batch.xs.tolist(), batch.ys.tolist(), strict=True))
+
+
+def nn(*argv: str) -> TrainSettings:
+    return command_line.parse("train", TrainCommand, ["model=nn", *argv]).settings().run()
+
+
+NET = build(nn().model, 5, 64, seed=0).requires_grad_(False)
+
+
+@given(n=some.integers(1, 30), world=some.integers(1, 9), length=some.integers(1, 3), merged=some.booleans())
+def test_the_shares_are_the_batch(n: int, world: int, length: int, merged: bool) -> None:
+    """Each row falls to one process, none is padded, and the weighted losses have the batch's mean."""
+    dice = torch.Generator().manual_seed(n)
+    xs = torch.randint(5, (n, length), generator=dice)
+    ys = torch.randint(-1, 5, (n, length), generator=dice)  # -1: not to be predicted
+    ys[:, 0] = xs[:, 0]
+    if merged:
+        ys = torch.rand((n, length, 5), generator=dice, dtype=torch.float64)
+        ys /= ys.sum()
+    shares = [share(Batch(xs, ys), rank, world) for rank in range(world)]
+    dealt = [part.batch for part in shares if part.weight > 0]
+    assert sum(map(rows, dealt), Counter()) == rows(Batch(xs, ys))
+    assert len(dealt) == min(n, world)
+    mean = sum(part.weight * float(NET(*part.batch)[1]) for part in shares) / world
+    assert mean == pytest.approx(float(NET(xs, ys)[1]), rel=1e-12)
+
+
+@pytest.mark.parametrize("size", ["all", 1, 7, 101])
+@pytest.mark.parametrize("world", [2, 3])
+def test_an_epoch_shows_every_pair_to_one_process(size: int | str, world: int) -> None:
+    stream = np.concatenate([[0], np.random.default_rng(0).integers(0, 7, 100), [0]])
+    settings = nn(f"data.batch_size={size}", "data.merge=false")
+    steps = 1 if size == "all" else -(-101 // int(size))
+    seen: Counter[str] = Counter()
+    for rank in range(world):
+        pairs = Pairs({"train": stream}, 7, settings.data, torch.float64, 1)
+        pairs.deal(0, steps, 4, rank, world)
+        chunks = list(Chunks(pairs))
+        assert sum(len(chunk.batches) for chunk in chunks) == steps
+        for chunk in chunks:
+            for batch, weight in zip(chunk.batches, chunk.weights, strict=True):
+                seen += rows(batch) if weight else Counter()
+    assert seen == rows(Pairs({"train": stream}, 7, settings.data, torch.float64, 1).train)
+
+
+# --- the same net ---------------------------------------------------------------------------------------------------
+
+KINDS = {
+    "merged": (2, []),
+    "merged, add-k": (3, ["optim=adam", "smoothing=add_k", "smoothing.k=3"]),
+    "full batch, l2": (2, ["data.merge=false", "optim.momentum=0.9", "smoothing=l2"]),
+    "uneven batches": (2, ["data.batch_size=997", "optim=adam"]),
+    "uneven batches, add-k": (3, ["data.batch_size=997", "optim=adamw", "smoothing=add_k"]),
+    "a pair a step, l2": (2, ["data.batch_size=1", "smoothing=l2", "optim.lr=0.5"]),
+    "two pairs a step": (3, ["data.batch_size=2", "optim=adam"]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_the_net_of_one_process(kind: str, tmp_path: Path) -> None:
+    world, argv = KINDS[kind]
+    argv = [*DDP, runs.names(tmp_path), "trainer.max_steps=40", "trainer.log_every=3", "trainer.precision=64", *argv]
+    argv += ["trainer.checkpoint_seconds=0"]
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    runs.train(*argv, "trainer=cpu", f"hydra.run.dir={alone}")
+    runs.train(*argv, f"trainer.devices={world}", f"hydra.run.dir={together}")
+    ours, theirs = (load(runs.weights(folder))["W"] for folder in (together, alone))
+    assert np.abs(ours - theirs).max() < 1e-9
+    ours, theirs = runs.record(together), runs.record(alone)
+    for tag in ("train/loss", "val/loss"):
+        assert ours["curves"][tag]["steps"] == theirs["curves"][tag]["steps"]
+        assert ours["curves"][tag]["values"] == pytest.approx(theirs["curves"][tag]["values"], abs=1e-9)
+    assert ours["metrics"] == pytest.approx(theirs["metrics"], abs=1e-9)
+    for tag in ("train/loss", "train/grad_norm", *(["train/objective"] if any("smoothing" in a for a in argv) else [])):
+        drawn = [dict(runs.curve(folder, tag)) for folder in (together, alone)]
+        assert drawn[0] == pytest.approx(drawn[1], rel=1e-6)
+    assert runs.files(together) == runs.files(alone)
+    assert not multiprocessing.active_children()
+
+
+def test_it_is_so_in_float32(tmp_path: Path) -> None:
+    argv = [*DDP, runs.names(tmp_path), "trainer.max_steps=100", "data.batch_size=100"]
+    for trainer in ("cpu", "ddp"):
+        runs.train(*argv, f"trainer={trainer}", f"hydra.run.dir={tmp_path / trainer}")
+    ours, theirs = (runs.record(tmp_path / trainer)["metrics"] for trainer in ("ddp", "cpu"))
+    assert ours == pytest.approx(theirs, abs=1e-6)
+
+
+def test_all_processes_hold_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(learner: Learner) -> None:
+        torch.save(learner.net.state_dict(), tmp_path / f"{dist.get_rank()}.pt")
+        dist.barrier()  # rank 0 ends the others when it is through
+
+    monkeypatch.setattr(Learner, "on_train_end", keep)
+    argv = ["trainer.devices=3", "data.batch_size=50", "trainer.max_steps=30", "optim=adam"]
+    runs.train(*DDP, runs.names(tmp_path), *argv, f"hydra.run.dir={tmp_path / 'run'}")
+    weights = [torch.load(tmp_path / f"{rank}.pt")["W"] for rank in range(3)]
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])
+    assert np.array_equal(load(runs.weights(tmp_path / "run"))["W"], weights[0].numpy())
+
+
+def test_threads_make_the_others_start_afresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork would wait for ever for the threads that its parent had."""
+    argv = [*DDP, runs.names(tmp_path), "trainer.max_steps=20", "trainer.precision=64", "data.merge=false"]
+    runs.train(*argv, "trainer=cpu", f"hydra.run.dir={tmp_path / 'alone'}")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fork", lambda: pytest.fail("forked"))
+        runs.train(*argv, "trainer.threads=2", f"hydra.run.dir={tmp_path / 'together'}")
+    ours, theirs = (runs.record(tmp_path / name)["metrics"] for name in ("together", "alone"))
+    assert ours == pytest.approx(theirs, abs=1e-9)
+
+
+def test_a_sweep_beside_others(tmp_path: Path) -> None:
+    """Two jobs at a time, each of two processes; nobody types the command line again."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    sweep = tmp_path / "sweep"
+    argv = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *DDP, runs.names(tmp_path), "seed=1,2"]
+    ended = run_script("train", *argv, "trainer.max_steps=20", f"hydra.sweep.dir={sweep}")
+    assert ended.returncode == 0, ended.stderr
+    folders = sorted(path for path in sweep.iterdir() if path.is_dir())
+    assert [runs.record(folder)["settings"]["seed"] for folder in folders] == [1, 2]
+    assert [runs.record(folder)["status"] for folder in folders] == ["finished"] * 2
+    assert not list(tmp_path.rglob("*ddp_process*"))
+
+
+def test_it_says_no_more_than_one_process(tmp_path: Path) -> None:
+    words = [*DDP, runs.names(tmp_path), "trainer.max_steps=20", f"hydra.run.dir={tmp_path / 'run'}"]
+    ended = run_script("train", *words)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.count("run folder") == 1
+    said = (tmp_path / "run/train.log").read_text().splitlines()
+    assert [line.split()[3] for line in said] == ["settings", "data", "metrics", "samples"]
+
+
+# --- bad ends -------------------------------------------------------------------------------------------------------
+
+
+def test_divergence(tmp_path: Path, capsys: Any) -> None:
+    argv = [*DDP, runs.names(tmp_path), "optim.lr=1e6", "trainer.max_steps=300"]
+    reasons = []
+    for trainer in ("cpu", "ddp"):
+        assert runs.exit_code(*argv, f"trainer={trainer}", f"hydra.run.dir={tmp_path / trainer}") == 3
+        record = runs.record(tmp_path / trainer)
+        assert record["status"] == "diverged"
+        assert capsys.readouterr().err == f"error: {record['reason']}\n"
+        reasons.append(record["reason"])
+    assert reasons[0] == reasons[1]
+    assert "Traceback" in (tmp_path / "ddp/train.log").read_text()
+    assert not multiprocessing.active_children()
+
+
+def test_a_hopeless_run_is_pruned(tmp_path: Path) -> None:
+    argv = [*DDP, runs.names(tmp_path), "trainer.log_every=5"]
+    settings = command_line.parse("train", TrainCommand, argv, "", job=True).settings().run()
+
+    def report(step: int, loss: float) -> None:
+        if step == 10:
+            raise Pruned("hopeless")
+
+    with pytest.raises(Pruned, match="hopeless"):
+        training.train(settings, lambda _: None, tmp_path / "run", report)
+    assert (runs.record(tmp_path / "run")["status"], runs.record(tmp_path / "run")["reason"]) == ("pruned", "hopeless")
+    assert not multiprocessing.active_children()
+    assert not dist.is_initialized()
+
+
+def started(folder: Path, *argv: object) -> tuple[int, list[psutil.Process]]:
+    """A run in a session of its own, once it has saved; and the processes that it has started."""
+
+    def work() -> None:
+        os.setsid()
+        sys.exit(runs.exit_code(*argv))
+
+    before = (folder / "checkpoints/last.ckpt").stat().st_mtime_ns if (folder / "checkpoints/last.ckpt").exists() else 0
+    pid = runs.in_child(work)
+    until(lambda: (folder / "checkpoints/last.ckpt").exists())
+    until(lambda: (folder / "checkpoints/last.ckpt").stat().st_mtime_ns > before)
+    return pid, psutil.Process(pid).children(recursive=True)
+
+
+def until(happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def exit_of(pid: int) -> int:
+    """Its exit code; it must come soon."""
+    until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+class Layers(Net):
+    """A net of several tensors: in which order their gradients are added up must not depend on where a run begins."""
+
+    def __init__(self, settings: Any, vocab_size: int, generator: torch.Generator | None) -> None:
+        super().__init__(settings, vocab_size, generator)
+        for name, shape in {"wte": (vocab_size, 5), "bias": (vocab_size,), "lm_head": (5, vocab_size)}.items():
+            self.register_parameter(name, torch.nn.Parameter(torch.randn(shape, generator=generator)))
+
+    def get_block_size(self) -> int:
+        return 1
+
+    def logits(self, idx: torch.Tensor) -> torch.Tensor:
+        return self.wte[idx] @ self.lm_head + self.bias
+
+
+def test_stopped_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Ctrl-C, by a signal to the run alone, and by a kill, one after the other; then it is the uninterrupted run."""
+    monkeypatch.setattr("nextchar.models.nets.bigram.Bigram", Layers)
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    argv = [*DDP, runs.names(tmp_path), *ENDLESS, "trainer.devices=3", "optim=adam", "data.batch_size=50"]
+    typed = [*argv, f"hydra.run.dir={cut}"]
+    for send, signum, code in [
+        (os.killpg, signal.SIGINT, 130),
+        (os.kill, signal.SIGTERM, 143),
+        (os.killpg, signal.SIGTERM, 143),
+        (os.kill, signal.SIGKILL, -9),
+    ]:
+        pid, others = started(cut, *typed)
+        assert len(others) == 2
+        send(pid, signum)
+        assert exit_of(pid) == code
+        assert all_gone(others)
+        assert signum == signal.SIGKILL or runs.record(cut)["status"] == "interrupted"
+        typed = [f"resume={cut}"]
+    steps = runs.checkpoint(cut)["step"] + 10
+    runs.train(f"resume={cut}", f"trainer.max_steps={steps}")
+    runs.train(*argv, f"trainer.max_steps={steps}", f"hydra.run.dir={whole}")
+    assert same(cut, whole)
+
+
+def test_resumed_by_other_processes(tmp_path: Path) -> None:
+    """With nothing left to do too."""
+    folder = tmp_path / "run"
+    argv = [*DDP, runs.names(tmp_path), "trainer.max_steps=20", f"hydra.run.dir={folder}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nextchar.training.train.measure", lambda *_: signal.raise_signal(signal.SIGINT))
+        assert runs.exit_code(*argv) == 130
+    assert runs.checkpoint(folder)["step"] == 20
+    runs.train(f"resume={folder}")
+    assert runs.record(folder)["status"] == "finished"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_process_is_killed(which: int, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    argv = [*DDP, runs.names(tmp_path), *ENDLESS, "trainer.devices=3", f"hydra.run.dir={folder}"]
+    pid, others = started(folder, *argv)
+    others[which].kill()
+    assert exit_of(pid) == 1
+    assert all_gone(others)
+    record = runs.record(folder)
+    assert record["status"] == "failed"
+    assert record["reason"] == f"process {which + 1} of this run was ended by SIGKILL"
+
+
+def test_a_process_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    gradient = Learner._gradient
+
+    def fail(learner: Learner, *args: Any) -> Any:
+        if not learner.alone and dist.get_rank() == 1:
+            raise MemoryError("made to fail")
+        return gradient(learner, *args)
+
+    monkeypatch.setattr(Learner, "_gradient", fail)
+    folder = tmp_path / "run"
+    assert runs.exit_code(*DDP, runs.names(tmp_path), f"hydra.run.dir={folder}") == 1
+    assert capfd.readouterr().err == "error: process 1 of this run failed: MemoryError: made to fail\n"
+    assert runs.record(folder)["status"] == "failed"
+    assert "in fail\n" in (folder / "train.log").read_text()
+
+
+# --- started by torchrun or srun ------------------------------------------------------------------------------------
+
+
+def test_two_machines(tmp_path: Path) -> None:
+    """Two torchruns of one process each. One folder, one who speaks, and the net of one process."""
+    folder, alone = tmp_path / "run", tmp_path / "alone"
+    words = [*DDP, runs.names(tmp_path), "trainer.max_steps=40", "trainer.precision=64", "data.batch_size=101"]
+    machines = ["--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", free_port()]
+    processes = []
+    for rank in range(2):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", *machines, "--node-rank", str(rank)]
+        argv = [PROJECT / "scripts/train.py", *words, "trainer.devices=1", "trainer.nodes=2", f"hydra.run.dir={folder}"]
+        pipe = subprocess.PIPE
+        processes.append(subprocess.Popen([*torchrun, *argv], stdout=pipe, stderr=pipe, text=True))
+    said = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert str(folder) in said[0][0]
+    assert said[1] == ("", "")
+    runs.train(*words, "trainer=cpu", f"hydra.run.dir={alone}")
+    assert runs.record(folder)["metrics"] == pytest.approx(runs.record(alone)["metrics"], abs=1e-9)
+    assert dict(runs.curve(folder, "train/loss")) == pytest.approx(dict(runs.curve(alone, "train/loss")), rel=1e-6)
+
+
+def free_port() -> str:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return str(listening.getsockname()[1])
+
+
+def torchrun(rank: int, world: int) -> dict[str, str]:
+    """What torchrun puts into the environment."""
+    return {"TORCHELASTIC_RUN_ID": "1", "RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank)}
+
+
+def srun(rank: int, world: int) -> dict[str, str]:
+    """What srun does."""
+    tasks = {"SLURM_NTASKS": str(world), "SLURM_NTASKS_PER_NODE": str(world), "SLURM_JOB_ID": "1"}
+    return tasks | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank), "SLURM_NODEID": "0"}
+
+
+def called(start: Callable[[int, int], dict[str, str]], *argvs: list[str]) -> list[int]:
+    """Starts a process a command line, as torchrun or srun would. Returns their pids."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+
+    def work(rank: int, argv: list[str]) -> None:
+        os.environ.update(place | start(rank, len(argvs)))
+        sys.exit(runs.exit_code(*argv))
+
+    return [runs.in_child(lambda rank=rank, argv=argv: work(rank, argv)) for rank, argv in enumerate(argvs)]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("start", [torchrun, srun])
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [([], 0), (["optim.lr=1e6", "trainer.max_steps=300"], 3), (["data.path=/none"], 2), (["trainer.devices=3"], 2)],
+)
+def test_they_end_alike(
+    start: Callable[[int, int], dict[str, str]], argv: list[str], code: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    words = [*DDP, runs.names(tmp_path), "trainer.max_steps=20", *argv, f"hydra.run.dir={folder}"]
+    assert [exit_of(pid) for pid in called(start, words, words)] == [code, code]
+    assert folder.exists() == (code != 2)
+    assert list(tmp_path.glob("*/run.json")) == ([folder / "run.json"] if code != 2 else [])
+
+
+@pytest.mark.parametrize("start", [torchrun, srun])
+def test_a_signal_ends_all(start: Callable[[int, int], dict[str, str]], tmp_path: Path) -> None:
+    """Rank 0 may get it last; the run is interrupted all the same."""
+    folder = tmp_path / "run"
+    words = [*DDP, runs.names(tmp_path), *ENDLESS, f"hydra.run.dir={folder}"]
+    pids = called(start, words, words)
+    until(lambda: (folder / "checkpoints/last.ckpt").exists())
+    os.kill(pids[1], signal.SIGTERM)
+    time.sleep(0.1)
+    os.kill(pids[0], signal.SIGTERM)
+    assert [exit_of(pid) for pid in pids] == [143, 143]
+    assert runs.record(folder)["status"] == "interrupted"
+    steps = runs.checkpoint(folder)["step"] + 10
+    again = [f"resume={folder}", f"trainer.max_steps={steps}"]
+    assert [exit_of(pid) for pid in called(start, again, again)] == [0, 0]
+    whole = tmp_path / "whole"
+    runs.train(*DDP, runs.names(tmp_path), *ENDLESS, f"trainer.max_steps={steps}", f"hydra.run.dir={whole}")
+    assert same(folder, whole)
+
+
+def test_a_killed_one_ends_all(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = [*DDP, runs.names(tmp_path), *ENDLESS, f"hydra.run.dir={folder}"]
+    pids = called(torchrun, words, words)
+    until(lambda: (folder / "checkpoints/last.ckpt").exists())
+    os.kill(pids[1], signal.SIGKILL)
+    assert [exit_of(pid) for pid in pids] == [1, -9]
+    assert runs.record(folder)["reason"] == "the connection to another process of this run broke"
+
+
+@pytest.mark.parametrize("other", ["seed=1", "text"])
+def test_they_must_have_been_told_the_same(other: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = [*DDP, runs.names(tmp_path), "trainer.max_steps=20", f"hydra.run.dir={folder}"]
+    (tmp_path / "other").mkdir()
+    strange = runs.names(tmp_path / "other", 401) if other == "text" else other
+    assert [exit_of(pid) for pid in called(torchrun, words, [*words, strange])] == [2, 2]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["trainer.nodes=2"], r"trainer.nodes=2: on each machine .* torchrun --nnodes 2 --nproc-per-node 2 .* srun"),
+        (["optim=lbfgs"], r"optim=lbfgs .*; set trainer=cpu"),
+        (["trainer.devices=0"], r"trainer.devices=0: must be a whole number from 1 to 256"),
+        (["trainer=cpu", "trainer.devices=2"], r"trainer.devices=2: trainer=cpu has no devices; trainer=ddp has"),
+    ],
+)
+def test_what_cannot_be_is_refused(words: list[str], line: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=line):
+        runs.train(*DDP, runs.names(tmp_path), *words, f"hydra.run.dir={tmp_path / 'run'}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_process_needs_no_other(tmp_path: Path) -> None:
+    argv = [*DDP, runs.names(tmp_path), "trainer.max_steps=20"]
+    runs.train(*argv, "trainer.devices=1", f"hydra.run.dir={tmp_path / 'ddp'}")
+    runs.train(*argv, "trainer=cpu", f"hydra.run.dir={tmp_path / 'cpu'}")
+    assert runs.weights(tmp_path / "ddp") == runs.weights(tmp_path / "cpu")
+    assert math.isfinite(runs.record(tmp_path / "ddp")["metrics"]["test/loss"])

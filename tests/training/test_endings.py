@@ -1,0 +1,235 @@
+"""How a run ends: exit code, status in run.json and what train.log says agree, whatever happened and whenever."""
+
+import math
+import pkgutil
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import running as runs
+from conftest import PROJECT
+
+QUICK = ["model=nn", "data=lines", "trainer.max_steps=20", "trainer.log_every=5"]
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+def before(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], object]) -> None:
+    """Lets something happen just before a function does its work."""
+    original = pkgutil.resolve_name(name)
+
+    def instead(*args: Any, **kwargs: Any) -> Any:
+        happens()
+        return original(*args, **kwargs)
+
+    patch.setattr(name, instead)
+
+
+# --- signals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signum", CODES)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "nextchar.training.gradient.descend",
+        "nextchar.training.lightning_module.Learner._gradient",
+        "nextchar.training.callbacks.Watch.save",
+        "nextchar.runs.record.os.replace",
+        "nextchar.training.train.measure",
+        "nextchar.evaluation.sampling.documents",
+        "nextchar.plots.matrices.count_matrix",
+        "nextchar.training.train._Run.close",
+    ],
+)
+def test_interrupted(
+    moment: str, signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    folder = tmp_path / "run"
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    before(monkeypatch, moment, lambda: signal.raise_signal(signum))
+    assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == CODES[signum]
+    record = runs.record(folder)
+    assert (record["status"], record["reason"]) == ("interrupted", f"stopped by signal {signum}")
+    assert record["metrics"] == {}
+    assert f"interrupted: stopped by signal {signum}" in (folder / "train.log").read_text()
+    assert "Traceback" in (folder / "train.log").read_text()
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: stopped by signal {signum}"
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+
+
+@pytest.mark.parametrize("signum", CODES)
+def test_interrupted_while_reading(signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before(monkeypatch, "nextchar.data.corpus.read", lambda: signal.raise_signal(signum))
+    folder = tmp_path / "run"
+    assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == CODES[signum]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("signum", CODES)
+def test_a_swallowed_signal_is_not_lost(
+    signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python drops exceptions raised in a __del__; other code takes them for something else."""
+
+    class Deaf:
+        def __del__(self) -> None:
+            signal.raise_signal(signum)
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    before(monkeypatch, "nextchar.training.lightning_module.Learner._gradient", lambda: Deaf() and None)
+    folder = tmp_path / "run"
+    assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == CODES[signum]
+    assert runs.record(folder)["status"] == "interrupted"
+
+
+def test_twice_does_not_lose_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once more while the first request is being carried out, and on every file that is written from then on."""
+    before(
+        monkeypatch, "nextchar.training.lightning_module.Learner._gradient", lambda: signal.raise_signal(signal.SIGINT)
+    )
+    before(monkeypatch, "lightning.Trainer._teardown", lambda: signal.raise_signal(signal.SIGTERM))
+    before(monkeypatch, "nextchar.training.train.circumstances", lambda: signal.raise_signal(signal.SIGINT))
+    before(monkeypatch, "nextchar.runs.record.os.replace", lambda: signal.raise_signal(signal.SIGTERM))
+    folder = tmp_path / "run"
+    assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == 130
+    assert runs.record(folder)["status"] == "interrupted"
+
+
+def test_a_signal_at_the_very_end_waits_for_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before(monkeypatch, "nextchar.training.train.circumstances", lambda: signal.raise_signal(signal.SIGTERM))
+    folder = tmp_path / "run"
+    assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == 143
+    assert runs.record(folder)["status"] == "finished"
+
+
+@pytest.mark.parametrize("seconds", [0.6, 1.5, 2.5])
+def test_a_process_told_to_stop(seconds: float, tmp_path: Path) -> None:
+    """In its imports, and in training. Before the handlers stand, the system's own end has the same meaning."""
+    folder = tmp_path / "run"
+    argv = [*QUICK, "trainer.max_steps=100000000", runs.names(tmp_path), f"hydra.run.dir={folder}"]
+    process = subprocess.Popen([sys.executable, PROJECT / "scripts/train.py", *argv], stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGTERM)
+    error = process.communicate()[1]
+    assert process.returncode in (143, -signal.SIGTERM)
+    assert process.returncode == -signal.SIGTERM or error.endswith("error: stopped by signal 15\n")
+    assert not folder.exists() or f"to go on with this run: python scripts/train.py resume={folder}\n" in error
+    assert not folder.exists() or runs.record(folder)["status"] == "interrupted"
+
+
+# --- divergence -----------------------------------------------------------------------------------------------------
+
+TOO_HIGH = {
+    "full batch": ["optim.lr=1e6", "trainer.max_steps=300"],
+    "mini-batch": ["optim.lr=1e6", "trainer.max_steps=300", "data.batch_size=32"],
+    "few steps": ["optim.lr=1e6", "model.init=zeros"],
+    "one step": ["optim.lr=1e38", "trainer.max_steps=1"],
+    "1e30": ["optim.lr=1e30", "trainer.max_steps=1000"],
+    "1e30 momentum": ["optim.lr=1e30", "optim.momentum=0.9"],
+    "adam": ["optim=adam", "optim.lr=1e6", "data.batch_size=32"],
+    "nan": ["optim.lr=1e30", "smoothing=l2"],
+    "float64": ["optim.lr=1e38", "trainer.precision=64"],
+}
+
+
+@pytest.mark.parametrize("case", TOO_HIGH)
+def test_divergence_is_named(case: str, tmp_path: Path, capsys: Any) -> None:
+    folder = tmp_path / "run"
+    argv = [*QUICK, runs.names(tmp_path), "figures=false", "trainer.checkpoint_seconds=0", f"hydra.run.dir={folder}"]
+    assert runs.exit_code(*argv, *TOO_HIGH[case]) == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    named = r"optim.lr=\S+ (or smoothing.strength=\S+ )?is likely too high"
+    assert re.match(rf"error: training diverged at step \d+: (train|val)/loss is .* {named}", line)
+    record = runs.record(folder)
+    assert record["status"] == "diverged"
+    assert f"error: {record['reason']}" == line
+    assert "Traceback" in (folder / "train.log").read_text()
+    assert "weights.safetensors" not in runs.files(folder)
+    if (folder / "checkpoints/best.ckpt").exists():
+        uniform = math.log(record["data"]["vocabulary"] + 1)
+        assert runs.checkpoint(folder, "best")["loss"] < uniform
+
+
+def test_nan_is_named_at_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from nextchar.training.lightning_module import Learner
+
+    step = Learner._gradient
+    asked: list[int] = []
+
+    def nan_at_step_7(*args: Any, **kwargs: Any) -> Any:
+        asked.append(0)
+        loss, objective = step(*args, **kwargs)
+        return loss * (math.nan if len(asked) == 8 else 1), objective
+
+    monkeypatch.setattr(Learner, "_gradient", nan_at_step_7)
+    assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={tmp_path / 'run'}") == 3
+    assert "diverged at step 7: train/loss is nan, the last finite train/loss was 3." in capsys.readouterr().err
+
+
+def test_best_is_never_worse_than_a_guess(tmp_path: Path) -> None:
+    """Untrained weights are worse than a uniform guess: they are kept to go on from, not as best, and it is said."""
+    folder, text = tmp_path / "run", runs.names(tmp_path)
+    runs.train(*QUICK, text, "trainer.max_steps=0", "figures=false", f"hydra.run.dir={folder}")
+    record = runs.record(folder)
+    uniform = math.log(record["data"]["vocabulary"] + 1)
+    assert uniform < record["metrics"]["train/loss"] < uniform + 1
+    assert runs.files(folder) >= {"checkpoints/last.ckpt", "weights.safetensors", "samples.txt"}
+    assert "checkpoints/best.ckpt" not in runs.files(folder)
+    assert "worse than a uniform guess" in (folder / "train.log").read_text()
+
+    trained = tmp_path / "trained"
+    runs.train(*QUICK, text, "trainer.max_steps=300", "figures=false", f"hydra.run.dir={trained}")
+    best = runs.checkpoint(trained, "best")
+    assert best["loss"] == pytest.approx(min(value for _, value in runs.curve(trained, "val/loss")), rel=1e-6)
+
+
+# --- failure --------------------------------------------------------------------------------------------------------
+
+
+def fail(*_: object, **__: object) -> None:
+    raise RuntimeError("made to fail")
+
+
+def test_a_failure_in_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was learned before is on disk; the run says that it failed, and where."""
+    folder = tmp_path / "run"
+    monkeypatch.setattr("nextchar.plots.matrices.count_matrix", fail)
+    with pytest.raises(RuntimeError, match="made to fail"):
+        runs.train(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}")
+    assert (runs.record(folder)["status"], runs.record(folder)["reason"]) == ("failed", "made to fail")
+    log = (folder / "train.log").read_text()
+    assert re.search(r"Traceback .*\n(.*\n)* .*in pictures\n(.*\n)*RuntimeError: made to fail", log)
+    assert runs.files(folder) >= {"weights.safetensors", "samples.txt", "checkpoints/last.ckpt"}
+    monkeypatch.undo()
+    runs.train(f"resume={folder}")
+    assert runs.record(folder)["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("argv", "patched", "code"), [(["optim.lr=1e6"], "", 3), ([], "nextchar.training.train.measure", 130)]
+)
+def test_an_unwritten_run_json_does_not_hide_why(
+    argv: list[str], patched: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    if patched:
+        before(monkeypatch, patched, lambda: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("nextchar.runs.record.RunFolder.finish", fail)
+    assert runs.exit_code(*QUICK, runs.names(tmp_path), *argv, f"hydra.run.dir={folder}") == code
+    log = (folder / "train.log").read_text()
+    assert "run.json could not be written" in log
+    assert "made to fail" in log
+
+
+def test_an_unwritten_run_json_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nextchar.runs.record.RunFolder.finish", fail)
+    with pytest.raises(RuntimeError, match="made to fail"):
+        runs.train(*QUICK, runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
