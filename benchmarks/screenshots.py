@@ -22,9 +22,10 @@ from nextchar.cli.terminal import short
 from nextchar.comparison import files as report
 from nextchar.comparison import ranking as comparison
 from nextchar.config import compose as command_line
-from nextchar.config.settings import TrainCommand
+from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
-from nextchar.runs.record import PROJECT, write_atomically
+from nextchar.runs.atomic import write_atomically
+from nextchar.runs.folder import PROJECT
 from nextchar.training import train as training
 
 README = PROJECT / "outputs" / "readme"

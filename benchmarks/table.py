@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nextchar.config import compose as command_line
-from nextchar.config.settings import BenchSettings
+from nextchar.config.command_settings import BenchSettings
 from nextchar.data.corpus import EMBEDDED
 
 

@@ -15,10 +15,12 @@ from nextchar.cli import terminal
 from nextchar.comparison import files as report
 from nextchar.comparison import ranking as comparison
 from nextchar.config import compose as command_line
-from nextchar.config.fields import knobs, nearest, shown
-from nextchar.config.settings import CompareSettings
+from nextchar.config.command_settings import CompareSettings
+from nextchar.config.fields import knobs
 from nextchar.errors import BadInput
-from nextchar.runs.record import PROJECT, claim, write_atomically
+from nextchar.messages import nearest, shown
+from nextchar.runs.atomic import write_atomically
+from nextchar.runs.folder import PROJECT, claim
 
 MOST_LEFT_OUT = 10  # named on the terminal; the page names all
 

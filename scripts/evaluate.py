@@ -5,14 +5,14 @@ from pathlib import Path
 
 from nextchar.cli import terminal
 from nextchar.config import compose as command_line
-from nextchar.config.settings import EvaluateSettings
-from nextchar.training import experiment
+from nextchar.config.command_settings import EvaluateSettings
+from nextchar.runs.open_run import evaluate
 
 
 def main() -> None:
     settings = command_line.parse("evaluate", EvaluateSettings, sys.argv[1:], __doc__).settings()
     with terminal.busy("measuring the loss"):
-        metrics, notes, source = experiment.evaluate(settings)
+        metrics, notes, source = evaluate(settings)
     for text in notes:
         terminal.note(text)
     if settings.json_:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from nextchar.cli import terminal
 from nextchar.config import compose as command_line
-from nextchar.config.settings import ExplainSettings
+from nextchar.config.command_settings import ExplainSettings
 from nextchar.data.textfile import normalized
 from nextchar.errors import BadInput
 from nextchar.evaluation.explain import explain, mean_nll
-from nextchar.runs.record import PROJECT, write_atomically
-from nextchar.training import experiment
+from nextchar.runs.atomic import write_atomically
+from nextchar.runs.folder import PROJECT
+from nextchar.runs.open_run import open_model
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
         raise BadInput(f"out={picture}: must be a file in a folder that exists")
     if picture.suffix.lower() != ".png":
         raise BadInput(f"out={picture}: the picture is a PNG; name it {picture.stem}.png")
-    record, model = experiment.open_model(Path(settings.run))
+    record, model = open_model(Path(settings.run))
     data = record.settings.data
     text = normalized(settings.text, data.normalize)
     if not text and data.is_text:

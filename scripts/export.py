@@ -5,13 +5,13 @@ from pathlib import Path
 
 from nextchar.cli import terminal
 from nextchar.config import compose as command_line
-from nextchar.config.settings import ExportSettings
+from nextchar.config.command_settings import ExportSettings
 from nextchar.errors import BadInput
 from nextchar.models.ngram import arpa_writer as arpa
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.models.ngram.model import CountModel
-from nextchar.runs.record import PROJECT
-from nextchar.training import experiment
+from nextchar.runs.folder import PROJECT
+from nextchar.runs.open_run import open_model
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     out = Path(settings.out) if settings.out else PROJECT / "outputs" / f"{run.name}.arpa"
     if settings.out and (out.is_dir() or not out.parent.is_dir()):
         raise BadInput(f"out={out}: must be a file in a folder that exists")
-    record, model = experiment.open_model(run)
+    record, model = open_model(run)
     if not isinstance(model, CountModel | BackoffModel):
         raise BadInput(
             f"run={run}: model={record.settings.model.name} is a net; format=arpa holds n-grams, as model=count has"

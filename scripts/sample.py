@@ -6,19 +6,19 @@ from pathlib import Path
 
 from nextchar.cli import terminal
 from nextchar.config import compose as command_line
-from nextchar.config.settings import SampleSettings
+from nextchar.config.command_settings import SampleSettings
 from nextchar.data.textfile import normalized
 from nextchar.evaluation import sampling
-from nextchar.training import experiment
+from nextchar.runs.open_run import open_model, training_hashes
 
 
 def main() -> None:
     settings = command_line.parse("sample", SampleSettings, sys.argv[1:], __doc__).settings()
-    record, model = experiment.open_model(Path(settings.run))
+    record, model = open_model(Path(settings.run))
     shape = sampling.Shape(settings.temperature, settings.top_k, settings.top_p)
     prefix = normalized(settings.prefix, record.settings.data.normalize)
     how = settings.seed, prefix, shape, settings.max_chars
-    known = sampling.Known(experiment.training_hashes(record)) if settings.novel else None
+    known = sampling.Known(training_hashes(record)) if settings.novel else None
     if settings.batched:
         texts = sampling.stream_of_batches(model, None if known else settings.n, *how)
     else:

@@ -14,9 +14,11 @@ from nextchar.cli import terminal
 from nextchar.cli.help import CONF
 from nextchar.config import compose as command_line
 from nextchar.config.fields import read
-from nextchar.config.settings import Ddp, TrainCommand, TrainSettings
+from nextchar.config.train_settings import TrainCommand, TrainSettings
+from nextchar.config.trainer_settings import Ddp
 from nextchar.errors import BadInput, Interrupted, Stop
-from nextchar.runs.record import PROJECT, claim, unfinished_settings, write_atomically
+from nextchar.runs.atomic import write_atomically
+from nextchar.runs.folder import PROJECT, claim, unfinished_settings
 from nextchar.sweeps import plan as multirun
 from nextchar.sweeps.folder import SweepFolder, line_to_paste
 from nextchar.sweeps.job import run as run_job

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nextchar.config.settings import AddK, Count, NoSmoothing, Smoothing
+from nextchar.config.model_settings import Count
+from nextchar.config.smoothing_settings import AddK, NoSmoothing, Smoothing
 from nextchar.data.encoded import Piece
 from nextchar.data.vocabulary import Ids, Stream, Vocabulary
 from nextchar.models.ngram import estimation as fitting

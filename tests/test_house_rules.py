@@ -12,16 +12,16 @@ import yaml
 from conftest import PROJECT
 
 from nextchar.config import compose as command_line
-from nextchar.config.fields import Knobs
-from nextchar.config.settings import (
+from nextchar.config.command_settings import (
     BenchSettings,
     CompareSettings,
     EvaluateSettings,
     ExplainSettings,
     ExportSettings,
     SampleSettings,
-    TrainCommand,
 )
+from nextchar.config.fields import Knobs
+from nextchar.config.train_settings import TrainCommand
 
 SOURCES = PROJECT / "src" / "nextchar"
 CONF = PROJECT / "conf"

@@ -7,14 +7,15 @@ from counting import bigram_of, pairs
 from makemore import COUNTS, SYMBOLS, documents
 
 from nextchar.config import compose as command_line
-from nextchar.config.settings import NN, TrainCommand
+from nextchar.config.model_settings import NN
+from nextchar.config.train_settings import TrainCommand
 from nextchar.data.encoded import Part
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.evaluation import loss as metrics
 from nextchar.evaluation import sampling
 from nextchar.evaluation.explain import explain, mean_nll
-from nextchar.models.nets.base import NetModel, build
-from nextchar.training import experiment
+from nextchar.models.nets.net import NetModel, build
+from nextchar.runs.open_run import open_model
 from nextchar.training import train as training
 
 VOCABULARY = Vocabulary("".join(SYMBOLS[1:]))
@@ -34,7 +35,7 @@ def settings(*overrides):
 def train(folder, *overrides):
     """(metrics, model) of a run in `folder`."""
     values = training.train(settings(*overrides), lambda result: None, at=folder)
-    return values, experiment.open_model(folder)[1]
+    return values, open_model(folder)[1]
 
 
 def counted(k):

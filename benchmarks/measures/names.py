@@ -140,8 +140,9 @@ def comparing(options: Options) -> list[Row]:
 
 def thousand_runs(data: Path, folder: Path) -> None:
     """Copies of one run, each with a k of its own and curves as long as they get."""
-    from nextchar.config.settings import TrainCommand
-    from nextchar.runs.record import CURVE_POINTS, LOSSES, RECORD, SAMPLES
+    from nextchar.config.train_settings import TrainCommand
+    from nextchar.runs.folder import RECORD
+    from nextchar.runs.record import CURVE_POINTS, LOSSES, SAMPLES
     from nextchar.training import train as training
 
     words = ["figures=false", "data=lines", f"data.path={data}"]
@@ -174,7 +175,7 @@ def showing(options: Options) -> list[Row]:
 
 def thousand_events(data: Path, folder: Path) -> None:
     """TensorBoard's files of counted runs, each with a k of its own."""
-    from nextchar.config.settings import TrainCommand
+    from nextchar.config.train_settings import TrainCommand
     from nextchar.training import train as training
     from nextchar.training.tensorboard import Board
 
@@ -235,7 +236,7 @@ def steps(options: Options) -> list[Row]:
 
 def trainer_step(data: Path, folder: Path) -> float:
     """Microseconds: the difference between a long run and a run of no steps, by the number of steps."""
-    from nextchar.config.settings import TrainCommand
+    from nextchar.config.train_settings import TrainCommand
     from nextchar.training import train as training
 
     def learning(steps: int) -> float:

@@ -4,7 +4,7 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from nextchar.runs.record import PROJECT
+from nextchar.runs.folder import PROJECT
 
 SCRIPTS = PROJECT / "scripts"
 PEERS = PROJECT / "benchmarks" / "peers"

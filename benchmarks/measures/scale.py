@@ -129,8 +129,8 @@ def estimated(file: Path, found: list[Costs]) -> list[Row]:
 
 def saved(file: Path, held_out: Path, found: list[Costs], pairs: int) -> list[Row]:
     """A run of the text, opened, and exported for KenLM."""
-    from nextchar.runs.record import WEIGHTS
-    from nextchar.training.experiment import open_model
+    from nextchar.runs.folder import WEIGHTS
+    from nextchar.runs.open_run import open_model
 
     with tempfile.TemporaryDirectory() as folder:
         run, exported = Path(folder) / "run", Path(folder) / "model.arpa"

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from nextchar.config import compose as command_line
-from nextchar.config.settings import TrainCommand
+from nextchar.config.train_settings import TrainCommand
 from nextchar.training import train as training
 
 count, folder, *words = sys.argv[1:]

@@ -6,12 +6,12 @@ from pathlib import Path
 from costs import Costs
 
 from nextchar.config import compose as command_line
-from nextchar.config.settings import TrainCommand
+from nextchar.config.train_settings import TrainCommand
+from nextchar.data.load import load
 from nextchar.models.ngram import counts
 from nextchar.models.ngram import estimation as fitting
 from nextchar.models.ngram.keys import Packing
 from nextchar.models.ngram.model import CountModel
-from nextchar.training.experiment import load
 
 path, order, held_out = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 words = ["data=text", f"data.path={path}", "data.split=all", "smoothing=modified_kneser_ney", f"model.order={order}"]

@@ -15,13 +15,14 @@ from conftest import run_script
 from pydantic import TypeAdapter
 from test_arpa import ODD, by_kenlm
 
-from nextchar.config.settings import Count, Smoothing
+from nextchar.config.model_settings import Count
+from nextchar.config.smoothing_settings import Smoothing
 from nextchar.data.corpus import EMBEDDED
 from nextchar.errors import BadInput
 from nextchar.models.base import windows
 from nextchar.models.ngram import arpa_writer as arpa
 from nextchar.models.ngram.backoff import BackoffModel
-from nextchar.training import experiment
+from nextchar.runs.open_run import open_model
 
 SMOOTHINGS = [
     {"name": "none"},
@@ -118,7 +119,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_as_a_file_and_the_file_as_a_run(run, tmp_path):
     out = tmp_path / "model.arpa.gz"
     said = json.loads(run_script("export", f"run={run}", f"out={out}", "json=true").stdout)
-    _, model = experiment.open_model(run)
+    _, model = open_model(run)
     assert said == {
         "out": str(out),
         "ngrams": [len(table) for table in model.backoff_tables()],
@@ -160,7 +161,7 @@ def test_pruned_by_entropy_it_is_smaller_and_kenlm_reads_it(run, tmp_path):
             "figures=false", f"model.prune_entropy={share}", f"hydra.run.dir={folder}",
         )  # fmt: skip
         assert run_script("export", f"run={folder}", f"out={out}").returncode == 0
-        _, model = experiment.open_model(folder)
+        _, model = open_model(folder)
         stream = model.vocabulary.stream(OTHERS)
         assert np.array(by_kenlm(out, OTHERS)) == pytest.approx(model.score(stream) / math.log(10), abs=1e-5)
         left, whole = sum(runs.record(folder)["ngrams"]), sum(runs.record(run)["ngrams"])
@@ -237,7 +238,7 @@ def test_a_text_of_the_files_characters(of_few, tmp_path):
     (tmp_path / "text.txt").write_text("emma ava anna ".replace(" ", "") * 200)
     given = ["model=arpa", of_few, "data=text", f"data.path={tmp_path / 'text.txt'}", "figures=false"]
     runs.train(*given, f"hydra.run.dir={tmp_path / 'run'}")
-    _, model = experiment.open_model(tmp_path / "run")
+    _, model = open_model(tmp_path / "run")
     stream = model.vocabulary.stream(["emmaavaanna" * 200])
     train = runs.record(tmp_path / "run")["metrics"]["train/loss"]
     assert train == pytest.approx(-model.score(stream[: int(2200 * 0.8) + 1]).mean(), abs=1e-9)

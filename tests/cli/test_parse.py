@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextchar.config import compose as command_line
-from nextchar.config.fields import Knobs, knobs
-from nextchar.config.settings import (
+from nextchar.config.command_settings import (
     BenchSettings,
     CompareSettings,
     EvaluateSettings,
     ExplainSettings,
     SampleSettings,
-    TrainCommand,
 )
+from nextchar.config.fields import Knobs, knobs
+from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
 from nextchar.sweeps import plan as multirun
 

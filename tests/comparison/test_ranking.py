@@ -21,7 +21,8 @@ from nextchar.comparison import ranking as comparison
 from nextchar.comparison.ranking import compare
 from nextchar.errors import BadInput
 from nextchar.evaluation.loss import Loss
-from nextchar.runs.record import Record, open_losses
+from nextchar.runs.record import Record
+from nextchar.runs.saved import open_losses
 from nextchar.training import train as training
 
 DOCUMENTS = 3277  # of the embedded names' test part

@@ -20,12 +20,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nextchar.config import compose as command_line
+from nextchar.config.data_settings import Data
 from nextchar.config.fields import read
-from nextchar.config.settings import Data, TrainCommand
+from nextchar.config.train_settings import TrainCommand
 from nextchar.data import corpus as text
 from nextchar.data import textfile as blocks
+from nextchar.data.load import load
 from nextchar.errors import BadInput
-from nextchar.training import experiment
 from nextchar.training import train as training
 
 PLAIN = {
@@ -192,13 +193,13 @@ def test_one_character_and_equal_lines_work(corpus, content: bytes) -> None:  # 
 def test_what_a_run_reports(tmp_path: Path) -> None:
     file = tmp_path / "x.txt"
     file.write_text("\n".join(["ab", "ba", ""] * 20) + "\n")
-    report = experiment.load(data(file, split="lecture")).report
+    report = load(data(file, split="lecture")).report
     assert (report.lines, report.kept, report.skipped, report.duplicates) == (60, 40, 20, 38)
     assert (report.characters, report.vocabulary) == (80, 2)
     assert report.documents == {"train": 32, "val": 4, "test": 4}
     assert report.predicted == {"train": 96, "val": 12, "test": 12}, "a document's end is predicted too"
     assert report.in_train == {"val": 4, "test": 4}, "the overlap between the parts"
-    assert experiment.load(data(file, split="all")).report.left_out == {}
+    assert load(data(file, split="all")).report.left_out == {}
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from test_corpus import data
 
-from nextchar.config.settings import Data
+from nextchar.config.data_settings import Data
 from nextchar.data import corpus as text
 from nextchar.data import encoded as splits
 from nextchar.data import textfile as blocks
 from nextchar.data.encoded import Part
+from nextchar.data.load import Text, load
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
 from nextchar.models.base import windows
-from nextchar.training import experiment
 
 Window = tuple[tuple[int, ...], int]
 
@@ -74,10 +74,10 @@ def dropped(document: str, vocabulary: Vocabulary) -> str:
     return "".join(c for c in document if c in vocabulary.characters)
 
 
-def large_enough(chosen: Data) -> experiment.Text:
+def large_enough(chosen: Data) -> Text:
     """The text, if it can be dealt out and train holds characters of each part."""
     try:
-        return experiment.load(chosen)
+        return load(chosen)
     except BadInput as refused:
         if "set data.split=all" in str(refused) or "nothing is left to measure" in str(refused):
             reject()
@@ -157,7 +157,7 @@ def test_a_text_that_is_too_large_to_be_held_is_read_again(tmp_path: Path) -> No
     text.KEPT = 10
     file = tmp_path / "x.txt"
     file.write_text("abcabcabca" * 10)
-    parts = experiment.load(data(file, "text")).parts
+    parts = load(data(file, "text")).parts
     assert [part.held for part in parts.values()] == [None] * 3
     first = seen([parts["test"]], 3)
     assert first == seen([parts["test"]], 3)
@@ -176,7 +176,7 @@ def test_a_small_text_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return open(path, mode, buffering)
 
     monkeypatch.setattr(blocks, "open", counted, raising=False)
-    loaded = experiment.load(data(file, "text"))
+    loaded = load(data(file, "text"))
     file.unlink()
     assert len(seen(list(loaded.parts.values()), 3)) == 101
     assert opened == [file, file], "once to see how it lies there, once to read it"
@@ -187,7 +187,7 @@ def test_a_long_lead_is_what_is_remembered(tmp_path: Path, monkeypatch: pytest.M
     file = tmp_path / "x.txt"
     file.write_text("abcdefghij" * 10)
     for text.KEPT in (0, 1 << 26):
-        part = experiment.load(data(file, "text")).parts["val"]
+        part = load(data(file, "text")).parts["val"]
         for context, lead in ((1, 1), (6, 6), (7, 7), (20, 7)):
             first = next(part.pieces(context))
             assert first.lead == lead
@@ -198,7 +198,7 @@ def peak(chosen: Data) -> int:
     """Bytes that loading the text and walking through all its parts takes at most."""
     tracemalloc.start()
     try:
-        for part in set(experiment.load(chosen).parts.values()):
+        for part in set(load(chosen).parts.values()):
             assert sum(len(ids) - lead for ids, lead in part.pieces(5)) == part.predicted
         return tracemalloc.get_traced_memory()[1]
     finally:

@@ -12,8 +12,8 @@ import running as runs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nextchar.config.data_settings import Data
 from nextchar.config.fields import read
-from nextchar.config.settings import Data
 from nextchar.data import corpus as text
 from nextchar.data import encoded as splits
 from nextchar.data.corpus import Corpus
@@ -21,7 +21,7 @@ from nextchar.data.splits import NAMES as NAMES_OF_PARTS
 from nextchar.data.splits import Dealt, Shuffled, deal
 from nextchar.data.vocabulary import BOUNDARY, Vocabulary
 from nextchar.errors import BadInput
-from nextchar.training import experiment
+from nextchar.runs.open_run import open_model
 
 NAMES = [f"name{i:x}" for i in range(12_345)]
 
@@ -237,7 +237,7 @@ def test_documents_that_stand_in_train_too_can_be_dropped_or_told_apart(tmp_path
     assert dropped["data"]["in_train"] == {"val": 0, "test": 0}
     assert sum(dropped["data"]["documents"].values()) == len(set(NAMES[:300]))
     assert "test/loss_unseen" not in dropped["metrics"]
-    _, model = experiment.open_model(tmp_path / "a")
+    _, model = open_model(tmp_path / "a")
     shuffled = (NAMES[:300]) * 2
     random.Random(42).shuffle(shuffled)
     new = [name for name in shuffled[540:] if name not in set(shuffled[:480])]

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextchar.data.vocabulary import BOUNDARY, UNKNOWN, Vocabulary, named, printable
+from nextchar.data.vocabulary import BOUNDARY, UNKNOWN, Vocabulary
 from nextchar.errors import BadInput
+from nextchar.messages import named, printable
 
 # All of Unicode, lone surrogates included: hypothesis leaves them out unless asked.
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)

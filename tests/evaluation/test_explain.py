@@ -6,7 +6,7 @@ import counting
 import numpy as np
 import pytest
 
-from nextchar.config.settings import WittenBell
+from nextchar.config.smoothing_settings import WittenBell
 from nextchar.data.vocabulary import Ids, Vocabulary
 from nextchar.errors import BadInput
 from nextchar.evaluation.explain import explain, in_percent, mean_nll, telling

@@ -10,10 +10,10 @@ import running as runs
 
 import nextchar.data.corpus
 from nextchar.config import compose as command_line
-from nextchar.config.settings import TrainCommand, TrainSettings
+from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.errors import BadInput
 from nextchar.runs import record as run
-from nextchar.runs.record import RunFolder, claim
+from nextchar.runs.folder import RunFolder, claim
 from nextchar.training import train as training
 
 COUNT = ["model=count", "data=lines"]
@@ -93,7 +93,7 @@ def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.Monke
     order = []
     for function in (os.link, os.replace):
         monkeypatch.setattr(
-            f"nextchar.runs.record.os.{function.__name__}",
+            f"nextchar.runs.atomic.os.{function.__name__}",
             lambda source, target, do=function: (order.append(Path(target).name), do(source, target)),
         )
     folder = tmp_path / "deep" / "down"

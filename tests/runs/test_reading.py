@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nextchar.config import compose as command_line
-from nextchar.config.settings import TrainCommand
+from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
 from nextchar.models.base import LanguageModel
-from nextchar.training import experiment
+from nextchar.runs.open_run import open_model
 from nextchar.training import train as training
 
 WEIGHTS, RECORD = "weights.safetensors", "run.json"
@@ -115,7 +115,7 @@ def net(runs: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def opened(folder: Path) -> LanguageModel:
-    return experiment.open_model(folder)[1]
+    return open_model(folder)[1]
 
 
 def predictions(folder: Path) -> np.ndarray:

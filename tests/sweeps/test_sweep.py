@@ -24,10 +24,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nextchar.config import compose as command_line
-from nextchar.config.settings import Grid, TrainCommand
+from nextchar.config.sweep_settings import Grid
+from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
 from nextchar.plots import charts
-from nextchar.runs.record import RunFolder, lock
+from nextchar.runs.folder import RunFolder, lock
 from nextchar.sweeps import plan as multirun
 from nextchar.sweeps.folder import PROCESS, Job, SweepFolder
 from nextchar.sweeps.job import run as run_job
@@ -374,10 +375,10 @@ def test_what_cannot_be_written_down_goes_nowhere_else(tmp_path: Path, monkeypat
     def without_weights(self: RunFolder, name: str, *rest: Any, **options: Any) -> None:
         full() if name == "weights.safetensors" else write(self, name, *rest, **options)
 
-    monkeypatch.setattr("nextchar.runs.record.RunFolder.write", without_weights)
+    monkeypatch.setattr("nextchar.runs.folder.RunFolder.write", without_weights)
     run_job(tmp_path / "s" / planned.jobs[0].folder)
     assert runs.record(tmp_path / "s" / planned.jobs[0].folder)["status"] == "failed"
-    monkeypatch.setattr("nextchar.runs.record.write_atomically", full)
+    monkeypatch.setattr("nextchar.runs.folder.write_atomically", full)
     run_job(tmp_path / "s" / planned.jobs[1].folder)
     assert set((PROJECT / "outputs").iterdir()) == before
     assert SweepFolder.read(tmp_path / "s").jobs[1].status == "killed"

@@ -11,8 +11,9 @@ import torch
 from safetensors.numpy import load
 
 from nextchar.config import compose as command_line
-from nextchar.config.settings import Data, TrainCommand
-from nextchar.models.nets.base import build
+from nextchar.config.data_settings import Data
+from nextchar.config.train_settings import TrainCommand
+from nextchar.models.nets.net import build
 from nextchar.training.data_module import Chunks, Pairs
 
 V = 7

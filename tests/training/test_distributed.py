@@ -26,9 +26,9 @@ from safetensors.numpy import load
 from test_resume import same
 
 from nextchar.config import compose as command_line
-from nextchar.config.settings import TrainCommand, TrainSettings
+from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.errors import BadInput, Pruned
-from nextchar.models.nets.base import Net, build
+from nextchar.models.nets.net import Net, build
 from nextchar.training import train as training
 from nextchar.training.data_module import Batch, Chunks, Pairs, share
 from nextchar.training.lightning_module import Learner

@@ -40,7 +40,7 @@ def before(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], object]) 
         "nextchar.training.gradient.descend",
         "nextchar.training.lightning_module.Learner._gradient",
         "nextchar.training.callbacks.Watch.save",
-        "nextchar.runs.record.os.replace",
+        "nextchar.runs.atomic.os.replace",
         "nextchar.training.train.measure",
         "nextchar.evaluation.sampling.documents",
         "nextchar.plots.matrices.count_matrix",
@@ -95,7 +95,7 @@ def test_twice_does_not_lose_run_json(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     before(monkeypatch, "lightning.Trainer._teardown", lambda: signal.raise_signal(signal.SIGTERM))
     before(monkeypatch, "nextchar.training.train.circumstances", lambda: signal.raise_signal(signal.SIGINT))
-    before(monkeypatch, "nextchar.runs.record.os.replace", lambda: signal.raise_signal(signal.SIGTERM))
+    before(monkeypatch, "nextchar.runs.atomic.os.replace", lambda: signal.raise_signal(signal.SIGTERM))
     folder = tmp_path / "run"
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == 130
     assert runs.record(folder)["status"] == "interrupted"
@@ -222,7 +222,7 @@ def test_an_unwritten_run_json_does_not_hide_why(
     folder = tmp_path / "run"
     if patched:
         before(monkeypatch, patched, lambda: signal.raise_signal(signal.SIGINT))
-    monkeypatch.setattr("nextchar.runs.record.RunFolder.finish", fail)
+    monkeypatch.setattr("nextchar.runs.folder.RunFolder.finish", fail)
     assert runs.exit_code(*QUICK, runs.names(tmp_path), *argv, f"hydra.run.dir={folder}") == code
     log = (folder / "train.log").read_text()
     assert "run.json could not be written" in log
@@ -230,6 +230,6 @@ def test_an_unwritten_run_json_does_not_hide_why(
 
 
 def test_an_unwritten_run_json_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nextchar.runs.record.RunFolder.finish", fail)
+    monkeypatch.setattr("nextchar.runs.folder.RunFolder.finish", fail)
     with pytest.raises(RuntimeError, match="made to fail"):
         runs.train(*QUICK, runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path / 'run'}")

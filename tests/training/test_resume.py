@@ -14,8 +14,9 @@ import running as runs
 from conftest import PROJECT
 
 from nextchar.errors import BadInput, Diverged, Interrupted
-from nextchar.runs import record as run_module
-from nextchar.runs.record import RunFolder, write_atomically
+from nextchar.runs import atomic as run_module
+from nextchar.runs.atomic import write_atomically
+from nextchar.runs.folder import RunFolder
 
 QUICK = ["model=nn", "data=lines", "figures=false", "trainer.log_every=1"]
 OFTEN = "trainer.checkpoint_seconds=0.02"
@@ -166,7 +167,7 @@ def test_a_counted_run_is_counted_again(tmp_path: Path) -> None:
     argv = ["model=count", "data=lines", "figures=false", runs.names(tmp_path)]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nextchar.runs.record.RunFolder.finish", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        patch.setattr("nextchar.runs.folder.RunFolder.finish", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         pid = runs.in_child(lambda: runs.train(*argv, f"hydra.run.dir={killed}"))
     os.waitpid(pid, 0)
     assert "run.json" not in runs.files(killed)

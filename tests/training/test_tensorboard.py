@@ -23,7 +23,7 @@ from PIL import Image
 
 from nextchar.config import compose as command_line
 from nextchar.config import fields as knobs
-from nextchar.config.settings import TrainCommand
+from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import Interrupted
 from nextchar.training import tensorboard as board
 from nextchar.training import train as training

@@ -22,9 +22,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from nextchar.cli import terminal
-from nextchar.config.fields import shown
 from nextchar.errors import BadInput
-from nextchar.runs.record import RECORD, is_running
+from nextchar.messages import shown
+from nextchar.runs.folder import RECORD, is_running
 from nextchar.sweeps.folder import PROCESS, Job, SweepFolder, columns, looked_at
 from nextchar.sweeps.job import run as run_job
 from nextchar.sweeps.plan import trials

@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nextchar.comparison.ranking import HEADS, Comparison, cells
-from nextchar.data.vocabulary import printable
+from nextchar.data.report import DataReport
 from nextchar.evaluation.explain import Step, in_percent, mean_nll, telling
-from nextchar.runs.record import DataReport
+from nextchar.messages import printable
 from nextchar.sweeps.folder import WELL, Job, SweepFolder, value_of
 
 PATIENCE = 1.0  # seconds before a progress bar appears

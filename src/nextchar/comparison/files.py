@@ -10,8 +10,8 @@ from typing import Any
 
 from nextchar.comparison.page import MOST_LEFT_OUT, page
 from nextchar.comparison.ranking import HEADS, Comparison, Row, cells, plus_minus
-from nextchar.config.fields import one_line
 from nextchar.evaluation.loss import in_all_units
+from nextchar.messages import one_line
 from nextchar.plots import charts
 
 PAGE = "compare.html"

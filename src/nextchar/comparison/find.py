@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nextchar.config.fields import one_line, read, shown
-from nextchar.config.settings import StupidBackoff, TrainSettings
+from nextchar.config.fields import read
+from nextchar.config.smoothing_settings import StupidBackoff
+from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
 from nextchar.evaluation.loss import Loss
+from nextchar.messages import one_line, shown
+from nextchar.runs.folder import RECORD, SETTINGS
 from nextchar.runs.reading import load_json
-from nextchar.runs.record import RECORD, SETTINGS, Record, open_losses, open_record
+from nextchar.runs.record import Record
+from nextchar.runs.saved import open_losses, open_record
 
 DEPTH = 2  # folders between a folder that is named and a run: outputs/SWEEP/RUN
 NO_LOSS = 1e9  # nats per character; nothing that was trained comes near

@@ -16,10 +16,10 @@ import numpy as np
 
 from nextchar.comparison.find import NO_LOSS, Run
 from nextchar.comparison.ranking import Comparison, Row, as_typed, plus_minus
-from nextchar.config.fields import one_line, shown
-from nextchar.data.vocabulary import printable
 from nextchar.errors import BadInput
-from nextchar.runs.record import CURVE_POINTS, Curve, open_samples
+from nextchar.messages import one_line, printable, shown
+from nextchar.runs.record import CURVE_POINTS, Curve
+from nextchar.runs.saved import open_samples
 
 ASSETS = Path(__file__).parent / "assets"
 MOST_ROWS = 100  # whose curves and samples are shown; the table has all

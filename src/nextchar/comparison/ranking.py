@@ -16,10 +16,11 @@ import numpy as np
 
 from nextchar.comparison.find import LeftOut, Run, gather
 from nextchar.comparison.significance import FEWEST, Estimate, difference, of_all_pairs, over_seeds, per_character
-from nextchar.config.fields import flat, one_line, shown
-from nextchar.config.settings import TrainSettings
+from nextchar.config.fields import flat
+from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
 from nextchar.evaluation.loss import BLOCK, Loss
+from nextchar.messages import one_line, shown
 from nextchar.runs.record import LOSSES, Record
 from nextchar.training.tensorboard import NOT_COMPARED
 

@@ -29,8 +29,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nextchar.cli import completion
 from nextchar.cli.help import CONF, groups_of, help_text, options_of
-from nextchar.config.fields import Tree, knobs, nearest, one_line, one_of, read, shown, unknown_key
+from nextchar.config.fields import Tree, knobs, read, unknown_key
 from nextchar.errors import BadInput, Diverged, Interrupted
+from nextchar.messages import nearest, one_line, one_of, shown
 
 # Hydra's own keys that hold a path
 HYDRA_PATHS = ("hydra.run.dir", "hydra.sweep.dir")

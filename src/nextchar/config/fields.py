@@ -1,4 +1,4 @@
-"""What a tree of settings can say of itself: which knobs it has, what each allows, and what is wrong with a value."""
+"""The base class of all settings: which there are, what each allows, and what is wrong with a value."""
 
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from nextchar.errors import BadInput
+from nextchar.messages import nearest, one_of, shown
 
 # Marks text that is taken as typed: the command line quotes it before Hydra's grammar can trip over it or convert it.
 FREE_TEXT = "free text"
+
 
 NO_LIMIT = 2**31 - 1  # an upper bound from here on is named only to who goes beyond it
 
@@ -114,36 +116,6 @@ def unknown_key(tree: type[Knobs], key: str, value: object) -> str:
     return f"{key}={shown(value)}: there is no setting {key}.{hint}"
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """' Did you mean X?', or nothing where no known word is near."""
-    import difflib
-
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {close[0]}?" if close else ""
-
-
-def one_of(words: Iterable[str]) -> str:
-    """'a', 'a or b', 'a, b or c'."""
-    *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
-
-
-def shown(value: object, most: int = 80) -> str:
-    """A value as a user would type it, on one line and of at most so many characters."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = one_line("{...}" if isinstance(value, Mapping) else str(value))
-    return text if len(text) <= most else text[: most - 3] + "..."
-
-
-def one_line(text: str) -> str:
-    """Newlines and all else that would not print, escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-# --- what is wrong --------------------------------------------------------------------------------------------------
-
-
 def _refusal(tree: type[Knobs], error: ValidationError) -> str:
     first = error.errors()[0]
     kind, value = first["type"], first["input"]
@@ -188,9 +160,6 @@ def _key(tree: type[Knobs], location: tuple[int | str, ...]) -> str:
             key.append(part)
             here = _trees(fields[part].annotation) if part in fields else []
     return ".".join(key)
-
-
-# --- types, taken apart ---------------------------------------------------------------------------------------------
 
 
 def _trees(annotation: Any) -> list[type[Knobs]]:

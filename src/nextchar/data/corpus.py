@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from nextchar.config.fields import nearest, shown
-from nextchar.config.settings import Data
+from nextchar.config.data_settings import Data
 from nextchar.data.textfile import File, Findings
 from nextchar.data.vocabulary import Ids
 from nextchar.errors import BadInput
+from nextchar.messages import nearest, shown
 
 EMBEDDED = Path(__file__).parent / "assets" / "ssa-names-2018.txt"
 LONGEST_PATH = 4096

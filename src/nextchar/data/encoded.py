@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from nextchar.config.fields import shown
-from nextchar.config.settings import Data
+from nextchar.config.data_settings import Data
 from nextchar.data.splits import END, Dealt, Passage, Share, Shuffled
-from nextchar.data.vocabulary import BOUNDARY, Encoder, Stream, Vocabulary, named
+from nextchar.data.vocabulary import BOUNDARY, Encoder, Stream, Vocabulary
 from nextchar.errors import BadInput
+from nextchar.messages import named, shown
 
 PIECE = 1 << 20  # ids to be predicted; bounds the memory that a walk through a part takes
 LONGEST_LEAD = 4096  # characters before a passage that are remembered for its context

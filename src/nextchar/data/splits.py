@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nextchar.config.settings import Data
+from nextchar.config.data_settings import Data
 from nextchar.data.corpus import NO_HASHES, Corpus, Source
 from nextchar.data.vocabulary import Ids
 from nextchar.errors import BadInput

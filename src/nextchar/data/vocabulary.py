@@ -9,13 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from nextchar.errors import BadInput
+from nextchar.messages import named
 
 BOUNDARY = 0
+
+
 UNKNOWN = -1
+
 
 ENCODED_AT_ONCE = 1 << 20  # characters; bounds the memory that encoding takes beside text and ids
 
+
 Ids = npt.NDArray[np.int64]
+
+
 Stream = npt.NDArray[np.integer[Any]]  # ids, in as few bytes as they need
 
 
@@ -141,18 +148,6 @@ class Encoder:
         if self.dtype == np.uint8:
             return np.frombuffer(narrow.translate(self._table[:256].tobytes()), dtype=np.uint8)
         return self._table[np.frombuffer(narrow, dtype=np.uint8)]
-
-
-def named(characters: Iterable[str]) -> str:
-    """Characters as an error names them: "'ñ' (U+00F1), 'ö' (U+00F6)"; of many the first five."""
-    ordered = sorted(characters)
-    shown = ", ".join(f"'{printable(c)}' (U+{ord(c):04X})" for c in ordered[:5])
-    return f"{shown} and {len(ordered) - 5:,} more" if len(ordered) > 5 else shown
-
-
-def printable(text: str) -> str:
-    """Text that is safe to show: control and direction-changing characters escaped, newlines and tabs kept."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint32]:

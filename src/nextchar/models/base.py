@@ -10,6 +10,7 @@ from nextchar.data.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
 
 Floats = npt.NDArray[np.float64]
 Tensors = dict[str, npt.NDArray[Any]]
+TensorSpec = tuple[str, tuple[int | None, ...]]  # dtype ("uint": any unsigned) and shape; None: any length
 
 TABLE_CELLS = 1 << 22  # up to here the distributions of all contexts are computed at once
 SCORED_AT_ONCE = 1 << 16  # contexts; bounds the (contexts, V) table that `score` holds

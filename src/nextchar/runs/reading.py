@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from nextchar.config.fields import one_of, shown
 from nextchar.errors import BadInput, refuse_beyond_memory
+from nextchar.messages import one_of, shown
+from nextchar.models.base import TensorSpec
 
 LARGEST_JSON = 16 << 20  # bytes; a vocabulary of all of Unicode takes 13 MB
 MAPPED_FROM = 32 << 20  # bytes: a file that takes time to read is used where it lies
 LARGEST_HEADER = 64 << 10  # bytes of a weights file; ours take 200
-
-TensorSpec = tuple[str, tuple[int | None, ...]]  # dtype ("uint": any unsigned) and shape; None: any length
 
 
 def load_json(path: Path) -> dict[str, Any]:

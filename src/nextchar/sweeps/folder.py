@@ -11,11 +11,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from nextchar.config.fields import Knobs, flat, one_line, read, shown
-from nextchar.config.settings import Optuna, TrainSettings
+from nextchar.config.fields import Knobs, flat, read
+from nextchar.config.sweep_settings import Optuna
+from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
+from nextchar.messages import one_line, shown
+from nextchar.runs.atomic import json_bytes, write_atomically
+from nextchar.runs.folder import RECORD, SETTINGS, SWEEP, is_running, lock
 from nextchar.runs.reading import check_folder, load_json
-from nextchar.runs.record import RECORD, SETTINGS, SWEEP, Metric, is_running, json_bytes, lock, write_atomically
+from nextchar.runs.record import Metric
 
 Status = Literal["finished", "pruned", "diverged", "interrupted", "failed", "killed", "running", "not run"]
 WELL: tuple[Status, ...] = ("finished", "pruned")  # a job that ended so is not run again

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from nextchar.cli import terminal
-from nextchar.config.settings import TrainSettings
-from nextchar.runs.record import RECORD, SETTINGS
+from nextchar.config.train_settings import TrainSettings
+from nextchar.runs.folder import RECORD, SETTINGS
 from nextchar.sweeps.folder import PROCESS, Job, Search, planned_job
 from nextchar.sweeps.search import reporter
 from nextchar.training import train as training

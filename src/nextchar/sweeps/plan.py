@@ -15,8 +15,11 @@ from hydra.errors import HydraException
 
 from nextchar.cli.help import groups_of
 from nextchar.config.compose import Command, conf, parse, parse_overrides, quote, resolved
+from nextchar.config.field_types import absolute
 from nextchar.config.fields import knobs, read
-from nextchar.config.settings import Ddp, Grid, Optuna, Sweep, TrainCommand, TrainSettings, absolute
+from nextchar.config.sweep_settings import Grid, Optuna, Sweep
+from nextchar.config.train_settings import TrainCommand, TrainSettings
+from nextchar.config.trainer_settings import Ddp
 from nextchar.errors import BadInput
 from nextchar.sweeps.folder import Job, Range, Search, SweepFolder
 from nextchar.sweeps.search import Study, require

@@ -5,7 +5,7 @@ import io
 import math
 from collections.abc import Sequence
 
-from nextchar.config.fields import one_line
+from nextchar.messages import one_line
 from nextchar.plots.charts import Point, Row, against, leaderboard
 from nextchar.sweeps.folder import Job, SweepFolder, value_of
 

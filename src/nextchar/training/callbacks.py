@@ -3,25 +3,21 @@
 import io
 import math
 import time
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 
-from nextchar.config.settings import L2, NoSmoothing, TrainSettings
-from nextchar.errors import BadInput, Diverged
+from nextchar.config.smoothing_settings import NoSmoothing
 from nextchar.evaluation.loss import in_all_units
-from nextchar.runs.record import RunFolder
+from nextchar.runs.folder import RunFolder
+from nextchar.training.checkpoints import BEST, LAST, load_checkpoint, unsound_checkpoint
 from nextchar.training.data_module import Chunk, Pairs
+from nextchar.training.divergence import TOO_BAD, TOO_LONG, diverged
 from nextchar.training.lightning_module import Learner
 from nextchar.training.tensorboard import COUNTED, Board
 
-LAST, BEST = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
-TOO_BAD = 2.0  # nats above a uniform guess
-TOO_LONG = 100  # steps in a row
 GLIMPSES = 9  # of samples and parameters in a run, and one at its start: TensorBoard shows ten texts
 
 
@@ -139,8 +135,8 @@ class Watch(L.Callback):
             self.best_loss, self.bad_steps = state["best_loss"], state["bad_steps"]
             self.curves = state["curves"]
         except Exception as error:  # a damaged state can fail anywhere in torch
-            raise _unsound(self.folder.path / LAST, error) from None
-        self.best = _load(self.folder.path / BEST)
+            raise unsound_checkpoint(self.folder.path / LAST, error) from None
+        self.best = load_checkpoint(self.folder.path / BEST)
         return int(state["step"])
 
     def _write(self, name: str, state: dict[str, Any]) -> None:
@@ -152,41 +148,3 @@ class Watch(L.Callback):
     def _seconds(learner: Learner) -> float:
         assert learner.settings.trainer is not None
         return learner.settings.trainer.checkpoint_seconds
-
-
-def checkpoint(folder: Path, data_sha256: str, max_steps: int) -> dict[str, Any] | None:
-    """The last checkpoint of a run, None where there is none yet. Raises BadInput where it cannot be gone on from."""
-    state = _load(folder / LAST)
-    if state is None:
-        return None
-    if state.get("data_sha256") != data_sha256:
-        raise BadInput(f"resume={folder}: the data has changed since the run began")
-    if state["step"] > max_steps:
-        raise BadInput(f"trainer.max_steps={max_steps}: resume={folder} is already at step {state['step']}")
-    return state
-
-
-def diverged(settings: TrainSettings, step: int, what: str) -> Diverged:
-    """`step`: how many updates the weights had seen."""
-    assert settings.optim is not None
-    lr = settings.optim.lr
-    suspects = f"optim.lr={lr:g}"
-    if isinstance(settings.smoothing, L2):
-        suspects += f" or smoothing.strength={settings.smoothing.strength:g}"
-    advice = f"{suspects} is likely too high; try a tenth"
-    return Diverged(f"training diverged at step {step}: {what}. {advice}")
-
-
-def _load(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of an odd file; it is refused below
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return state
-    except Exception as error:  # a damaged file can fail anywhere in torch
-        raise _unsound(path, error) from None
-
-
-def _unsound(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"{path}: not a sound checkpoint of this run ({type(error).__name__}); start a new run")

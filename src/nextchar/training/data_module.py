@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextchar.config.settings import Data
+from nextchar.config.data_settings import Data
 from nextchar.data.vocabulary import Stream
 from nextchar.models.ngram.counts import of_stream
 

@@ -35,7 +35,7 @@ from torch._C._distributed_c10d import FileStore, PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 
-from nextchar.config.settings import Cpu, Ddp
+from nextchar.config.trainer_settings import Cpu, Ddp
 from nextchar.errors import BadInput, Diverged
 
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"

@@ -11,12 +11,14 @@ import torch.distributed as dist
 from lightning.fabric.utilities.warnings import disable_possible_user_warnings
 
 from nextchar.cli import terminal
-from nextchar.config.settings import Lbfgs, TrainSettings
+from nextchar.config.optim_settings import Lbfgs
+from nextchar.config.train_settings import TrainSettings
 from nextchar.data.vocabulary import Stream, Vocabulary
-from nextchar.models.nets.base import NetModel, build
-from nextchar.runs.record import RunFolder
+from nextchar.models.nets.net import NetModel, build
+from nextchar.runs.folder import RunFolder
 from nextchar.training import distributed as processes
-from nextchar.training.callbacks import Watch, checkpoint
+from nextchar.training.callbacks import Watch
+from nextchar.training.checkpoints import checkpoint
 from nextchar.training.data_module import Pairs
 from nextchar.training.lightning_module import Learner
 from nextchar.training.tensorboard import Board

@@ -1,7 +1,6 @@
 """Gradient descent: a LightningModule around any net."""
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import lightning as L
@@ -9,9 +8,11 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from nextchar.config.settings import L2, Adam, AdamW, AddK, Lbfgs, Sgd, TrainSettings
-from nextchar.models.nets.base import Net
+from nextchar.config.train_settings import TrainSettings
+from nextchar.models.nets.net import Net
 from nextchar.training.data_module import Batch, Chunk, Pairs
+from nextchar.training.objective import penalty
+from nextchar.training.optimizers import optimizer
 
 
 class Learner(L.LightningModule):
@@ -79,46 +80,6 @@ class Learner(L.LightningModule):
     def _of_whole_batches(self, values: Tensor) -> Tensor:
         """The mean over processes, the same on all of them to the last bit."""
         return values if self.alone else self.trainer.strategy.reduce(values.double())
-
-
-def optimizer(settings: TrainSettings, net: Net) -> torch.optim.Optimizer:
-    """The optimizer that the settings name, on the net's parameters."""
-    # foreach=False is what torch decides for the CPU anyhow, anew at every step
-    match settings.optim:
-        case Sgd(lr=lr, momentum=momentum):
-            return torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum, foreach=False)
-        case Adam(lr=lr, beta1=beta1, beta2=beta2):
-            return torch.optim.Adam(net.parameters(), lr=lr, betas=(beta1, beta2), foreach=False)
-        case AdamW(lr=lr, beta1=beta1, beta2=beta2, weight_decay=decay):
-            betas = (beta1, beta2)
-            return torch.optim.AdamW(net.parameters(), lr=lr, betas=betas, weight_decay=decay, foreach=False)
-        case Lbfgs(lr=lr, history_size=history):
-            return torch.optim.LBFGS(
-                net.parameters(),
-                lr=lr,
-                history_size=history,
-                tolerance_grad=1e-12,
-                tolerance_change=1e-16,
-                line_search_fn="strong_wolfe",
-            )
-    raise AssertionError(f"no optimizer for {settings.optim}")
-
-
-def penalty(settings: TrainSettings, net: Net, pairs: Pairs) -> Callable[[Tensor], Tensor]:
-    """Loss on a batch -> what is minimised.
-
-    add_k: k pseudo-counts for each of the V * V pairs beside the N of the text, so that the minimum is the counted
-    model's (c + k) / (n + k V). l2: the notes' `strength * (W**2).mean()`.
-    """
-    match settings.smoothing:
-        case AddK(k=k) if k > 0:
-            prior, extra = pairs.uniform(), k * pairs.vocab_size**2
-            share = extra / (pairs.size + extra)
-            return lambda loss: (1 - share) * loss + share * net(*prior)[1]
-        case L2(strength=strength) if strength > 0:
-            size = sum(p.numel() for p in net.parameters())
-            return lambda loss: loss + strength * sum(p.square().sum() for p in net.parameters()) / size
-    return lambda loss: loss
 
 
 def _grad_norm(net: Net) -> float:

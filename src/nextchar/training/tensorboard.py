@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from nextchar.config import fields as knobs
-from nextchar.config.settings import NoSmoothing, TrainSettings
-from nextchar.data.vocabulary import printable
+from nextchar.config.smoothing_settings import NoSmoothing
+from nextchar.config.train_settings import TrainSettings
 from nextchar.evaluation.by_order import GROUP
+from nextchar.messages import printable, shown
 from nextchar.models.base import Floats
-from nextchar.runs.record import write_atomically
+from nextchar.runs.atomic import write_atomically
 
 # The table of HParams. Of settings and of metrics it shows five at first, those in front; the others by a tick.
 SHOWN_AT_FIRST = 5
@@ -88,7 +89,7 @@ class Board:
         The metrics of HParams are the scalars of those names, so there is no `hp_metric`; `in_front` are the settings
         that it shows before one ticks others.
         """
-        own = {key: knobs.shown(value) for key, value in knobs.flat(settings.plain()).items()}
+        own = {key: shown(value) for key, value in knobs.flat(settings.plain()).items()}
         self.writer.add_text("settings", _table("setting", own), self._first_step)
         if self._first_step > 0:  # the rest was said by the attempt that is resumed
             return

@@ -1,11 +1,10 @@
 """Training: counting or descent in a run folder of its own, from the text to run.json, however it ends."""
 
-import logging
+import hashlib
 import math
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,44 +13,68 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextchar.cli import terminal
-from nextchar.config.settings import Ddp, TrainSettings
-from nextchar.data.vocabulary import printable
+from nextchar.config.model_settings import Arpa
+from nextchar.config.train_settings import TrainSettings
+from nextchar.config.trainer_settings import Ddp
+from nextchar.data.load import Text, load
+from nextchar.data.report import DataReport
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.evaluation import by_order as orders
 from nextchar.evaluation import loss as metrics
 from nextchar.evaluation import sampling
+from nextchar.evaluation.measure import measure
+from nextchar.messages import printable
 from nextchar.models.base import LanguageModel
+from nextchar.models.ngram import arpa_reader
 from nextchar.models.ngram import dask_counts as cluster
+from nextchar.models.ngram.backoff import BackoffModel
+from nextchar.models.ngram.fit import Counting, count
 from nextchar.models.ngram.model import CountModel
+from nextchar.plots.model_pictures import WORD_CHARS, picture_of_orders, pictures
+from nextchar.runs.folder import PROJECT, RECORD, WEIGHTS, RunFolder
 from nextchar.runs.record import (
     CURVE_POINTS,
     LOSSES,
     MOST_UNITS,
-    PROJECT,
-    RECORD,
     SAMPLES,
-    WEIGHTS,
     Curve,
-    DataReport,
+    FileRecord,
     Record,
-    RunFolder,
     Status,
     circumstances,
     infinite_as_text,
     losses_file,
 )
-from nextchar.training.experiment import WORD_CHARS, Counting, Text, count, load, measure, picture_of_orders, pictures
 from nextchar.training.tensorboard import IN_FRONT
 
 if TYPE_CHECKING:  # what costs time to import is imported where it is needed
-    from nextchar.models.nets.base import NetModel
+    from nextchar.models.nets.net import NetModel
     from nextchar.training.tensorboard import Board
+from nextchar.training.log import log, logging_to
 
 SAMPLED = 10  # documents, or pieces of a running text
+
+
 SAMPLE_CHARS = {False: 1000, True: 100}  # of a document, of a running text
+
+
 TABLES = 8  # V x V, while a net learns: weights, gradients, running means, shares, and what a step computes
 
-log = logging.getLogger("nextchar")
+
+@dataclass(frozen=True)
+class Given:
+    """A model that is read from a file."""
+
+    model: BackoffModel
+    file: FileRecord
+
+
+def read_given(model: Arpa) -> Given:
+    path = Path(model.path)
+    vocabulary, tables = arpa_reader.read(path)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Given(BackoffModel(vocabulary, tables), FileRecord(size=path.stat().st_size, sha256=digest))
 
 
 @dataclass(frozen=True)
@@ -135,7 +158,8 @@ def _train(
         if settings.cluster.address is not None:
             cluster.reach(settings.cluster.address)
         with terminal.busy("reading the text"):
-            source = load(settings.data, settings.model)
+            given = read_given(settings.model) if isinstance(settings.model, Arpa) else None
+            source = load(settings.data, given.model.vocabulary if given else None)
         watch.lap("read")
         _agree(settings, source)
         _refuse_too_large(settings, len(source.vocabulary))
@@ -143,10 +167,10 @@ def _train(
             settings = settings.model_copy(update={"resume": None})
             if folder.reopened:
                 _take_up(folder, settings, source)
-            with _logging_to(folder.path / "train.log"):
+            with logging_to(folder.path / "train.log"):
                 error: BaseException | None = None
                 values: dict[str, float] = {}
-                run = _Run(settings, source, folder, report, in_front)
+                run = _Run(settings, source, given, folder, report, in_front)
                 try:
                     values = _learn_and_show(run, watch, show)
                     stop.hold()  # from here on run.json gets written, however often one asks to stop
@@ -176,7 +200,7 @@ def record_failure(settings: TrainSettings, at: Path | None, error: Exception) -
         settings = settings.model_copy(update={"resume": None})
         if folder.reopened:
             folder.go_on(settings)
-        with _logging_to(folder.path / "train.log"):
+        with logging_to(folder.path / "train.log"):
             log.error("%s: %s", *_ending(error), exc_info=error)
         folder.finish(_record(settings, folder, None, started, {}, {}, *_ending(error)))
 
@@ -190,7 +214,7 @@ def _folder(settings: TrainSettings, at: Path | None) -> RunFolder:
 def _take_up(folder: RunFolder, settings: TrainSettings, source: Text) -> None:
     """Goes on with a run. Raises BadInput, the folder left as it was, where its checkpoint does not allow it."""
     if settings.trainer is not None:
-        from nextchar.training.callbacks import checkpoint
+        from nextchar.training.checkpoints import checkpoint
 
         checkpoint(folder.path, source.report.sha256, settings.trainer.max_steps)
     folder.go_on(settings)
@@ -254,11 +278,12 @@ class _Run:
         self,
         settings: TrainSettings,
         source: Text,
+        given: Given | None,
         folder: RunFolder,
         report: Callable[[int, float], None],
         in_front: Sequence[str],
     ) -> None:
-        self.settings, self.source, self.folder = settings, source, folder
+        self.settings, self.source, self.given, self.folder = settings, source, given, folder
         self.report, self.in_front = report, in_front
         self.vocabulary = source.vocabulary
         self._counting: Counting | None = None
@@ -268,7 +293,7 @@ class _Run:
 
     def count(self) -> None:
         """What every run does: a net is drawn beside the counted model of its pairs."""
-        self._counting = count(self.settings, self.source)
+        self._counting = count(self.settings, self.source, self.given.model if self.given else None)
         if self.settings.model.net is None:
             log.info("n-grams %s, smoothing %s", self.ngrams, self.parameters)
 
@@ -320,7 +345,7 @@ class _Run:
         """What must be said of the final loss on train. Raises Diverged where it is far worse than guessing."""
         if self.settings.model.net is None:
             return self._of_pruning()
-        from nextchar.training.callbacks import TOO_BAD, diverged
+        from nextchar.training.divergence import TOO_BAD, diverged
 
         uniform = math.log(len(self.vocabulary))
         what = f"train/loss is {loss:.4g} nats per character, worse than a uniform guess ({uniform:.4f})"
@@ -420,7 +445,7 @@ def _record(
         metrics=infinite_as_text(values),
         curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
         data=run.source.report if run else None,
-        model_file=run.source.given.file if run and run.source.given else None,
+        model_file=run.given.file if run and run.given else None,
         ngrams=run.ngrams if run else [],
         smoothing=run.parameters if run else {},
         seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
@@ -436,37 +461,3 @@ def _thinned(points: list[tuple[int, float]]) -> Curve:
     kept = [points[i] for i in sorted({round(i) for i in np.linspace(0, len(points) - 1, CURVE_POINTS)})]
     values = infinite_as_text({str(step): loss for step, loss in kept})
     return Curve(steps=[step for step, _ in kept], values=list(values.values()))
-
-
-class _LogFile(logging.FileHandler):
-    """Of a full disk it says nothing: what ends the run is said once, by the run."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        if not isinstance(sys.exception(), OSError):
-            super().handleError(record)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            super().close()
-
-
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """All that is said goes to train.log, Lightning's and Python's warnings too."""
-    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("nextchar", "lightning.pytorch", "lightning.fabric", "py.warnings")]
-    propagated = [logger.propagate for logger in loggers]
-    logging.captureWarnings(True)
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.propagate = False
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        for logger, before in zip(loggers, propagated, strict=True):
-            logger.removeHandler(handler)
-            logger.propagate = before
-        logging.captureWarnings(False)
-        handler.close()

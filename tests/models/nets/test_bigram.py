@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from counting import bigram_of
 from makemore import COUNTS, SYMBOLS
 
-from nextchar.config.settings import NN
+from nextchar.config.model_settings import NN
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.evaluation import sampling
-from nextchar.models.nets.base import NetModel, build, restore, spec
+from nextchar.models.nets.net import NetModel, build, restore, spec
 
 VOCABULARY = Vocabulary("".join(SYMBOLS[1:]))
 SETTINGS = NN(name="nn", init="normal")

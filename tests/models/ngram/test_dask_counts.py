@@ -17,14 +17,14 @@ import running as runs
 from distributed import LocalCluster
 
 from nextchar.config import compose as command_line
-from nextchar.config.settings import TrainCommand
+from nextchar.config.train_settings import TrainCommand
 from nextchar.data.corpus import EMBEDDED
 from nextchar.data.encoded import Part
+from nextchar.data.load import load
 from nextchar.errors import BadInput
 from nextchar.models.ngram import counts
 from nextchar.models.ngram import dask_counts as cluster
 from nextchar.models.ngram.keys import Packing
-from nextchar.training.experiment import load
 
 LINES = EMBEDDED.read_text().splitlines(keepends=True)
 SMALL = ["figures=false", "model=count", "model.order=4"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextchar.config.fields import read
-from nextchar.config.settings import TrainSettings
+from nextchar.config.train_settings import TrainSettings
 from nextchar.data.encoded import Part
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.evaluation import loss as metrics

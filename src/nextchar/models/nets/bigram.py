@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextchar.config.settings import NN
-from nextchar.models.nets.base import Net
+from nextchar.config.model_settings import NN
+from nextchar.models.nets.net import Net
 
 
 class Bigram(Net):

@@ -16,10 +16,10 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from nextchar.config.fields import shown
 from nextchar.data.textfile import GZIP_MAGIC
 from nextchar.data.vocabulary import BOUNDARY, Ids, Vocabulary
 from nextchar.errors import BadInput
+from nextchar.messages import shown
 from nextchar.models.base import Floats
 from nextchar.models.ngram.arpa_writer import END, START, UNKNOWN, character
 from nextchar.models.ngram.backoff import HIGHEST_ORDER, BackoffTable

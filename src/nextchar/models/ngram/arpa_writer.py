@@ -24,7 +24,7 @@ from nextchar.data.vocabulary import BOUNDARY, Ids, Vocabulary
 from nextchar.models.base import Floats
 from nextchar.models.ngram.backoff import BackoffTable, log_probs_of, look_up
 from nextchar.models.ngram.keys import Keys
-from nextchar.runs.record import write_atomically
+from nextchar.runs.atomic import write_atomically
 
 ZERO = -99.0  # log10 of 0, as SRILM writes it
 START, END, UNKNOWN = b"<s>", b"</s>", (b"<unk>", b"<UNK>")

@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from nextchar.data.vocabulary import Ids, Stream, Vocabulary
 from nextchar.errors import BadInput
-from nextchar.models.base import ByOrder, Floats, LanguageModel, Tensors
+from nextchar.models.base import ByOrder, Floats, LanguageModel, Tensors, TensorSpec
 from nextchar.models.ngram.keys import Keys, Packing
-from nextchar.runs.reading import TensorSpec
 
 LEAST = 1e-99  # what files take for 0
 HIGHEST_ORDER = 64  # of what is read; a file's word for it must not choose how much work is done

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nextchar.config.settings import (
+from nextchar.config.model_settings import Count
+from nextchar.config.smoothing_settings import (
     AbsoluteDiscount,
     AddK,
-    Count,
     Dirichlet,
     JelinekMercer,
     Katz,
@@ -19,7 +19,7 @@ from nextchar.config.settings import (
     WittenBell,
     is_fitted,
 )
-from nextchar.config.settings import Smoothing as Settings
+from nextchar.config.smoothing_settings import Smoothing as Settings
 from nextchar.data.vocabulary import Ids
 from nextchar.errors import BadInput
 from nextchar.models.base import Floats

@@ -5,15 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from nextchar.config.settings import Count
+from nextchar.config.model_settings import Count
 from nextchar.data.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
 from nextchar.errors import BadInput
-from nextchar.models.base import ByOrder, Floats, LanguageModel, Tensors
+from nextchar.models.base import ByOrder, Floats, LanguageModel, Tensors, TensorSpec
 from nextchar.models.ngram.backoff import LEAST, BackoffTable, log_probs_of
 from nextchar.models.ngram.counts import Table, run_starts
 from nextchar.models.ngram.keys import Keys, Packing
 from nextchar.models.ngram.smoothing import AddK, Evidence, Smoothing, StupidBackoff
-from nextchar.runs.reading import TensorSpec
 
 CELLS_AT_ONCE = 1 << 20  # windows whose evidence is held at once when whole rows are asked for
 

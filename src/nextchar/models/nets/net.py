@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from nextchar.config.fields import Knobs
 from nextchar.data.vocabulary import Ids, Vocabulary
-from nextchar.models.base import Floats, LanguageModel, Tensors
-from nextchar.runs.reading import TensorSpec
+from nextchar.models.base import Floats, LanguageModel, Tensors, TensorSpec
 
 
 class Net(nn.Module, ABC):

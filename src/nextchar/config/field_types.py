@@ -1,0 +1,53 @@
+"""Types of settings that several groups share: text, paths, seeds, positive numbers."""
+
+import codecs
+import os
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from nextchar.config.fields import FREE_TEXT, PATH, Called
+
+LARGEST = 2**31 - 1  # of things that are counted: beyond, the libraries overflow
+
+
+def absolute(path: str) -> str:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+        raise ValueError("a URL is not opened; download it, and give the path of your copy")
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        if not codecs.lookup(name)._is_text_encoding:
+            raise ValueError(f"{name} does not turn bytes into text")
+    except LookupError:
+        raise ValueError("Python knows no such encoding; utf-8, latin-1, cp1252 and utf-16 are usual") from None
+    return name
+
+
+Text = Annotated[str, FREE_TEXT]
+
+
+FilePath = Annotated[str, FREE_TEXT, PATH, Field(min_length=1), AfterValidator(absolute)]
+
+
+Digest = Annotated[str, FREE_TEXT, Called("64 hexadecimal digits"), Field(pattern="^[0-9a-f]{64}$")]
+
+
+Encoding = Annotated[
+    str, FREE_TEXT, Called("an encoding that Python knows (utf-8, latin-1, utf-16)"), AfterValidator(_known_encoding)
+]
+
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+Positive = Annotated[int, Field(ge=1, le=LARGEST)]
+
+
+Rate = Annotated[float, Field(gt=0, le=1e38)]  # float32 ends at 3.4e38
+
+
+Decay = Annotated[float, Field(ge=0, lt=1)]

@@ -1,0 +1,38 @@
+"""Settings of the trainers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from nextchar.config.field_types import LARGEST, Positive
+from nextchar.config.fields import Knobs
+
+
+class AnyTrainer(Knobs):
+    """What all trainers share."""
+
+    name: str
+    max_steps: Annotated[int, Field(ge=0, le=LARGEST)] = Field(description="optimizer steps")
+    log_every: Positive = Field(description="steps between two points of a curve")
+    precision: Literal[32, 64] = Field(description="bits of a floating-point number")
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        description="CPU threads of torch (a process); more than 1 may change the last bits of a sum"
+    )
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
+        description="seconds between two checkpoints, at most one per log_every steps"
+    )
+
+
+class Cpu(AnyTrainer):
+    name: Literal["cpu"]
+
+
+class Ddp(AnyTrainer):
+    name: Literal["ddp"]
+    devices: Annotated[int, Field(ge=1, le=256)] = Field(
+        description="processes on a machine, which share the pairs of every step"
+    )
+    nodes: Positive = Field(description="machines; more than 1 are started by torchrun or srun")
+
+
+Trainer = Annotated[Cpu | Ddp, Field(discriminator="name")]

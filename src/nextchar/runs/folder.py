@@ -1,0 +1,136 @@
+"""The run folder: claimed by one run alone, locked while it runs."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from nextchar.config.train_settings import TrainSettings
+from nextchar.errors import BadInput
+from nextchar.runs.atomic import json_bytes, temporary_file, write_atomically
+from nextchar.runs.reading import check_folder, load_json
+from nextchar.runs.record import FileRecord, Record
+
+SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
+
+
+SWEEP = "sweep.json"  # in the folder of a sweep
+
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+class RunFolder:
+    """A folder that belongs to one run; all its files appear whole or not at all.
+
+    As long as the run lives it holds a lock on the folder, which the system takes off however the run ends.
+    """
+
+    def __init__(self, path: Path, reopened: bool = False) -> None:
+        self.path, self.reopened = path, reopened
+        self.files: dict[str, FileRecord] = {}
+        self._lock = lock(path)
+
+    @classmethod
+    def create(cls, parent: Path, label: str, settings: TrainSettings, at: Path | None = None) -> "RunFolder":
+        """A new folder under `parent`, or exactly `at`, holding settings.json. Raises BadInput where `at` is taken."""
+        path = at or claim(parent, label)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if (path / RECORD).exists() or (path / SWEEP).exists():
+                raise BlockingIOError
+            folder = cls(path)
+            with temporary_file(path, json_bytes(settings.plain())) as temporary:
+                os.link(temporary, path / SETTINGS)  # unlike a rename, fails where another run was faster
+        except OSError as error:
+            taken = isinstance(error, BlockingIOError) or (path / SETTINGS).exists()
+            why = "already holds a run; name another folder, or none" if taken else f"cannot be made: {error.strerror}"
+            raise BadInput(f"the run folder {path} {why}") from None
+        return folder
+
+    @classmethod
+    def reopen(cls, path: Path) -> "RunFolder":
+        """An unfinished run's folder, left as it is until `go_on`. Raises BadInput where the run still runs."""
+        try:
+            return cls(path, reopened=True)
+        except BlockingIOError:
+            raise BadInput(f"resume={path}: this run is still running") from None
+
+    def go_on(self, settings: TrainSettings) -> None:
+        """Takes the folder up again, maybe with another budget; what was half written is swept up. Raises BadInput."""
+        unfinished_settings(self.path)  # once more: it may have finished before the lock was free
+        for orphan in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
+            orphan.unlink(missing_ok=True)
+        (self.path / RECORD).unlink(missing_ok=True)
+        self.write(SETTINGS, json_bytes(settings.plain()), vouch=False)
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        os.close(self._lock)
+
+    def write(self, name: str, content: bytes, vouch: bool = True) -> None:
+        """Writes a file atomically; with `vouch` its size and digest go into run.json."""
+        target = self.path / name
+        target.parent.mkdir(exist_ok=True)
+        write_atomically(target, content)
+        if vouch:
+            self.files[name] = FileRecord(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+    def finish(self, record: Record) -> None:
+        """Writes run.json, the last file of a run."""
+        self.write(RECORD, json_bytes(record.plain()), vouch=False)
+
+
+def lock(folder: Path) -> int:
+    """A handle of the folder that locks it until it is closed. Raises BlockingIOError where another one does."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise
+    except OSError:  # some network file systems lock no folders
+        pass
+    return handle
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a run holds the lock on its folder. (A run that begins at this very moment finds it taken.)"""
+    try:
+        os.close(lock(folder))
+    except BlockingIOError:
+        return True
+    return False
+
+
+def claim(parent: Path, label: str) -> Path:
+    """Makes and returns a new folder, named by time and label; of those that ask at once each gets its own."""
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 100_000):
+            path = parent / (name if number == 1 else f"{name}_{number}")
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return path
+    except OSError as error:
+        raise BadInput(f"no run folder can be made in {parent}: {error.strerror}") from None
+    raise BadInput(f"{parent} holds 100,000 folders called {name}")
+
+
+def unfinished_settings(path: Path) -> dict[str, Any]:
+    """The plain settings of a run that can be resumed. Raises BadInput."""
+    check_folder(path, "resume")
+    if not (path / SETTINGS).exists():
+        raise BadInput(f"resume={path} holds no {SETTINGS}; it is not a run folder")
+    if (path / RECORD).exists() and load_json(path / RECORD).get("status") == "finished":
+        raise BadInput(f"resume={path}: this run has finished; start a new one")
+    return load_json(path / SETTINGS)

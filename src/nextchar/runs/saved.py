@@ -1,0 +1,103 @@
+"""The files of a finished run, checked and read without running any code from them."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from nextchar.config.fields import read
+from nextchar.errors import BadInput
+from nextchar.evaluation.loss import BLOCK, Loss
+from nextchar.messages import shown
+from nextchar.models.base import TensorSpec
+from nextchar.runs.folder import RECORD, SETTINGS, WEIGHTS
+from nextchar.runs.reading import check_folder, load_json, load_tensors, load_text
+from nextchar.runs.record import LOSSES, MOST_UNITS, SAMPLES, Record
+
+LARGEST_SAMPLES = 1 << 20  # bytes; ours take a tenth at most
+
+
+def open_record(path: Path) -> Record:
+    """run.json of a finished run's folder, checked. Raises BadInput."""
+    check_folder(path, "run")
+    if not os.path.lexists(path / RECORD):
+        if not os.path.lexists(path / SETTINGS):
+            raise BadInput(f"run={path} is no run folder: it holds no {RECORD}")
+        raise BadInput(
+            f"run={path} holds no {RECORD}: the run has not ended, or was killed; resume={path} goes on with it"
+        )
+    try:
+        record = read(Record, load_json(path / RECORD))
+        _refuse_odd(record)
+    except BadInput as error:
+        where = "" if str(error).startswith(str(path)) else f"{path / RECORD}: "
+        raise BadInput(f"{where}{_of_another_version(str(error))}") from None
+    if record.status != "finished":
+        why = f": {shown(record.reason, 200)}" if record.reason else ""
+        raise BadInput(f"run={path}: the run ended as '{record.status}' and left no weights{why}")
+    if WEIGHTS not in record.files:
+        raise BadInput(f"run={path}: run.json vouches for no {WEIGHTS}")
+    return record
+
+
+def _of_another_version(refusal: str) -> str:
+    """What is said of settings that this version lacks, or has in addition: nobody can set them in a finished run."""
+    if not refusal.startswith("settings.") or not re.search(" is missing; set |: there is no setting ", refusal):
+        return refusal
+    return f"{re.split(' is missing; set |=', refusal)[0]}: the run was made by another version of nextchar"
+
+
+def _refuse_odd(record: Record) -> None:
+    """Raises BadInput for what no run of ours writes: references, files elsewhere, half characters."""
+    settings = json.dumps(record.settings.plain(), ensure_ascii=False)
+    if reference := re.search(r"\$\{[^}]*:[^}]*\}", settings):  # ${oc.env:HOME}; a path may well hold ${x}
+        raise BadInput(f"settings are plain values, not references like {shown(reference[0])}")
+    for name in record.files:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise BadInput(f"files: {shown(name)} is not in the run folder")
+    if any("\ud800" <= c <= "\udfff" for c in record.vocabulary):
+        raise BadInput("the vocabulary holds half a character (a lone surrogate)")
+
+
+def open_weights(path: Path, record: Record, expected: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
+    """The tensors of a finished run, as `expected`; None in a shape is any length. Raises BadInput."""
+    vouched = record.files[WEIGHTS]
+    return load_tensors(path / WEIGHTS, vouched.size, vouched.sha256, expected, most=vouched.size)
+
+
+def open_losses(path: Path, record: Record) -> Loss | None:
+    """The sums of a finished run's test part; None where its folder has no such file. Raises BadInput.
+
+    They must add up to the loss that run.json gives; what is kept is rounded to float32. How many there are is
+    run.json's word, for which no more memory is taken than a run of ours may need.
+    """
+    vouched = record.files.get(LOSSES)
+    if record.data is None or vouched is None or not os.path.lexists(path / LOSSES):
+        return None
+    predicted = record.data.predicted.get("test", 0)
+    units = -(-predicted // BLOCK) if record.settings.data.is_text else record.data.documents.get("test", 0)
+    if not 0 < units <= MOST_UNITS:
+        raise BadInput(
+            f"{path / RECORD}: {units:,} documents of test with a sum each; there may be 1 to {MOST_UNITS:,}"
+        )
+    expected: dict[str, TensorSpec] = {"nll": ("float32", (units,)), "chars": ("uint32", (units,))}
+    kept = load_tensors(path / LOSSES, vouched.size, vouched.sha256, expected, most=0, infinite=True)
+    loss = Loss(kept["nll"].astype(np.float64), kept["chars"].astype(np.int64))
+    if not loss.chars.all() or loss.chars.sum() != predicted:
+        raise BadInput(f"{path / LOSSES}: the characters are not the {predicted:,} of run.json")
+    if (loss.nll < -1e-3).any():  # a probability of 1, rounded, may be above it by a little
+        raise BadInput(f"{path / LOSSES}: a sum is negative, as if a probability were above 1")
+    if not np.isclose(loss.value, float(record.metrics.get("test/loss", "nan")), rtol=1e-6, atol=1e-12):
+        raise BadInput(f"{path / LOSSES}: the sums do not add up to the test/loss of run.json")
+    return loss
+
+
+def open_samples(path: Path, record: Record) -> str:
+    """samples.txt of a finished run. Raises BadInput."""
+    vouched = record.files.get(SAMPLES)
+    if vouched is None:
+        raise BadInput(f"{path / RECORD} vouches for no {SAMPLES}")
+    return load_text(path / SAMPLES, vouched.size, vouched.sha256, LARGEST_SAMPLES)
