@@ -25,7 +25,7 @@ from nextchar.config import compose as command_line
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
 from nextchar.runs.atomic import write_atomically
-from nextchar.runs.folder import PROJECT
+from nextchar.runs.record import PROJECT
 from nextchar.training import train as training
 
 README = PROJECT / "outputs" / "readme"

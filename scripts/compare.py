@@ -20,7 +20,8 @@ from nextchar.config.fields import knobs
 from nextchar.errors import BadInput
 from nextchar.messages import nearest, shown
 from nextchar.runs.atomic import write_atomically
-from nextchar.runs.folder import PROJECT, claim
+from nextchar.runs.folder import claim
+from nextchar.runs.record import PROJECT
 
 MOST_LEFT_OUT = 10  # named on the terminal; the page names all
 

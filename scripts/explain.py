@@ -10,8 +10,8 @@ from nextchar.data.textfile import normalized
 from nextchar.errors import BadInput
 from nextchar.evaluation.explain import explain, mean_nll
 from nextchar.runs.atomic import write_atomically
-from nextchar.runs.folder import PROJECT
 from nextchar.runs.open_run import open_model
+from nextchar.runs.record import PROJECT
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from nextchar.errors import BadInput
 from nextchar.models.ngram import arpa_writer as arpa
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.models.ngram.model import CountModel
-from nextchar.runs.folder import PROJECT
 from nextchar.runs.open_run import open_model
+from nextchar.runs.record import PROJECT
 
 
 def main() -> None:

@@ -13,12 +13,13 @@ from omegaconf import DictConfig
 from nextchar.cli import terminal
 from nextchar.cli.help import CONF
 from nextchar.config import compose as command_line
-from nextchar.config.fields import read
+from nextchar.config.fields import validated
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
 from nextchar.errors import BadInput, Interrupted, Stop
 from nextchar.runs.atomic import write_atomically
-from nextchar.runs.folder import PROJECT, claim, unfinished_settings
+from nextchar.runs.folder import claim, unfinished_settings
+from nextchar.runs.record import PROJECT
 from nextchar.sweeps import plan as multirun
 from nextchar.sweeps.folder import SweepFolder, line_to_paste
 from nextchar.sweeps.job import run as run_job
@@ -74,7 +75,7 @@ def resumed(command: Command) -> TrainSettings:
         values["trainer"] |= {"max_steps": typed["trainer.max_steps"]}
     if "json" in typed:
         values["json"] = typed["json"]
-    return read(TrainSettings, values)
+    return validated(TrainSettings, values)
 
 
 def folder(command: Command, key: str) -> Path | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from nextchar.config.model_settings import Count
 from nextchar.config.smoothing_settings import AddK, NoSmoothing, Smoothing
-from nextchar.data.encoded import Piece
+from nextchar.data.encoded import Block
 from nextchar.data.vocabulary import Ids, Stream, Vocabulary
 from nextchar.models.ngram import estimation as fitting
 from nextchar.models.ngram.counts import Counted, count, first_seen, of_stream, tables
@@ -22,7 +22,7 @@ ADD_ONE = add_k(1)
 
 
 def windows(vocabulary: Vocabulary, documents: Sequence[str], order: int) -> Counted:
-    return count([Piece(vocabulary.stream(documents), 1)], Packing(len(vocabulary)), order)
+    return count([Block(vocabulary.stream(documents), 1)], Packing(len(vocabulary)), order)
 
 
 def counted(
@@ -37,7 +37,7 @@ def counted(
     raw = tables(windows(vocabulary, documents, order))
     held_out = windows(vocabulary, val, order) if val else None
     tables_, method = fitting.fit(
-        smoothing, raw, held_out, first_seen([Piece(vocabulary.stream(documents), 1)], len(vocabulary))
+        smoothing, raw, held_out, first_seen([Block(vocabulary.stream(documents), 1)], len(vocabulary))
     )
     pruned = fitting.pruned(tables_, raw, Count(name="count", order=order, prune=list(prune), prune_entropy=None))
     return CountModel(vocabulary, pruned, method)

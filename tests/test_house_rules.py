@@ -20,7 +20,7 @@ from nextchar.config.command_settings import (
     ExportSettings,
     SampleSettings,
 )
-from nextchar.config.fields import Knobs
+from nextchar.config.fields import Settings
 from nextchar.config.train_settings import TrainCommand
 
 SOURCES = PROJECT / "src" / "nextchar"
@@ -86,7 +86,7 @@ def test_no_module_is_called_by_what_it_does_not_say() -> None:
 # --- conf/ ----------------------------------------------------------------------------------------------------------
 
 YAMLS = sorted(CONF.rglob("*.yaml"))
-TREES: dict[str, tuple[type[Knobs], list[str]]] = {
+TREES: dict[str, tuple[type[Settings], list[str]]] = {
     "train": (TrainCommand, []),
     "evaluate": (EvaluateSettings, ["run=x"]),
     "sample": (SampleSettings, ["run=x"]),

@@ -9,7 +9,7 @@ from makemore import COUNTS, SYMBOLS, documents
 from nextchar.config import compose as command_line
 from nextchar.config.model_settings import NN
 from nextchar.config.train_settings import TrainCommand
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.evaluation import loss as metrics
 from nextchar.evaluation import sampling
@@ -55,7 +55,7 @@ def test_the_fixture_has_the_counts_it_says():
     [(0, 2.4540144892), (0.01, 2.4540189765), (1, 2.4545768201), (10, 2.4621158057), (100, 2.5374912617)],
 )
 def test_counted_loss_on_all_of_makemores_names(k, expected):
-    part = Part.of(VOCABULARY, documents())
+    part = Split.of(VOCABULARY, documents())
     assert metrics.loss(counted(k), part, is_text=False).value == pytest.approx(expected, abs=1e-9)
 
 

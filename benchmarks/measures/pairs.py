@@ -4,7 +4,7 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from nextchar.runs.folder import PROJECT
+from nextchar.runs.record import PROJECT
 
 SCRIPTS = PROJECT / "scripts"
 PEERS = PROJECT / "benchmarks" / "peers"

@@ -20,7 +20,7 @@ costs = Costs()
 text = load(settings.data)
 costs.lap("read")
 train, packing = text.parts["train"], Packing(len(text.vocabulary))
-windows = counts.count(train.pieces(order - 1), packing, order, threads=1)
+windows = counts.count(train.blocks(order - 1), packing, order, threads=1)
 costs.lap("count")
 distinct, scored = len(windows), 0
 if held_out:

@@ -19,12 +19,12 @@ from nextchar.config.command_settings import (
     ExplainSettings,
     SampleSettings,
 )
-from nextchar.config.fields import Knobs, knobs
+from nextchar.config.fields import Settings, knobs
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
 from nextchar.sweeps import plan as multirun
 
-SCRIPTS: dict[str, tuple[type[Knobs], list[str]]] = {  # and the least that must be typed
+SCRIPTS: dict[str, tuple[type[Settings], list[str]]] = {  # and the least that must be typed
     "train": (TrainCommand, []),
     "evaluate": (EvaluateSettings, ["run=x"]),
     "sample": (SampleSettings, ["run=x"]),

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from nextchar.config import compose as command_line
 from nextchar.config.data_settings import Data
-from nextchar.config.fields import read
+from nextchar.config.fields import validated
 from nextchar.config.train_settings import TrainCommand
 from nextchar.data import corpus as text
 from nextchar.data import textfile as blocks
@@ -46,7 +46,7 @@ PLAIN = {
 
 
 def data(path: Path | str | None, name: str = "lines", **changed: object) -> Data:
-    return read(Data, PLAIN | {"name": name, "path": None if path is None else str(path)} | changed)
+    return validated(Data, PLAIN | {"name": name, "path": None if path is None else str(path)} | changed)
 
 
 @pytest.fixture

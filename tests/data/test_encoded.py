@@ -19,7 +19,7 @@ from nextchar.config.data_settings import Data
 from nextchar.data import corpus as text
 from nextchar.data import encoded as splits
 from nextchar.data import textfile as blocks
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.data.load import Text, load
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
@@ -59,11 +59,11 @@ def of(ids: list[int], context: int, starts: int = 0) -> list[Window]:
     return [(tuple(padded[i : i + context]), padded[i + context]) for i in range(starts, len(ids) - 1)]
 
 
-def seen(parts: list[Part], context: int) -> list[Window]:
+def seen(parts: list[Split], context: int) -> list[Window]:
     """The windows of all pieces of all these parts."""
     found: list[Window] = []
     for part in parts:
-        for ids, lead in part.pieces(context):
+        for ids, lead in part.blocks(context):
             assert 1 <= lead <= context
             before = windows(ids, context)[lead - 1 :]
             found += zip(map(tuple, before.tolist()), ids[lead:].tolist(), strict=True)
@@ -189,7 +189,7 @@ def test_a_long_lead_is_what_is_remembered(tmp_path: Path, monkeypatch: pytest.M
     for text.KEPT in (0, 1 << 26):
         part = load(data(file, "text")).parts["val"]
         for context, lead in ((1, 1), (6, 6), (7, 7), (20, 7)):
-            first = next(part.pieces(context))
+            first = next(part.blocks(context))
             assert first.lead == lead
             assert part.vocabulary.decode(first.ids[:lead]) == "defghij"[-lead:]
 
@@ -199,7 +199,7 @@ def peak(chosen: Data) -> int:
     tracemalloc.start()
     try:
         for part in set(load(chosen).parts.values()):
-            assert sum(len(ids) - lead for ids, lead in part.pieces(5)) == part.predicted
+            assert sum(len(ids) - lead for ids, lead in part.blocks(5)) == part.predicted
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

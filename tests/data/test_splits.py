@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextchar.config.data_settings import Data
-from nextchar.config.fields import read
+from nextchar.config.fields import validated
 from nextchar.data import corpus as text
 from nextchar.data import encoded as splits
 from nextchar.data.corpus import Corpus
@@ -36,7 +36,7 @@ def data(name: str = "names", **changed: object) -> Data:
         "merge": True,
     }
     path = {"path": "/x"} if name in ("lines", "text") else {}
-    return read(Data, values | {"name": name} | path | changed)
+    return validated(Data, values | {"name": name} | path | changed)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nextchar.data import encoded as splits
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.evaluation import loss as metrics
 from nextchar.evaluation.loss import Loss
@@ -80,7 +80,7 @@ def test_the_loss_does_not_depend_on_where_the_stream_is_cut(monkeypatch, table_
     monkeypatch.setattr(splits, "PIECE", at_once)
     monkeypatch.setattr(metrics, "BLOCK", 4)
     model, documents = Counting(5), ["abcd", "d", "ccab", "ba"]
-    part = Part.of(model.vocabulary, documents)
+    part = Split.of(model.vocabulary, documents)
     by_hand = []
     for document in documents:
         ids = [0, 0, *model.vocabulary.encode(document).tolist(), 0]

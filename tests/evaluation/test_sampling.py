@@ -15,7 +15,7 @@ from makemore import COUNTS, SYMBOLS
 from test_smoothing import METHODS
 
 from nextchar.data.corpus import EMBEDDED
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
 from nextchar.evaluation import loss as metrics
@@ -128,7 +128,7 @@ def test_both_ways_draw_from_the_same_distribution():
 
 def test_a_samples_loss_is_near_the_entropy_rate():
     texts = sampling.batched(MODEL, 5_000, seed=1)
-    loss = metrics.loss(MODEL, Part.of(MODEL.vocabulary, texts), is_text=False)
+    loss = metrics.loss(MODEL, Split.of(MODEL.vocabulary, texts), is_text=False)
     low, high = loss.interval
     assert low < loss.value < high
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_smoothing import METHODS
 
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.plots.matrices import probability_matrix
 from nextchar.plots.model_pictures import PLACES, _after
 
@@ -30,11 +30,11 @@ def test_a_row_is_the_mean_over_the_places_in_train(order, documents):
             row = np.exp(model.log_probs(np.array([before[-model.context :]])))[0]
             asked[before[-1]].append(row)
     rows = np.array([np.mean(asked[x], axis=0) for x in range(v)])
-    found, said = _after(model, np.arange(v), Part.of(model.vocabulary, documents))
+    found, said = _after(model, np.arange(v), Split.of(model.vocabulary, documents))
     assert found == pytest.approx(rows)
     assert "mean" in said
     some = np.array([0, v - 1])  # the rows and columns of these only
-    assert _after(model, some, Part.of(model.vocabulary, documents))[0] == pytest.approx(rows[np.ix_(some, some)])
+    assert _after(model, some, Split.of(model.vocabulary, documents))[0] == pytest.approx(rows[np.ix_(some, some)])
 
 
 def test_of_many_places_some_evenly_spread_are_looked_at(monkeypatch):
@@ -44,7 +44,7 @@ def test_of_many_places_some_evenly_spread_are_looked_at(monkeypatch):
     asked = []
     log_probs = model.log_probs
     monkeypatch.setattr(model, "log_probs", lambda contexts: asked.append(contexts) or log_probs(contexts))
-    found, _ = _after(model, np.arange(4), Part.of(model.vocabulary, documents))
+    found, _ = _after(model, np.arange(4), Split.of(model.vocabulary, documents))
     number = Counter(np.concatenate(asked)[:, -1].tolist())
     assert number == dict.fromkeys(range(4), PLACES)
     assert found.sum(1) == pytest.approx(np.ones(4))
@@ -55,14 +55,14 @@ def test_of_many_places_some_evenly_spread_are_looked_at(monkeypatch):
 
 def test_what_train_does_not_show_is_an_empty_row():
     model = counted(["ab", "ba"], 3, WITTEN_BELL)
-    found, _ = _after(model, np.arange(3), Part.of(model.vocabulary, ["aa"]))
+    found, _ = _after(model, np.arange(3), Split.of(model.vocabulary, ["aa"]))
     assert found[2].tolist() == [0, 0, 0]
     assert found[1].sum() == pytest.approx(1)
 
 
 def test_orders_that_see_one_character_or_none():
     documents = ["abac", "cab"]
-    train = Part.of(counted(documents, 2, WITTEN_BELL).vocabulary, documents)
+    train = Split.of(counted(documents, 2, WITTEN_BELL).vocabulary, documents)
     for order, said in ((1, "all rows alike"), (2, "rows: previous character")):
         model = counted(documents, order, WITTEN_BELL)
         found, rows = _after(model, np.arange(4), train)

@@ -204,7 +204,7 @@ from nextchar.runs import reading as foreign
 from nextchar.config import fields as knobs
 from nextchar.sweeps import folder as sweep
 from nextchar.cli import terminal
-record = knobs.read(sweep.SweepRecord, foreign.load_json(Path(sys.argv[1]) / "sweep.json"))
+record = knobs.validated(sweep.SweepRecord, foreign.load_json(Path(sys.argv[1]) / "sweep.json"))
 terminal.sweep(sweep.SweepFolder(Path(sys.argv[1]), record.metric, None, record.jobs))
 """
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_origin
 
 from nextchar.cli.help import groups_of, options_of
-from nextchar.config.fields import Knob, Knobs, flat, knobs
+from nextchar.config.fields import Knob, Settings, flat, knobs
 
 # Everything before the word's last = or : stays where it is: readline replaces only what stands behind. Where nothing
 # is offered, as for a path, readline completes file names (-o default).
@@ -30,7 +30,7 @@ NEVER_SWEPT = {"resume", "hydra.run.dir"}
 
 
 def candidates(
-    tree: type[Knobs],
+    tree: type[Settings],
     line: str,
     job: bool,
     composed: Callable[[Sequence[str]], Sequence[Mapping[str, Any]]],
@@ -85,7 +85,7 @@ def _fits(key: str, multirun: bool) -> bool:
     return first not in (NEVER_SWEPT if multirun else ONLY_SWEPT)
 
 
-def _keys(tree: type[Knobs], composed: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _keys(tree: type[Settings], composed: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The settings that the chosen options have; those that only a file of conf/ can hold are left out."""
     for knob in knobs(tree):
         group, dot, leaf = knob.key.rpartition(".")
@@ -102,7 +102,7 @@ def _values(knob: Knob) -> list[str]:
     return knob.choices + (["true", "false"] if bool in knob.members else [])
 
 
-def _usual(key: str, tree: type[Knobs], composed: Sequence[Mapping[str, Any]]) -> list[str]:
+def _usual(key: str, tree: type[Settings], composed: Sequence[Mapping[str, Any]]) -> list[str]:
     """The values that a number has unless another is typed."""
     if not any(knob.key == key and {int, float} & set(knob.members) for knob in knobs(tree)):
         return []

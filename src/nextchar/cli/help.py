@@ -4,7 +4,7 @@ import shutil
 import textwrap
 from pathlib import Path
 
-from nextchar.config.fields import Knob, Knobs, knobs
+from nextchar.config.fields import Knob, Settings, knobs
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 
@@ -21,7 +21,7 @@ OF_A_JOB = {
 }
 
 
-def groups_of(tree: type[Knobs]) -> list[str]:
+def groups_of(tree: type[Settings]) -> list[str]:
     """The groups of conf/ that a tree has, in the order in which a user thinks of them."""
     of_tree = {knob.key.partition(".")[0] for knob in knobs(tree) if "." in knob.key}
     order: tuple[str, ...] = ("data", "model", "smoothing", "optim", "trainer", "sweep")
@@ -34,7 +34,7 @@ def options_of(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def help_text(name: str, tree: type[Knobs], about: str, job: bool, operands: str = "") -> str:
+def help_text(name: str, tree: type[Settings], about: str, job: bool, operands: str = "") -> str:
     """Usage, groups with their options, and every knob with what it takes, folded to the terminal's width."""
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 110)
     groups = groups_of(tree)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nextchar.config.fields import read
+from nextchar.config.fields import validated
 from nextchar.config.smoothing_settings import StupidBackoff
 from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
@@ -112,8 +112,8 @@ def _ended(path: Path) -> tuple[str, TrainSettings | None]:
     """How a run ended that is left out, and its settings where it did not finish and they can be read."""
     try:
         if not os.path.lexists(path / RECORD):
-            return "not ended", read(TrainSettings, load_json(path / SETTINGS))
-        record = read(Record, load_json(path / RECORD))
+            return "not ended", validated(TrainSettings, load_json(path / SETTINGS))
+        record = validated(Record, load_json(path / RECORD))
     except (BadInput, MemoryError):
         return ("damaged" if os.path.lexists(path / RECORD) else "not ended"), None
     if record.status == "finished":

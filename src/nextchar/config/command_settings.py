@@ -6,7 +6,7 @@ from pydantic import Field
 
 from nextchar.config.data_settings import OtherData
 from nextchar.config.field_types import FilePath, Positive, Seed, Text
-from nextchar.config.fields import Knobs
+from nextchar.config.fields import Settings
 
 RunDir = Annotated[FilePath, Field(description="the run folder")]
 
@@ -14,7 +14,7 @@ RunDir = Annotated[FilePath, Field(description="the run folder")]
 Json = Annotated[bool, Field(description="print the result as JSON")]
 
 
-class EvaluateSettings(Knobs):
+class EvaluateSettings(Settings):
     """What `scripts/evaluate.py` is told."""
 
     run: RunDir
@@ -22,7 +22,7 @@ class EvaluateSettings(Knobs):
     json_: Json = Field(alias="json")
 
 
-class SampleSettings(Knobs):
+class SampleSettings(Settings):
     """What `scripts/sample.py` is told."""
 
     run: RunDir
@@ -40,7 +40,7 @@ class SampleSettings(Knobs):
     json_: Json = Field(alias="json")
 
 
-class ExplainSettings(Knobs):
+class ExplainSettings(Settings):
     """What `scripts/explain.py` is told."""
 
     run: RunDir
@@ -50,7 +50,7 @@ class ExplainSettings(Knobs):
     json_: Json = Field(alias="json")
 
 
-class ExportSettings(Knobs):
+class ExportSettings(Settings):
     """What `scripts/export.py` is told."""
 
     run: RunDir
@@ -61,14 +61,14 @@ class ExportSettings(Knobs):
     json_: Json = Field(alias="json")
 
 
-class CompareSettings(Knobs):
+class CompareSettings(Settings):
     """What `scripts/compare.py` is told, beside the folders."""
 
     out: FilePath | None = Field(description="folder for table, picture and page; null: a new one under outputs/")
     json_: Json = Field(alias="json")
 
 
-class BenchSettings(Knobs):
+class BenchSettings(Settings):
     """What `scripts/bench.py` is told."""
 
     names: FilePath | None = Field(description="a file of names, one a line; null: the embedded ones")

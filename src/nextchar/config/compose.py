@@ -29,7 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nextchar.cli import completion
 from nextchar.cli.help import CONF, groups_of, help_text, options_of
-from nextchar.config.fields import Tree, knobs, read, unknown_key
+from nextchar.config.fields import Tree, knobs, unknown_key, validated
 from nextchar.errors import BadInput, Diverged, Interrupted
 from nextchar.messages import nearest, one_line, one_of, shown
 
@@ -83,7 +83,7 @@ class Command(Generic[Tree]):
         composed: dict[str, Any] = {}
         try:
             composed = self.compose(words)
-            return read(self.tree, composed)
+            return validated(self.tree, composed)
         except Exception as error:  # Hydra lets bare errors through too, as for `optim=null`
             raise self._refusal(error, words, composed) from None
 

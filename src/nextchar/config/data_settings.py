@@ -5,12 +5,12 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from nextchar.config.field_types import Digest, Encoding, FilePath, Positive, Text
-from nextchar.config.fields import Knobs
+from nextchar.config.fields import Settings
 
 RUNNING_TEXTS = ("shakespeare", "text")
 
 
-class Data(Knobs):
+class Data(Settings):
     name: Literal["names", "makemore", "shakespeare", "lines", "text"] = Field(
         description="names: embedded; makemore, shakespeare: downloaded; lines: your documents, one a line; "
         "text: your running text"
@@ -75,7 +75,7 @@ class Data(Knobs):
         return self
 
 
-class OtherData(Knobs):
+class OtherData(Settings):
     """Another text for a finished run; what is null stays as it was in the run."""
 
     name: Literal["names", "makemore", "shakespeare", "lines", "text"] | None

@@ -27,7 +27,7 @@ class Called(str):
 PATH = Called("a path")
 
 
-class Knobs(BaseModel):
+class Settings(BaseModel):
     """Base of all settings: frozen, no unknown key, no conversion between types, no nan or inf."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -37,10 +37,10 @@ class Knobs(BaseModel):
         return self.model_dump(by_alias=True)
 
 
-Tree = TypeVar("Tree", bound=Knobs)
+Tree = TypeVar("Tree", bound=Settings)
 
 
-def read(tree: type[Tree], values: object) -> Tree:
+def validated(tree: type[Tree], values: object) -> Tree:
     """Plain nested values -> a checked tree. Raises BadInput: one line that names key, value and what is allowed."""
     try:
         return tree.model_validate(values)
@@ -82,7 +82,7 @@ class Knob:
         return one_of([*parts, "null"] if type(None) in self.members else parts)
 
 
-def knobs(tree: type[Knobs]) -> Iterator[Knob]:
+def knobs(tree: type[Settings]) -> Iterator[Knob]:
     """Every leaf of a tree, those of all its variants included."""
     for name, field in tree.model_fields.items():
         key = field.alias or name
@@ -108,7 +108,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def unknown_key(tree: type[Knobs], key: str, value: object) -> str:
+def unknown_key(tree: type[Settings], key: str, value: object) -> str:
     """The line for a key that the tree does not have: names the nearest one, or the knobs beside it."""
     known = list(dict.fromkeys(knob.key for knob in knobs(tree)))
     beside = [other for other in known if other.rpartition(".")[0] == key.rpartition(".")[0]]
@@ -116,7 +116,7 @@ def unknown_key(tree: type[Knobs], key: str, value: object) -> str:
     return f"{key}={shown(value)}: there is no setting {key}.{hint}"
 
 
-def _refusal(tree: type[Knobs], error: ValidationError) -> str:
+def _refusal(tree: type[Settings], error: ValidationError) -> str:
     first = error.errors()[0]
     kind, value = first["type"], first["input"]
     key = _key(tree, first["loc"])
@@ -147,7 +147,7 @@ def _digits(number: float) -> str:
     return f"{number:g}" if isinstance(number, float) else str(number)
 
 
-def _key(tree: type[Knobs], location: tuple[int | str, ...]) -> str:
+def _key(tree: type[Settings], location: tuple[int | str, ...]) -> str:
     """pydantic's location as a dotted key, without the labels that it adds for the members of a union."""
     key: list[str] = []
     here = [tree]
@@ -162,11 +162,11 @@ def _key(tree: type[Knobs], location: tuple[int | str, ...]) -> str:
     return ".".join(key)
 
 
-def _trees(annotation: Any) -> list[type[Knobs]]:
-    return [kind for kind in _members(annotation) if isinstance(kind, type) and issubclass(kind, Knobs)]
+def _trees(annotation: Any) -> list[type[Settings]]:
+    return [kind for kind in _members(annotation) if isinstance(kind, type) and issubclass(kind, Settings)]
 
 
-def _tag(variant: type[Knobs]) -> str:
+def _tag(variant: type[Settings]) -> str:
     """The name that chooses this variant of a group, as in `model.name: nn`."""
     return str(get_args(variant.model_fields["name"].annotation)[0])
 

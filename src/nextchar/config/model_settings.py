@@ -5,11 +5,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from nextchar.config.field_types import FilePath
-from nextchar.config.fields import Knobs
+from nextchar.config.fields import Settings
 from nextchar.messages import shown
 
 
-class Count(Knobs):
+class Count(Settings):
     name: Literal["count"]
     order: Annotated[int, Field(ge=1, le=64)] = Field(
         description="symbols of an n-gram: 1 unigrams, 2 bigrams, each character predicted from the order - 1 before it"
@@ -57,7 +57,7 @@ class Count(Knobs):
         return self
 
 
-class NN(Knobs):
+class NN(Settings):
     name: Literal["nn"]
     init: Literal["normal", "zeros"] = Field(description="the first logits: standard normal, or all equal")
 
@@ -66,7 +66,7 @@ class NN(Knobs):
     smoothings: ClassVar[tuple[str, ...]] = ("none", "add_k", "l2")
 
 
-class Arpa(Knobs):
+class Arpa(Settings):
     name: Literal["arpa"]
     path: FilePath = Field(description="the ARPA file of another program's model, or of ours; plain or .gz")
 

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from nextchar.config.field_types import FilePath, Positive, Seed
-from nextchar.config.fields import Knobs
+from nextchar.config.fields import Settings
 
 
-class OverMany(Knobs):
+class OverMany(Settings):
     """What every kind of sweep is told."""
 
     metric: Literal["val/loss", "test/loss", "train/loss"] = Field(

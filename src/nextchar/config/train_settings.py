@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from nextchar.config.data_settings import Data
 from nextchar.config.field_types import FilePath, Seed
-from nextchar.config.fields import FREE_TEXT, Called, Knobs
+from nextchar.config.fields import FREE_TEXT, Called, Settings
 from nextchar.config.model_settings import Count, Model
 from nextchar.config.optim_settings import Lbfgs, Optimizer
 from nextchar.config.smoothing_settings import Smoothing, is_fitted
@@ -17,13 +17,13 @@ from nextchar.messages import one_of, shown
 Address = Annotated[str, FREE_TEXT, Called("tcp://HOST:PORT"), Field(pattern=r"^tcp://[^/\s]+:[0-9]{1,5}$")]
 
 
-class Cluster(Knobs):
+class Cluster(Settings):
     address: Address | None = Field(
         description="scheduler of a Dask cluster whose workers count the files of the text; null: this machine does"
     )
 
 
-class TrainSettings(Knobs):
+class TrainSettings(Settings):
     """What one run is told, and what its folder remembers."""
 
     seed: Seed = Field(description="of the first weights, the batches and the samples")

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from nextchar.config.field_types import LARGEST, Positive
-from nextchar.config.fields import Knobs
+from nextchar.config.fields import Settings
 
 
-class AnyTrainer(Knobs):
+class AnyTrainer(Settings):
     """What all trainers share."""
 
     name: str

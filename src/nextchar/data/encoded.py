@@ -19,7 +19,7 @@ PIECE = 1 << 20  # ids to be predicted; bounds the memory that a walk through a 
 LONGEST_LEAD = 4096  # characters before a passage that are remembered for its context
 
 
-class Piece(NamedTuple):
+class Block(NamedTuple):
     """Successive ids of a part. `ids[:lead]` are context only, one at least; `ids[lead:]` are to be predicted."""
 
     ids: Stream
@@ -36,7 +36,7 @@ class Walked(NamedTuple):
 
 
 @dataclass(eq=False)
-class Part:
+class Split:
     """One part of a split, in ids: documents, each between two boundaries, neighbours sharing one.
 
     A small one is `held`, (lead + predicted,), a larger one read again at every walk. Cheap to send elsewhere, where
@@ -51,7 +51,7 @@ class Part:
     repeated: npt.NDArray[np.bool_] | None = None
 
     @classmethod
-    def of(cls, vocabulary: Vocabulary, documents: Sequence[str]) -> "Part":
+    def of(cls, vocabulary: Vocabulary, documents: Sequence[str]) -> "Split":
         """A part that holds these documents. All characters must be in the vocabulary."""
         stream = vocabulary.stream(documents)
         return cls(vocabulary, False, [Walked(len(documents), len(stream) - 1, 0, stream[:1])], held=stream)
@@ -77,12 +77,12 @@ class Part:
             return self.held[len(self._lead) - 1 :]
         stream = np.empty(self.predicted + 1, dtype=self._lead.dtype)
         at = 0
-        for ids, lead in self.pieces(1):
+        for ids, lead in self.blocks(1):
             stream[at : at + len(ids)] = ids
             at += len(ids) - lead
         return stream
 
-    def pieces(self, context: int) -> Iterator[Piece]:
+    def blocks(self, context: int) -> Iterator[Block]:
         """A walk: every id to be predicted once, in order, with the `context` ids before it, or all that there are.
 
         What comes before a passage is known for 4,096 characters.
@@ -90,12 +90,12 @@ class Part:
         if self.held is not None:
             for start in range(len(self._lead), len(self.held), PIECE):
                 first = max(0, start - context)
-                yield Piece(self.held[first : start + PIECE], start - first)
+                yield Block(self.held[first : start + PIECE], start - first)
             return
         lead = self._lead[-context:]
         for ids in _evenly(self._ids()):
             both = np.concatenate([lead, ids])
-            yield Piece(both, len(lead))
+            yield Block(both, len(lead))
             lead = both[-context:]
 
     def texts(self) -> Iterator[str]:
@@ -132,12 +132,12 @@ class Part:
             digest.update(carried.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
-    def shards(self) -> list["Part"]:
+    def shards(self) -> list["Split"]:
         """The part file by file. In their windows, put together, is all that is in the part's, each once."""
         if len(self.shares) <= 1:
             return [self]
         return [
-            Part(self.vocabulary, self.is_text, [walked], [share])
+            Split(self.vocabulary, self.is_text, [walked], [share])
             for walked, share in zip(self.walked, self.shares, strict=True)
         ]
 
@@ -160,12 +160,12 @@ class Part:
 
     def _text(self) -> Iterator[str]:
         """The documents, with END after each of several, cut anywhere; never an empty string."""
-        for ids, lead in self.pieces(1):
+        for ids, lead in self.blocks(1):
             if text := self.vocabulary.decode(ids[lead:], "" if self.is_text else END):
                 yield text
 
 
-def encode(dealt: dict[str, Dealt], data: Data, given: Vocabulary | None = None) -> tuple[Vocabulary, dict[str, Part]]:
+def encode(dealt: dict[str, Dealt], data: Data, given: Vocabulary | None = None) -> tuple[Vocabulary, dict[str, Split]]:
     """What falls to each part -> the vocabulary (that of train, or the given one of a model), and the parts.
 
     Raises BadInput where a part holds a character that the vocabulary lacks, unless data.unk=skip leaves it out.
@@ -173,7 +173,7 @@ def encode(dealt: dict[str, Dealt], data: Data, given: Vocabulary | None = None)
     end = "" if data.is_text else END
     vocabulary = given or Vocabulary.of((text for share in dealt["train"].shares for text in share.blocks()), end)
     walk = _FirstWalk(vocabulary, data, "train" if given is None else "the model")
-    parts: dict[str, Part] = {}
+    parts: dict[str, Split] = {}
     for name, each in dealt.items():
         same = name != "train" and each is dealt.get("train")  # split=all: the same documents again
         parts[name] = parts["train"] if same else walk.through(name, each)
@@ -182,7 +182,7 @@ def encode(dealt: dict[str, Dealt], data: Data, given: Vocabulary | None = None)
     return vocabulary, parts
 
 
-def _mark_repeated(parts: dict[str, Part], dealt: dict[str, Dealt]) -> None:
+def _mark_repeated(parts: dict[str, Split], dealt: dict[str, Dealt]) -> None:
     hashes = {
         name: np.fromiter(map(hash, part.texts()), np.int64, part.documents) if part.skipped else dealt[name].hashes
         for name, part in parts.items()
@@ -203,7 +203,7 @@ class _FirstWalk:
         self.before = ""  # the last characters of what was walked through
         self.passed = 0  # characters
 
-    def through(self, name: str, dealt: Dealt) -> Part:
+    def through(self, name: str, dealt: Dealt) -> Split:
         """The part. Raises BadInput for characters that the vocabulary lacks, where they are not to be left out."""
         keep = all(isinstance(share, Shuffled) or share.source.kept is not None for share in dealt.shares)
         held: list[Stream] = []
@@ -234,7 +234,7 @@ class _FirstWalk:
             )
         shares: list[Share] = [share for share in dealt.shares if not isinstance(share, Shuffled)]
         whole = np.concatenate([walked[0].lead, *held]) if keep else None
-        return Part(self.vocabulary, self.data.is_text, walked, shares, whole)
+        return Split(self.vocabulary, self.data.is_text, walked, shares, whole)
 
     def _unseen(self, ids: Stream) -> int:
         stranger = self.encoder.stranger

@@ -7,7 +7,7 @@ import numpy as np
 from nextchar.config.data_settings import Data
 from nextchar.data import corpus as text
 from nextchar.data import encoded as splits
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.data.report import DataReport
 from nextchar.data.splits import deal
 from nextchar.data.vocabulary import Vocabulary
@@ -19,7 +19,7 @@ class Text:
 
     report: DataReport
     vocabulary: Vocabulary
-    parts: dict[str, Part]
+    parts: dict[str, Split]
 
 
 def load(data: Data, given: Vocabulary | None = None) -> Text:
@@ -50,7 +50,7 @@ def load(data: Data, given: Vocabulary | None = None) -> Text:
     return Text(report, vocabulary, parts)
 
 
-def _in_train(part: Part, train: Part) -> int:
+def _in_train(part: Split, train: Split) -> int:
     """How many documents of a part stand in train too."""
     if part is train:
         return part.documents

@@ -1,9 +1,9 @@
 """What was read of a text and how it was split."""
 
-from nextchar.config.fields import Knobs
+from nextchar.config.fields import Settings
 
 
-class DataReport(Knobs):
+class DataReport(Settings):
     """What was read, and how it was dealt out."""
 
     source: str

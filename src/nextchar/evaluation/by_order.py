@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nextchar.data.encoded import Piece
+from nextchar.data.encoded import Block
 from nextchar.data.vocabulary import Ids
 from nextchar.models.base import Floats, LanguageModel
 from nextchar.models.ngram.counts import Counted, count
@@ -49,7 +49,7 @@ def _reaching(longest: Ids, length: Ids, n: Floats, orders: int) -> Floats:
     return reached
 
 
-def counted(pieces: Iterable[Piece], model: LanguageModel) -> Counted:
+def counted(pieces: Iterable[Block], model: LanguageModel) -> Counted:
     """The windows of a text, one symbol longer than the model's context."""
     return count(pieces, Packing(len(model.vocabulary)), model.context + 1)
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import BOUNDARY, Ids
 from nextchar.models.base import Floats, LanguageModel
 
@@ -53,12 +53,12 @@ class Loss:
         return float(means[tail - 1]), float(means[-tail])
 
 
-def loss(model: LanguageModel, part: Part, is_text: bool) -> Loss:
+def loss(model: LanguageModel, part: Split, is_text: bool) -> Loss:
     """The loss on a part, read once; a running text is cut into blocks of 1,000 characters for want of documents."""
     nll: list[Floats] = [np.zeros(0)]  # of the units, those begun in one piece together
     chars: list[Ids] = [np.zeros(0, dtype=np.int64)]
     scored, units, impossible = 0, 0, 0
-    for ids, lead in part.pieces(model.context):
+    for ids, lead in part.blocks(model.context):
         scores = model.score(ids)[lead - 1 :]
         if is_text:
             unit = np.arange(scored, scored + len(scores)) // BLOCK

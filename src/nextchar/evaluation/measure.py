@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.evaluation import loss as metrics
 from nextchar.models.base import LanguageModel
 from nextchar.models.ngram.fit import Counting
@@ -12,7 +12,7 @@ SCORED_AT_ONCE = 1 << 20  # windows
 
 
 def measure(
-    model: LanguageModel, parts: dict[str, Part], is_text: bool, counting: Counting | None = None
+    model: LanguageModel, parts: dict[str, Split], is_text: bool, counting: Counting | None = None
 ) -> tuple[dict[str, float], list[str], dict[str, metrics.Loss]]:
     """The metrics of every part, what must be said of them, and the sums that they were made of.
 
@@ -45,7 +45,7 @@ def measure(
     return values, notes, {name: measured[id(part)] for name, part in parts.items()}
 
 
-def _unseen(measured: metrics.Loss, part: Part) -> float | None:
+def _unseen(measured: metrics.Loss, part: Split) -> float | None:
     """The loss on the documents that do not stand in train; None where that says nothing of its own."""
     if part.repeated is None or part.repeated.all() or not part.repeated.any():
         return None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Ids
 from nextchar.evaluation import by_order as orders
 from nextchar.evaluation.explain import explain
@@ -32,7 +32,7 @@ PLACES = 200  # in train where a character stands
 CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
 
 
-def pictures(model: LanguageModel, pairs: Table, train: Part, document: str) -> Iterator[tuple[str, "Picture"]]:
+def pictures(model: LanguageModel, pairs: Table, train: Split, document: str) -> Iterator[tuple[str, "Picture"]]:
     """The counts and the probabilities of pairs, and how the model reads a document, each with its name."""
     from nextchar.plots import matrices as figures
 
@@ -47,7 +47,7 @@ def pictures(model: LanguageModel, pairs: Table, train: Part, document: str) -> 
     yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
 
 
-def _after(model: LanguageModel, shown: Ids, train: Part) -> tuple[Floats, str]:
+def _after(model: LanguageModel, shown: Ids, train: Split) -> tuple[Floats, str]:
     """(S, S): how probable the shown ids are after each of them, and of what those rows are.
 
     A model that sees more than one character is asked after places of train that end in the id, spread over the first
@@ -57,7 +57,7 @@ def _after(model: LanguageModel, shown: Ids, train: Part) -> tuple[Floats, str]:
     if model.context == 1:
         contexts, of_row = shown[:, None], np.arange(len(shown))
     else:
-        ids, most = next(train.pieces(1)).ids, max(1, min(PLACES, CELLS_AT_ONCE // (len(shown) * v)))
+        ids, most = next(train.blocks(1)).ids, max(1, min(PLACES, CELLS_AT_ONCE // (len(shown) * v)))
         ends = np.argsort(ids[:-1], kind="stable")  # the places of one id side by side
         first, last = (np.searchsorted(ids[ends], shown, side=side) for side in ("left", "right"))
         n = np.minimum(last - first, most)

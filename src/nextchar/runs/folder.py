@@ -21,9 +21,6 @@ SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
 SWEEP = "sweep.json"  # in the folder of a sweep
 
 
-PROJECT = Path(__file__).resolve().parents[3]
-
-
 class RunFolder:
     """A folder that belongs to one run; all its files appear whole or not at all.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from nextchar.config.command_settings import EvaluateSettings
 from nextchar.config.data_settings import Data
-from nextchar.config.fields import read
+from nextchar.config.fields import validated
 from nextchar.config.model_settings import Arpa, Count
 from nextchar.data import corpus as text
 from nextchar.data import encoded as splits
@@ -94,4 +94,4 @@ def _other_data(own: Data, settings: EvaluateSettings) -> Data:
     kept = own.plain()
     if "name" in typed:
         kept |= {"path": None, "url": None, "sha256": None, "val": None, "split": "all"}
-    return read(Data, kept | typed)
+    return validated(Data, kept | typed)

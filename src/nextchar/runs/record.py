@@ -11,11 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nextchar.config.fields import Knobs
+from nextchar.config.fields import Settings
 from nextchar.config.train_settings import TrainSettings
 from nextchar.data.report import DataReport
 from nextchar.evaluation.loss import Loss
-from nextchar.runs.folder import PROJECT
 
 LOSSES, SAMPLES = "test_losses.safetensors", "samples.txt"
 
@@ -26,6 +25,7 @@ CURVE_POINTS = 200  # at most, of a curve in run.json
 MOST_UNITS = 4 << 20  # documents whose sums are kept, 32 MiB; of a larger test set a run keeps none
 
 
+PROJECT = Path(__file__).resolve().parents[3]
 LIBRARIES = ("nextchar", "numpy", "torch", "lightning", "hydra-core", "omegaconf", "tensorboardX", "safetensors")
 
 
@@ -35,19 +35,19 @@ Status = Literal["finished", "pruned", "diverged", "interrupted", "failed"]
 Metric = float | Literal["inf"]  # JSON has no infinity
 
 
-class FileRecord(Knobs):
+class FileRecord(Settings):
     size: int
     sha256: str
 
 
-class Curve(Knobs):
+class Curve(Settings):
     """A loss by step."""
 
     steps: list[int]
     values: list[Metric]
 
 
-class Record(Knobs):
+class Record(Settings):
     """run.json."""
 
     schema_version: Literal[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nextchar.config.fields import read
+from nextchar.config.fields import validated
 from nextchar.errors import BadInput
 from nextchar.evaluation.loss import BLOCK, Loss
 from nextchar.messages import shown
@@ -30,7 +30,7 @@ def open_record(path: Path) -> Record:
             f"run={path} holds no {RECORD}: the run has not ended, or was killed; resume={path} goes on with it"
         )
     try:
-        record = read(Record, load_json(path / RECORD))
+        record = validated(Record, load_json(path / RECORD))
         _refuse_odd(record)
     except BadInput as error:
         where = "" if str(error).startswith(str(path)) else f"{path / RECORD}: "

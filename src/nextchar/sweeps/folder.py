@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from nextchar.config.fields import Knobs, flat, read
+from nextchar.config.fields import Settings, flat, validated
 from nextchar.config.sweep_settings import Optuna
 from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
@@ -27,7 +27,7 @@ NAME_BYTES = 150  # of a job's folder; a file name may have 255
 PROCESS = ".process"  # in a job's folder: the process that runs it, as long as it does
 
 
-class Range(Knobs):
+class Range(Settings):
     """What a search may choose a setting from: a range of numbers, or values as they are typed."""
 
     low: int | float | None
@@ -41,7 +41,7 @@ class Range(Knobs):
         return self.choices or [str(self.low), str(self.high)]
 
 
-class Search(Knobs):
+class Search(Settings):
     """How a search goes: its sampler, what all trials share, and what they vary."""
 
     settings: Optuna
@@ -49,7 +49,7 @@ class Search(Knobs):
     ranges: dict[str, Range]
 
 
-class Job(Knobs):
+class Job(Settings):
     """A job, and what became of it. `number` and `folder` stay what they are when a sweep is resumed."""
 
     number: int
@@ -66,7 +66,7 @@ class Job(Knobs):
         return float(self.metrics.get(name, math.inf)) if self.status == "finished" else math.inf
 
 
-class SweepRecord(Knobs):
+class SweepRecord(Settings):
     """sweep.json."""
 
     schema_version: Literal[1]
@@ -127,7 +127,7 @@ class SweepFolder:
     def read(cls, path: Path) -> "SweepFolder":
         """The sweep that was planned in a folder, its jobs as they stand now; none of them may be about to begin."""
         try:
-            record = read(SweepRecord, load_json(path / SWEEP))
+            record = validated(SweepRecord, load_json(path / SWEEP))
         except BadInput as error:
             raise BadInput(f"{path / SWEEP}: {str(error).removeprefix(f'{path / SWEEP}: ')}") from None
         for number, job in enumerate(record.jobs):
@@ -250,15 +250,15 @@ def looked_at(job: Job, sweep: Path) -> Job:
         try:
             record = load_json(folder / RECORD)
             end = {"status": record["status"], "reason": one_line(record["reason"]), "metrics": record["metrics"]}
-            return read(Job, blank | end | {"seconds": round(float(sum(record["seconds"].values())), 4)})
+            return validated(Job, blank | end | {"seconds": round(float(sum(record["seconds"].values())), 4)})
         except (BadInput, KeyError, AttributeError, TypeError):
-            return read(Job, blank | {"status": "failed", "reason": f"{RECORD} cannot be read"})
+            return validated(Job, blank | {"status": "failed", "reason": f"{RECORD} cannot be read"})
     if (folder / SETTINGS).exists() and is_running(folder):
-        return read(Job, blank | {"status": "running"})
+        return validated(Job, blank | {"status": "running"})
     if (folder / SETTINGS).exists() or (folder / PROCESS).exists():
         reason = "the process ended without a word, as when it is killed"
-        return read(Job, blank | {"status": "killed", "reason": reason})
-    return read(Job, blank)
+        return validated(Job, blank | {"status": "killed", "reason": reason})
+    return validated(Job, blank)
 
 
 def _identity(settings: TrainSettings) -> str:
@@ -292,7 +292,7 @@ def planned_job(folder: Path) -> tuple[Job, Search | None, list[str]]:
     """
     path = folder.parent / SWEEP
     jobs, search, differing = _plan(path, path.stat().st_mtime_ns)
-    job = read(Job, jobs[folder.name])
+    job = validated(Job, jobs[folder.name])
     if search is None:
         return job, None, differing
     own = flat(job.settings.plain())
@@ -303,6 +303,6 @@ def planned_job(folder: Path) -> tuple[Job, Search | None, list[str]]:
 def _plan(path: Path, written: int) -> tuple[dict[str, Any], Search | None, list[str]]:
     """The plan as plain values, once for all the jobs that a process runs; `written`: when, for it may grow."""
     record = load_json(path)
-    search = read(Search, record["search"]) if record["search"] else None
+    search = validated(Search, record["search"]) if record["search"] else None
     differing = columns([job["settings"] for job in record["jobs"]]) if search is None else []
     return {job["folder"]: job for job in record["jobs"]}, search, differing

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from nextchar.cli.help import groups_of
 from nextchar.config.compose import Command, conf, parse, parse_overrides, quote, resolved
 from nextchar.config.field_types import absolute
-from nextchar.config.fields import knobs, read
+from nextchar.config.fields import knobs, validated
 from nextchar.config.sweep_settings import Grid, Optuna, Sweep
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
@@ -203,7 +203,7 @@ class Composer:
                 self._composed[options] = self.command.compose(list(options))
             values = copy.deepcopy(self._composed[options])
             if all(_put(values, o) for o in overrides if o.key_or_group not in self.groups):
-                return _one_machine(read(TrainCommand, values).run())
+                return _one_machine(validated(TrainCommand, values).run())
         except Exception:  # whatever it is, composing all of it says it best
             pass
         return _one_machine(self.command.read(list(words)).run())

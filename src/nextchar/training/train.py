@@ -31,11 +31,12 @@ from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.models.ngram.fit import Counting, count
 from nextchar.models.ngram.model import CountModel
 from nextchar.plots.model_pictures import WORD_CHARS, picture_of_orders, pictures
-from nextchar.runs.folder import PROJECT, RECORD, WEIGHTS, RunFolder
+from nextchar.runs.folder import RECORD, WEIGHTS, RunFolder
 from nextchar.runs.record import (
     CURVE_POINTS,
     LOSSES,
     MOST_UNITS,
+    PROJECT,
     SAMPLES,
     Curve,
     FileRecord,
@@ -402,7 +403,7 @@ class _Run:
             if id(part) not in worths:
                 windows = self.counting.windows
                 if name != "train" or windows.order != model.context + 1:
-                    windows = orders.counted(part.pieces(model.context), model)
+                    windows = orders.counted(part.blocks(model.context), model)
                 worths[id(part)] = orders.worth(model, windows)
         by_part = {name: worths[id(part)] for name, part in self.source.parts.items()}
         return orders.Report(by_part, self.parameters, self.counting.occurring)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextchar.data.encoded import Piece
+from nextchar.data.encoded import Block
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
 from nextchar.models.ngram import counts
@@ -27,7 +27,7 @@ def in_pieces(stream, cuts, order):
     edges = sorted({1, len(stream), *(1 + cut % (len(stream) - 1) for cut in cuts)})
     for begin, end in pairwise(edges):
         lead = min(begin, max(1, order - 1))
-        yield Piece(stream[begin - lead : end], lead)
+        yield Block(stream[begin - lead : end], lead)
 
 
 def as_dictionary(table):
@@ -67,7 +67,7 @@ def test_equal_to_a_dictionary_wherever_cut(documents, order, size, cuts, thread
 @given(texts, st.integers(1, 9), st.lists(st.integers(0, 40), min_size=1, max_size=3))
 def test_parts_counted_apart_and_merged_are_the_same_bits(documents, order, cuts):
     stream, packing_ = Vocabulary.of(documents).stream(documents), Packing(len(Vocabulary.of(documents)))
-    whole = count([Piece(stream, 1)], packing_, order)
+    whole = count([Block(stream, 1)], packing_, order)
     merged = merge([count([piece], packing_, order) for piece in in_pieces(stream, cuts, order)])
     assert whole.keys.tobytes() == merged.keys.tobytes()
     assert whole.keys.dtype == merged.keys.dtype
@@ -119,7 +119,7 @@ def test_exact_where_floats_and_short_integers_are_not(size):
 def test_counts_past_2_to_the_24_one_by_one(order):
     """Where float32 counting stops: 2^24 + 1 ones, counted in a table and as sorted keys."""
     stream = np.zeros(2**24 + 2, dtype=np.uint8)
-    assert count([Piece(stream, 1)], Packing(1), order).counts.tolist() == [2**24 + 1]
+    assert count([Block(stream, 1)], Packing(1), order).counts.tolist() == [2**24 + 1]
 
 
 def test_a_matrix_that_would_not_fit_is_refused_with_its_size():
@@ -136,4 +136,4 @@ def test_counts_that_would_not_fit_are_refused_while_they_grow(monkeypatch):
     monkeypatch.setattr(packing, "PACKED_AT_ONCE", 1 << 9)
     stream = np.random.default_rng(0).integers(1, 100, 10_000).astype(np.uint8)
     with pytest.raises(BadInput, match="a table of 512 different n-grams, after a part of the text, needs"):
-        count([Piece(stream, 1)], Packing(100), 6)
+        count([Block(stream, 1)], Packing(100), 6)

@@ -19,7 +19,7 @@ from distributed import LocalCluster
 from nextchar.config import compose as command_line
 from nextchar.config.train_settings import TrainCommand
 from nextchar.data.corpus import EMBEDDED
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.data.load import load
 from nextchar.errors import BadInput
 from nextchar.models.ngram import counts
@@ -45,7 +45,7 @@ def files(folder: Path, data: str) -> list[str]:
     return [f"data={data}", f"data.path={folder}/text"]
 
 
-def train_part(argv: list[str]) -> Part:
+def train_part(argv: list[str]) -> Split:
     return load(command_line.parse("train", TrainCommand, argv).settings().data).parts["train"]
 
 
@@ -69,19 +69,19 @@ def test_one_shard_is_enough(address: str, data: str, tmp_path: Path) -> None:
     if data == "lines":
         argv.append(runs.names(tmp_path))
     part, packing = train_part([*argv, "data.split=lecture"]), Packing(30)
-    assert same(cluster.count(part, packing, 3, address), counts.count(part.pieces(2), packing, 3))
+    assert same(cluster.count(part, packing, 3, address), counts.count(part.blocks(2), packing, 3))
 
 
 @dataclass
 class Deadly:
     """A shard of which so many readers die, in the middle, and take with them what they have counted before."""
 
-    shard: Part
+    shard: Split
     marks: list[Path]
 
-    def pieces(self, context: int) -> Iterator[counts.Piece]:
-        for piece in self.shard.pieces(context):
-            yield counts.Piece(*piece)
+    def blocks(self, context: int) -> Iterator[counts.Block]:
+        for piece in self.shard.blocks(context):
+            yield counts.Block(*piece)
             for mark in self.marks:
                 if not mark.exists():
                     mark.touch()
@@ -97,23 +97,23 @@ class OfDeadly:
 
 
 @pytest.fixture
-def part(tmp_path: Path) -> Part:
+def part(tmp_path: Path) -> Split:
     return train_part(files(tmp_path, "lines"))
 
 
-def with_deaths(part: Part, folder: Path, deaths: int) -> tuple[OfDeadly, list[Path]]:
+def with_deaths(part: Split, folder: Path, deaths: int) -> tuple[OfDeadly, list[Path]]:
     marks = [folder / f"mark{number}" for number in range(deaths)]
     return OfDeadly([Deadly(shard, marks if i == 3 else []) for i, shard in enumerate(part.shards())]), marks
 
 
-def test_a_worker_that_is_killed_is_replaced(address: str, part: Part, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_is_replaced(address: str, part: Split, tmp_path: Path) -> None:
     deadly, marks = with_deaths(part, tmp_path, 1)
     counted = cluster.count(deadly, Packing(30), 5, address)  # type: ignore[arg-type]
     assert marks[0].exists()
-    assert same(counted, counts.count(part.pieces(4), Packing(30), 5))
+    assert same(counted, counts.count(part.blocks(4), Packing(30), 5))
 
 
-def test_a_file_that_kills_every_worker(address: str, part: Part, tmp_path: Path) -> None:
+def test_a_file_that_kills_every_worker(address: str, part: Split, tmp_path: Path) -> None:
     deadly, marks = with_deaths(part, tmp_path, 9)
     with pytest.raises(BadInput, match="workers died again and again, the last one tcp://"):
         cluster.count(deadly, Packing(30), 5, address)  # type: ignore[arg-type]
@@ -121,7 +121,7 @@ def test_a_file_that_kills_every_worker(address: str, part: Part, tmp_path: Path
     assert not marks[8].exists()
 
 
-def test_a_file_that_is_another_one_on_a_worker(address: str, part: Part, tmp_path: Path) -> None:
+def test_a_file_that_is_another_one_on_a_worker(address: str, part: Split, tmp_path: Path) -> None:
     (tmp_path / "text" / "3.txt").unlink()
     with pytest.raises(BadInput, match=r"3\.txt.*No such file.*must see the same files under the same paths"):
         cluster.count(part, Packing(30), 3, address)

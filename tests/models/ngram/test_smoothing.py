@@ -11,9 +11,9 @@ from counting import add_k, counted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextchar.config.fields import read
+from nextchar.config.fields import validated
 from nextchar.config.train_settings import TrainSettings
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.evaluation import loss as metrics
 from nextchar.models.ngram import model as ngrams
@@ -28,7 +28,7 @@ ks = st.sampled_from([0, 1e-9, 0.01, 0.5, 1, 7, 1e6])
 
 def smoothing(name, **knobs):
     """The settings of a method, read as from conf/."""
-    return read(TrainSettings, PLAIN | {"smoothing": {"name": name, **knobs}}).smoothing
+    return validated(TrainSettings, PLAIN | {"smoothing": {"name": name, **knobs}}).smoothing
 
 
 PLAIN = {
@@ -275,4 +275,4 @@ def test_a_markov_chain_of_known_entropy(method):
 
 def test_maximum_likelihood_gives_what_was_never_seen_no_chance():
     model = counted(["ab"], 2, add_k(0))
-    assert math.isinf(metrics.loss(model, Part.of(model.vocabulary, ["ba"]), is_text=False).value)
+    assert math.isinf(metrics.loss(model, Split.of(model.vocabulary, ["ba"]), is_text=False).value)

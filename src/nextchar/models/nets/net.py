@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextchar.config.fields import Knobs
+from nextchar.config.fields import Settings
 from nextchar.data.vocabulary import Ids, Vocabulary
 from nextchar.models.base import Floats, LanguageModel, Tensors, TensorSpec
 
@@ -68,19 +68,19 @@ class NetModel(LanguageModel):
         return {name: tensor.detach().numpy() for name, tensor in self.net.state_dict().items()}
 
 
-def build(settings: Knobs, vocab_size: int, precision: int, seed: int) -> Net:
+def build(settings: Settings, vocab_size: int, precision: int, seed: int) -> Net:
     """The net that the settings of a model name, its first weights drawn from `seed`; precision in bits, 32 or 64."""
     return _architecture(settings)(settings, vocab_size, torch.Generator().manual_seed(seed)).to(_DTYPES[precision])
 
 
-def spec(settings: Knobs, vocab_size: int, precision: int) -> dict[str, TensorSpec]:
+def spec(settings: Settings, vocab_size: int, precision: int) -> dict[str, TensorSpec]:
     """The tensors of that net, without the memory they would take."""
     with torch.device("meta"):
         net = _architecture(settings)(settings, vocab_size, None)
     return {name: (f"float{precision}", tuple(tensor.shape)) for name, tensor in net.state_dict().items()}
 
 
-def restore(settings: Knobs, vocabulary: Vocabulary, tensors: Tensors) -> NetModel:
+def restore(settings: Settings, vocabulary: Vocabulary, tensors: Tensors) -> NetModel:
     """A net of these weights, as a LanguageModel."""
     with torch.device("meta"):
         net = _architecture(settings)(settings, len(vocabulary), None)
@@ -91,7 +91,7 @@ def restore(settings: Knobs, vocabulary: Vocabulary, tensors: Tensors) -> NetMod
 _DTYPES = {32: torch.float32, 64: torch.float64}
 
 
-def _architecture(settings: Knobs) -> type[Net]:
+def _architecture(settings: Settings) -> type[Net]:
     module, name = settings.net.split(":")  # type: ignore[attr-defined]  # the settings of every net name its class
     architecture: type[Net] = getattr(import_module(f"nextchar.models.nets.{module}"), name)
     return architecture

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
-from nextchar.data.encoded import Piece
+from nextchar.data.encoded import Block
 from nextchar.data.vocabulary import BOUNDARY, Ids, Stream
 from nextchar.errors import refuse_beyond_memory
 from nextchar.models.ngram.keys import Keys, Packing
@@ -115,7 +115,7 @@ def pruned(table: Table, keep: npt.NDArray[np.bool_]) -> Table:
 # --- counting -------------------------------------------------------------------------------------------------------
 
 
-def count(pieces: Iterable[Piece], packing: Packing, order: int, threads: int = 0) -> Counted:
+def count(pieces: Iterable[Block], packing: Packing, order: int, threads: int = 0) -> Counted:
     """The windows of all predicted ids, at a price in memory that only what is distinct adds to.
 
     The result does not depend on where the text was cut. `threads`: 0 for as many as pay.
@@ -231,7 +231,7 @@ def _aggregated(keys: Keys, counts: Ids, packing: Packing, order: int) -> Counte
     return Counted(keys[starts], summed, packing, order)
 
 
-def first_seen(pieces: Iterable[Piece], vocab_size: int) -> Ids:
+def first_seen(pieces: Iterable[Block], vocab_size: int) -> Ids:
     """(V,): the ids ranked by their first appearance in a text, the boundary before all."""
     order = np.array([BOUNDARY])
     for piece in pieces:
@@ -261,7 +261,7 @@ def tables(windows: Counted) -> list[Table]:
 def of_stream(stream: Stream, vocab_size: int, order: int) -> list[Table]:
     """The counts of a whole text: (N + 1,) ids, of which the first is context only."""
     packing = Packing(vocab_size)
-    return tables(count([Piece(stream, 1)], packing, order))
+    return tables(count([Block(stream, 1)], packing, order))
 
 
 def continuation_tables(raw: Sequence[Table]) -> list[Table]:

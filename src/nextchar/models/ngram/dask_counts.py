@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.errors import BadInput
 from nextchar.models.ngram import counts
 from nextchar.models.ngram.counts import Counted
@@ -31,7 +31,7 @@ def reach(address: str) -> None:
         pass
 
 
-def count(part: Part, packing: Packing, order: int, address: str) -> Counted:
+def count(part: Split, packing: Packing, order: int, address: str) -> Counted:
     """Like `counts.count` of the part's pieces, each file by one of the cluster's workers; merged pair by pair there.
 
     What a dead worker had is done again by others. Raises BadInput where the cluster cannot be reached, where a worker
@@ -45,9 +45,9 @@ def count(part: Part, packing: Packing, order: int, address: str) -> Counted:
     return counted
 
 
-def _counted(shard: Part, packing: Packing, order: int) -> Counted:
+def _counted(shard: Split, packing: Packing, order: int) -> Counted:
     """What a worker does with one file. Raises BadInput where the file is not there, or is not the one read here."""
-    return counts.count(shard.pieces(order - 1), packing, order, threads=1)
+    return counts.count(shard.blocks(order - 1), packing, order, threads=1)
 
 
 def _merged(client: "Client", pair: Sequence["Future[Counted]"]) -> "Future[Counted]":

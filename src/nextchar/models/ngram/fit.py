@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from nextchar.config.model_settings import Count
 from nextchar.config.smoothing_settings import ModifiedKneserNey, is_fitted
 from nextchar.config.train_settings import TrainSettings
-from nextchar.data.encoded import Part
+from nextchar.data.encoded import Split
 from nextchar.data.load import Text
 from nextchar.models.ngram import backoff, counts
 from nextchar.models.ngram import dask_counts as cluster
@@ -54,9 +54,9 @@ def count(settings: TrainSettings, text: Text, given: BackoffModel | None = None
     assert settings.smoothing is not None
     age = val = None
     if is_fitted(settings.smoothing) and "val" in text.parts:
-        val = counts.count(text.parts["val"].pieces(max(1, order - 1)), packing, order)
+        val = counts.count(text.parts["val"].blocks(max(1, order - 1)), packing, order)
     if isinstance(settings.smoothing, ModifiedKneserNey) and settings.smoothing.base == "kenlm":
-        age = counts.first_seen(train.pieces(1), packing.vocab_size)
+        age = counts.first_seen(train.blocks(1), packing.vocab_size)
     looked_up, smoothing = fitting.fit(settings.smoothing, raw, val, age)
     occurring = [table.counts_of_counts for table in looked_up]
     if isinstance(wanted, Count):
@@ -68,7 +68,7 @@ def count(settings: TrainSettings, text: Text, given: BackoffModel | None = None
     return Counting(model, pairs, windows, occurring, smoothing.named_parameters(), sum(map(len, raw)))
 
 
-def _windows(settings: TrainSettings, train: Part, packing: Packing, order: int) -> Counted:
+def _windows(settings: TrainSettings, train: Split, packing: Packing, order: int) -> Counted:
     if (address := settings.cluster.address) is not None:
         return cluster.count(train, packing, order, address)
-    return counts.count(train.pieces(order - 1), packing, order)
+    return counts.count(train.blocks(order - 1), packing, order)
