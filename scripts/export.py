@@ -7,9 +7,10 @@ from nextchar.cli import terminal
 from nextchar.config import compose as command_line
 from nextchar.config.command_settings import ExportSettings
 from nextchar.errors import BadInput
-from nextchar.models.ngram import arpa_writer as arpa
+from nextchar.models.ngram.arpa_writer import arpa_file
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.models.ngram.model import CountModel
+from nextchar.runs.atomic import write_atomically
 from nextchar.runs.open_run import open_model
 from nextchar.runs.record import PROJECT
 
@@ -28,7 +29,7 @@ def main() -> None:
     tables = model.backoff_tables()
     try:
         out.parent.mkdir(exist_ok=True)
-        arpa.write(tables, model.vocabulary, out)
+        write_atomically(out, arpa_file(tables, model.vocabulary, compressed=out.suffix == ".gz"))
     except OSError as error:
         raise BadInput(f"out={out} cannot be written: {error.strerror}") from None
     sizes, size = [len(table) for table in tables], out.stat().st_size

@@ -20,7 +20,7 @@ from nextchar.config.smoothing_settings import Smoothing
 from nextchar.data.corpus import EMBEDDED
 from nextchar.errors import BadInput
 from nextchar.models.base import windows
-from nextchar.models.ngram import arpa_writer as arpa
+from nextchar.models.ngram.arpa_writer import arpa_file
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.runs.open_run import open_model
 
@@ -79,7 +79,7 @@ def test_the_tables_are_the_model_to_the_last_bits(plain, order, prune):
 def test_kenlm_says_what_the_counted_model_says(plain, order, documents, others, tmp_path):
     """Of what cannot come too: ARPA has no log of 0 but -99, here the weight of a context."""
     model = counted(plain, order, documents)
-    arpa.write(model.backoff_tables(), model.vocabulary, tmp_path / "m.arpa")
+    (tmp_path / "m.arpa").write_bytes(b"".join(arpa_file(model.backoff_tables(), model.vocabulary)))
     ours = model.score(model.vocabulary.stream(others)) / math.log(10)
     theirs, possible = np.array(by_kenlm(tmp_path / "m.arpa", others)), np.isfinite(ours)
     assert theirs[possible] == pytest.approx(ours[possible], abs=1e-5)
@@ -201,7 +201,7 @@ def of_few(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model that knows some letters only."""
     path = tmp_path_factory.mktemp("few") / "few.arpa"
     model = witten_bell(["emma", "ava", "anna"], 3)
-    arpa.write(model.tables, model.vocabulary, path)
+    path.write_bytes(b"".join(arpa_file(model.tables, model.vocabulary)))
     return f"model.path={path}"
 
 

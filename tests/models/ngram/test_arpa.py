@@ -23,6 +23,7 @@ from nextchar.errors import BadInput
 from nextchar.models.ngram import arpa_reader
 from nextchar.models.ngram import arpa_writer as arpa
 from nextchar.models.ngram.backoff import BackoffModel, pruned
+from nextchar.runs.atomic import write_atomically
 
 ODD = (
     "First, a line.\n\tThen <b>another</b> \\ with \\n in it,\r\nand <s>, </s>, <unk> & \\u0041;  "
@@ -36,7 +37,8 @@ def names(n=400):
 
 
 def written(model, path):
-    arpa.write(model.tables, model.vocabulary, path)
+    content = arpa.arpa_file(model.tables, model.vocabulary, compressed=path.suffix == ".gz")
+    path.write_bytes(b"".join(content))
     return path
 
 
@@ -87,8 +89,7 @@ def test_out_in_out_gives_the_same_bytes(order, tmp_path):
     first = written(model, tmp_path / "1.arpa")
     vocabulary, tables = arpa_reader.read(first)
     assert vocabulary.characters == model.vocabulary.characters
-    arpa.write(tables, vocabulary, tmp_path / "2.arpa")
-    assert (tmp_path / "2.arpa").read_bytes() == first.read_bytes()
+    assert b"".join(arpa.arpa_file(tables, vocabulary)) == first.read_bytes()
     stream = vocabulary.stream([ODD])
     assert BackoffModel(vocabulary, tables).score(stream) == pytest.approx(model.score(stream), abs=1e-6)
     for ours, read in zip(model.tables, tables, strict=True):
@@ -114,8 +115,9 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
     rounded = arpa._rounded
     calls = iter([rounded, rounded, rounded])
     monkeypatch.setattr(arpa, "_rounded", lambda values: next(calls)(values))
+    model = witten_bell(names(5), 2)
     with pytest.raises(RuntimeError, match="StopIteration"):
-        written(witten_bell(names(5), 2), path)
+        write_atomically(path, arpa.arpa_file(model.tables, model.vocabulary))
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["m.arpa"]
 

@@ -15,7 +15,6 @@ A file is written in blocks of rows, each with array operations on its bytes; ar
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,6 @@ from nextchar.data.vocabulary import BOUNDARY, Ids, Vocabulary
 from nextchar.models.base import Floats
 from nextchar.models.ngram.backoff import BackoffTable, log_probs_of, look_up
 from nextchar.models.ngram.keys import Keys
-from nextchar.runs.atomic import write_atomically
 
 ZERO = -99.0  # log10 of 0, as SRILM writes it
 START, END, UNKNOWN = b"<s>", b"</s>", (b"<unk>", b"<UNK>")
@@ -69,17 +67,16 @@ def character(token: bytes) -> str | None:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def write(tables: Sequence[BackoffTable], vocabulary: Vocabulary, path: Path) -> None:
-    """Writes the file atomically, compressed where it is called .gz; the same tables give the same bytes.
+def arpa_file(tables: Sequence[BackoffTable], vocabulary: Vocabulary, compressed: bool = False) -> Iterator[bytes]:
+    """Yields the bytes of the file in parts, as .gz if `compressed`; the same tables give the same bytes.
 
-    Logarithms are rounded to 7 decimals. Raises OSError.
+    Logarithms are rounded to 7 decimals. `<unk>` has probability 0, since the model has no unknown characters.
     """
-    parts = lines(tables, vocabulary)
-    write_atomically(path, _compressed(parts) if path.suffix == ".gz" else parts)
+    parts = _plain(tables, vocabulary)
+    return _compressed(parts) if compressed else parts
 
 
-def lines(tables: Sequence[BackoffTable], vocabulary: Vocabulary) -> Iterator[bytes]:
-    """The file in parts. `<unk>` has probability 0: a character that the vocabulary lacks cannot come."""
+def _plain(tables: Sequence[BackoffTable], vocabulary: Vocabulary) -> Iterator[bytes]:
     tables = _completed(tables)
     sizes = [len(table) + 2 * (table.order == 1) for table in tables]
     yield b"\\data\\\n" + b"".join(b"ngram %d=%d\n" % (k, size) for k, size in enumerate(sizes, 1))
