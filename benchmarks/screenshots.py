@@ -91,7 +91,7 @@ def main() -> None:
 def train(folder: Path, *words: str) -> None:
     """A run of its own in a folder."""
     settings = command_line.parse("train", TrainCommand, words).settings().run()
-    training.train(settings, lambda result: None, folder)
+    training.train(settings, folder)
 
 
 def keep(name: str, png: bytes) -> None:

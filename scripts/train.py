@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import hydra
@@ -24,6 +23,7 @@ from nextchar.sweeps import plan as multirun
 from nextchar.sweeps.folder import SweepFolder, line_to_paste
 from nextchar.sweeps.job import run as run_job
 from nextchar.training import train as training
+from nextchar.training.progress import Result
 
 Command = command_line.Command[TrainCommand]
 
@@ -50,7 +50,7 @@ def one(command: Command) -> None:
     if one_of_many_processes() and not isinstance(settings.trainer, Ddp):
         raise BadInput("torchrun or srun has started several processes, and only trainer=ddp has a use for them")
     try:
-        training.train(settings, printer(settings), folder(command, "hydra.run.dir"))
+        training.train(settings, folder(command, "hydra.run.dir"), TerminalProgress(settings))
     except Interrupted as stopped:
         if stopped.folder is not None:
             again = shlex.quote(terminal.short(stopped.folder))
@@ -90,13 +90,22 @@ def one_of_many_processes() -> bool:
     return by_torchrun or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
 
 
-def printer(settings: TrainSettings) -> Callable[[training.Result], None]:
-    """Shows a result on the terminal, as a table or as JSON."""
+class TerminalProgress:
+    """Shows a run on the terminal: its phases and steps on stderr, its result as a table or as JSON."""
 
-    def show(result: training.Result) -> None:
+    phase, steps, note = staticmethod(terminal.busy), staticmethod(terminal.steps), staticmethod(terminal.note)
+
+    def __init__(self, settings: TrainSettings) -> None:
+        self.settings = settings
+
+    def result(self, result: Result) -> None:
+        with terminal.even_if_nobody_reads():
+            self._print(result)
+
+    def _print(self, result: Result) -> None:
         for text in result.notes:
             terminal.note(text)
-        if settings.json_:
+        if self.settings.json_:
             terminal.print_json(
                 {
                     "run": str(result.folder),
@@ -107,13 +116,11 @@ def printer(settings: TrainSettings) -> Callable[[training.Result], None]:
             )
             return
         took = sum(result.seconds.values())
-        terminal.losses(result.metrics, f"{settings.model.name} on {result.report.source}, {took:.2f} s")
-        terminal.report(result.report, settings.data.is_text)
+        terminal.losses(result.metrics, f"{self.settings.model.name} on {result.report.source}, {took:.2f} s")
+        terminal.report(result.report, self.settings.data.is_text)
         terminal.samples(result.samples)
         print(f"\nrun folder   {terminal.short(result.folder)}")
         print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(result.folder.parent))}")
-
-    return show
 
 
 # --- a sweep --------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def settings(*overrides):
 
 def train(folder, *overrides):
     """(metrics, model) of a run in `folder`."""
-    values = training.train(settings(*overrides), lambda result: None, at=folder)
+    values = training.train(settings(*overrides), folder).metrics
     return values, open_model(folder)[1]
 
 

@@ -147,7 +147,7 @@ def thousand_runs(data: Path, folder: Path) -> None:
 
     words = ["figures=false", "data=lines", f"data.path={data}"]
     settings = command_line.parse("train", TrainCommand, words).settings().run()
-    training.train(settings, lambda result: None, folder / "0")
+    training.train(settings, folder / "0")
     record = json.loads((folder / "0" / RECORD).read_text())
     curve = {"steps": list(range(CURVE_POINTS)), "values": [2 + 1 / (step + 1) for step in range(CURVE_POINTS)]}
     record["curves"] = {"train/loss": curve, "val/loss": curve}
@@ -179,17 +179,16 @@ def thousand_events(data: Path, folder: Path) -> None:
     from nextchar.training import train as training
     from nextchar.training.tensorboard import Board
 
-    results: list[training.Result] = []
     words = ["figures=false", "data=lines", f"data.path={data}"]
     settings = command_line.parse("train", TrainCommand, words).settings().run()
-    training.train(settings, results.append, folder / "run")
+    result = training.train(settings, folder / "run")
     for number in range(SHOWN):
         smoothing = settings.smoothing.model_copy(update={"k": float(number)})
         (folder / "runs" / str(number)).mkdir(parents=True)
         board = Board(folder / "runs" / str(number))
-        board.describe(settings.model_copy(update={"smoothing": smoothing}), results[0].report.plain())
-        board.samples(results[0].samples, 0)
-        board.scalars(results[0].metrics, 0)
+        board.describe(settings.model_copy(update={"smoothing": smoothing}), result.report.plain())
+        board.samples(result.samples, 0)
+        board.scalars(result.metrics, 0)
         board.close()
 
 
@@ -242,13 +241,7 @@ def trainer_step(data: Path, folder: Path) -> float:
     def learning(steps: int) -> float:
         words = ["model=nn", "figures=false", "data=lines", f"data.path={data}", f"trainer.max_steps={steps}"]
         settings = command_line.parse("train", TrainCommand, words).settings().run()
-        took: list[float] = []
-
-        def show(result: training.Result) -> None:
-            took.append(result.seconds["learn"])
-
-        training.train(settings, show, at=folder.with_name(f"{folder.name}-{steps}"))
-        return took[0]
+        return training.train(settings, folder.with_name(f"{folder.name}-{steps}")).seconds["learn"]
 
     none = learning(0)
     return (learning(TIMED_STEPS) - none) / TIMED_STEPS * 1e6

@@ -14,8 +14,8 @@ jobs = [
     first.model_copy(update={"smoothing": first.smoothing.model_copy(update={"k": float(k)})})
     for k in range(1, int(count) + 1)
 ]
-training.train(first, lambda result: None, Path(folder) / "imports")
+training.train(first, Path(folder) / "imports")
 began = time.perf_counter()
 for number, settings in enumerate(jobs):
-    training.train(settings, lambda result: None, Path(folder) / str(number))
+    training.train(settings, Path(folder) / str(number))
 print(time.perf_counter() - began)

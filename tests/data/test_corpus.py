@@ -374,7 +374,7 @@ def test_a_net_for_so_many_is_refused_before_there_is_a_folder(many_characters: 
     argv = ["model=nn", "data=lines", f"data.path={many_characters}", "data.split=all"]
     settings = command_line.parse("train", TrainCommand, argv).settings().run()
     with pytest.raises(BadInput, match=r"^model=nn for 100,000 distinct characters needs about 298 GiB, more than"):
-        training.train(settings, lambda result: None, tmp_path / "run")
+        training.train(settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -176,7 +176,7 @@ def test_a_large_train_is_measured_by_its_counts(order, tmp_path, monkeypatch):
     for values, kept in ((held, nextchar.data.corpus.KEPT), (large, 100)):
         monkeypatch.setattr(nextchar.data.corpus, "KEPT", kept)
         settings = command_line.parse("train", TrainCommand, words).settings().run()
-        values |= training.train(settings, lambda result: None, at=tmp_path / str(kept))
+        values |= training.train(settings, tmp_path / str(kept)).metrics
     assert large["train/loss"] == pytest.approx(held["train/loss"], rel=1e-12)
     assert {key: value for key, value in held.items() if not key.startswith("train/")} == {
         key: value for key, value in large.items() if not key.startswith("train/")

@@ -72,7 +72,7 @@ def count_run(folder: Path) -> None:
     text.write_text("abc\ncab\nbb\n" * 7)
     argv = ["data=lines", f"data.path={text}", "data.split=all", "figures=false"]
     trained = command_line.parse("train", TrainCommand, argv).settings().run()
-    training.train(trained, lambda result: None, folder)
+    training.train(trained, folder)
 
 
 def nn_run(folder: Path, count: Path) -> None:

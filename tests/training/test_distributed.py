@@ -213,7 +213,7 @@ def test_a_hopeless_run_is_pruned(tmp_path: Path) -> None:
             raise Pruned("hopeless")
 
     with pytest.raises(Pruned, match="hopeless"):
-        training.train(settings, lambda _: None, tmp_path / "run", report)
+        training.train(settings, tmp_path / "run", report=report)
     assert (runs.record(tmp_path / "run")["status"], runs.record(tmp_path / "run")["reason"]) == ("pruned", "hopeless")
     assert not multiprocessing.active_children()
     assert not dist.is_initialized()

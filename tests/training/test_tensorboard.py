@@ -64,7 +64,7 @@ def train(at: Path, *words: str, stop_at: int | None = None, figures: bool = Fal
     settings = command_line.parse("train", TrainCommand, [*words, f"figures={figures}"]).settings().run()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nextchar.cli.terminal.steps", steps)
-        training.train(settings, lambda result: None, at)
+        training.train(settings, at)
 
 
 @pytest.fixture(scope="module")

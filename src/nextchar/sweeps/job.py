@@ -38,7 +38,7 @@ def run(folder: Path) -> None:
 def _train(folder: Path, job: Job, search: Search | None, columns: list[str]) -> None:
     settings, at = _placed(job.settings, folder)
     report = reporter(folder.parent, job, search.settings.prune) if search else lambda step, loss: None
-    training.train(settings, lambda result: None, at, report, in_front(columns))
+    training.train(settings, at, report=report, in_front=in_front(columns))
 
 
 def _placed(settings: TrainSettings, folder: Path) -> tuple[TrainSettings, Path | None]:

@@ -10,7 +10,6 @@ import torch
 import torch.distributed as dist
 from lightning.fabric.utilities.warnings import disable_possible_user_warnings
 
-from nextchar.cli import terminal
 from nextchar.config.optim_settings import Lbfgs
 from nextchar.config.train_settings import TrainSettings
 from nextchar.data.vocabulary import Stream, Vocabulary
@@ -21,6 +20,7 @@ from nextchar.training.callbacks import Watch
 from nextchar.training.checkpoints import checkpoint
 from nextchar.training.data_module import Pairs
 from nextchar.training.lightning_module import Learner
+from nextchar.training.progress import Progress
 from nextchar.training.tensorboard import Board
 
 
@@ -42,6 +42,7 @@ def descend(
     open_board: Callable[[int], Board],
     glimpse: Callable[[NetModel, Board, int], None],
     report: Callable[[int, float], None],
+    progress: Progress,
 ) -> Descended:
     """Trains the net that the settings name, on from the folder's last checkpoint where there is one.
 
@@ -59,7 +60,7 @@ def descend(
         pairs.deal(first, last, log_every, *place)
         watch.board = open_board(first)  # by no other process: it would write what is still in the file's buffer again
         if first < last:
-            with terminal.steps(first, last) as watch.advance:
+            with progress.steps(first, last) as watch.advance:
                 _trainer(place, watch).fit(learner, datamodule=pairs)
     watch.look(learner, last)
     watch.save(learner, last)

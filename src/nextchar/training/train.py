@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextchar.cli import terminal
 from nextchar.config.model_settings import Arpa
 from nextchar.config.train_settings import TrainSettings
 from nextchar.config.trainer_settings import Ddp
 from nextchar.data.load import Text, load
-from nextchar.data.report import DataReport
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.evaluation import by_order as orders
 from nextchar.evaluation import loss as metrics
@@ -46,6 +44,7 @@ from nextchar.runs.record import (
     infinite_as_text,
     losses_file,
 )
+from nextchar.training.progress import SILENT, Progress, Result
 from nextchar.training.tensorboard import IN_FRONT
 
 if TYPE_CHECKING:  # what costs time to import is imported where it is needed
@@ -78,18 +77,6 @@ def read_given(model: Arpa) -> Given:
     return Given(BackoffModel(vocabulary, tables), FileRecord(size=path.stat().st_size, sha256=digest))
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a training run has to show, before its pictures are drawn."""
-
-    folder: Path
-    metrics: dict[str, float]
-    samples: list[str]
-    report: DataReport
-    notes: list[str]
-    seconds: dict[str, float]
-
-
 @dataclass
 class Stopwatch:
     """Seconds by phase."""
@@ -105,25 +92,25 @@ class Stopwatch:
 
 def train(
     settings: TrainSettings,
-    show: Callable[[Result], None],
     at: Path | None = None,
+    progress: Progress = SILENT,
     report: Callable[[int, float], None] = lambda step, loss: None,
     in_front: Sequence[str] = IN_FRONT,
-) -> dict[str, float]:
-    """Trains in a folder of its own (`at`, or a new one under outputs/), shows the result, then writes the rest.
+) -> Result:
+    """Trains in a folder of its own (`at`, or a new one under outputs/), reports the result, then writes the rest.
 
     `report` hears the loss on val while a net learns, and may raise Pruned to end the run; `in_front` are the settings
-    that TensorBoard's table shows first. Returns the metrics. Raises BadInput, as a rule before there is a folder;
+    that TensorBoard's table shows first. Raises BadInput, as a rule before there is a folder;
     Diverged; Pruned; Interrupted.
     """
     if not isinstance(settings.trainer, Ddp):
-        return _train(settings, show, at, report, in_front)
-    with terminal.busy("importing torch and lightning"):
+        return _train(settings, at, progress, report, in_front)
+    with progress.phase("importing torch and lightning"):
         from nextchar.training import distributed as processes
     place = processes.called(settings.trainer)
     with processes.company(place) if place is not None else nullcontext():
         if place is None or place.rank == 0:
-            return _train(settings, show, at, report, in_front)
+            return _train(settings, at, progress, report, in_front)
         _take_part(settings)
     raise AssertionError("another process than rank 0 ends with its company")
 
@@ -149,16 +136,16 @@ def _agree(settings: TrainSettings, source: Text) -> None:
 
 def _train(
     settings: TrainSettings,
-    show: Callable[[Result], None],
     at: Path | None,
+    progress: Progress,
     report: Callable[[int, float], None],
     in_front: Sequence[str],
-) -> dict[str, float]:
+) -> Result:
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
         if settings.cluster.address is not None:
             cluster.reach(settings.cluster.address)
-        with terminal.busy("reading the text"):
+        with progress.phase("reading the text"):
             given = read_given(settings.model) if isinstance(settings.model, Arpa) else None
             source = load(settings.data, given.model.vocabulary if given else None)
         watch.lap("read")
@@ -170,10 +157,10 @@ def _train(
                 _take_up(folder, settings, source)
             with logging_to(folder.path / "train.log"):
                 error: BaseException | None = None
-                values: dict[str, float] = {}
-                run = _Run(settings, source, given, folder, report, in_front)
+                result: Result | None = None
+                run = _Run(settings, source, given, folder, progress, report, in_front)
                 try:
-                    values = _learn_and_show(run, watch, show)
+                    result = _learn_and_show(run, watch, progress)
                     stop.hold()  # from here on run.json gets written, however often one asks to stop
                     error = stop.asked
                 except BaseException as raised:
@@ -183,7 +170,7 @@ def _train(
                         error.filename = str(folder.path)  # of a full disk, met by what writes the events
                     log.error("%s: %s", *_ending(error), exc_info=raised)
                 try:
-                    folder.finish(_record(settings, folder, run, started, watch.seconds, values, *_ending(error)))
+                    folder.finish(_record(settings, folder, run, started, watch.seconds, result, *_ending(error)))
                 except Exception as unwritten:  # must not hide why the run ended
                     log.exception("%s could not be written", RECORD)
                     error = error or unwritten
@@ -191,7 +178,8 @@ def _train(
                     if isinstance(error, Interrupted):
                         error.folder = folder.path
                     raise error
-    return values
+    assert result is not None
+    return result
 
 
 def record_failure(settings: TrainSettings, at: Path | None, error: Exception) -> None:
@@ -203,7 +191,7 @@ def record_failure(settings: TrainSettings, at: Path | None, error: Exception) -
             folder.go_on(settings)
         with logging_to(folder.path / "train.log"):
             log.error("%s: %s", *_ending(error), exc_info=error)
-        folder.finish(_record(settings, folder, None, started, {}, {}, *_ending(error)))
+        folder.finish(_record(settings, folder, None, started, {}, None, *_ending(error)))
 
 
 def _folder(settings: TrainSettings, at: Path | None) -> RunFolder:
@@ -242,34 +230,34 @@ def _refuse_too_large(settings: TrainSettings, vocab_size: int) -> None:
         refuse_beyond_memory(what, need, "model=count stores only the pairs that occur")
 
 
-def _learn_and_show(run: "_Run", watch: Stopwatch, show: Callable[[Result], None]) -> dict[str, float]:
+def _learn_and_show(run: "_Run", watch: Stopwatch, progress: Progress) -> Result:
     settings, report = run.settings, run.source.report
     log.info("settings %s", settings.plain())
     log.info("data %s", report.plain())
     try:
-        with terminal.busy("counting"):
+        with progress.phase("counting"):
             run.count()
         model = run.learn()
         watch.lap("learn")
-        with terminal.busy("measuring the loss"):
+        with progress.phase("measuring the loss"):
             values, notes, losses = measure(model, run.source.parts, settings.data.is_text, run.counted)
         notes = [*report.notes, *notes, *run.judge(values["train/loss"])]
         watch.lap("evaluate")
-        with terminal.busy("sampling"):
+        with progress.phase("sampling"):
             samples = run.samples(model)
         watch.lap("sample")
         for note in notes:
             log.warning("note: %s", note)
         log.info("metrics %s", values)
         log.info("samples %s", samples)
-        with terminal.even_if_nobody_reads():
-            show(Result(run.folder.path, values, samples, report, notes, dict(watch.seconds)))
-        with terminal.busy("writing the run folder"):
+        result = Result(run.folder.path, values, samples, report, notes, dict(watch.seconds))
+        progress.result(result)
+        with progress.phase("writing the run folder"):
             run.write(model, values, losses["test"], samples)
         watch.lap("write")
     finally:
         run.close()
-    return values
+    return result
 
 
 class _Run:
@@ -281,11 +269,12 @@ class _Run:
         source: Text,
         given: Given | None,
         folder: RunFolder,
+        progress: Progress,
         report: Callable[[int, float], None],
         in_front: Sequence[str],
     ) -> None:
         self.settings, self.source, self.given, self.folder = settings, source, given, folder
-        self.report, self.in_front = report, in_front
+        self.progress, self.report, self.in_front = progress, report, in_front
         self.vocabulary = source.vocabulary
         self._counting: Counting | None = None
         self.step = 0
@@ -326,7 +315,7 @@ class _Run:
         """Counts, or descends."""
         if self.settings.model.net is None:
             return self.counting.model
-        with terminal.busy("importing torch and lightning"):
+        with self.progress.phase("importing torch and lightning"):
             from nextchar.training.gradient import descend
 
         model, self.step, self.curves = descend(
@@ -339,6 +328,7 @@ class _Run:
             self._open_board,
             self._glimpse,
             self.report,
+            self.progress,
         )
         return model
 
@@ -432,7 +422,7 @@ def _record(
     run: _Run | None,
     started: datetime,
     seconds: dict[str, float],
-    values: dict[str, float],
+    result: Result | None,
     status: Status,
     reason: str,
 ) -> Record:
@@ -443,7 +433,7 @@ def _record(
         reason=reason,
         settings=settings,
         vocabulary=run.vocabulary.characters if run else "",
-        metrics=infinite_as_text(values),
+        metrics=infinite_as_text(result.metrics if result else {}),
         curves={tag: _thinned(points) for tag, points in run.curves.items()} if run else {},
         data=run.source.report if run else None,
         model_file=run.given.file if run and run.given else None,
