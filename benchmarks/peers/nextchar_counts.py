@@ -19,7 +19,7 @@ settings = command_line.parse("train", TrainCommand, words).settings()
 costs = Costs()
 text = load(settings.data)
 costs.lap("read")
-train, packing = text.parts["train"], Packing(len(text.vocabulary))
+train, packing = text.splits["train"], Packing(len(text.vocabulary))
 windows = counts.count(train.blocks(order - 1), packing, order, threads=1)
 costs.lap("count")
 distinct, scored = len(windows), 0

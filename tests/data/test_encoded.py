@@ -20,7 +20,7 @@ from nextchar.data import corpus as text
 from nextchar.data import encoded as splits
 from nextchar.data import textfile as blocks
 from nextchar.data.encoded import Split
-from nextchar.data.load import Text, load
+from nextchar.data.load import Dataset, load
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
 from nextchar.models.base import windows
@@ -74,7 +74,7 @@ def dropped(document: str, vocabulary: Vocabulary) -> str:
     return "".join(c for c in document if c in vocabulary.characters)
 
 
-def large_enough(chosen: Data) -> Text:
+def large_enough(chosen: Data) -> Dataset:
     """The text, if it can be dealt out and train holds characters of each part."""
     try:
         return load(chosen)
@@ -102,7 +102,7 @@ def test_of_a_running_text(
     ids = [0, *loaded.vocabulary.encode("".join(documents)).tolist(), 0]
     edges = list(accumulate(map(len, documents), initial=0))
     edges[-1] += 1  # the end is predicted too
-    for (start, end), document, part in zip(pairwise(edges), documents, loaded.parts.values(), strict=False):
+    for (start, end), document, part in zip(pairwise(edges), documents, loaded.splits.values(), strict=False):
         expected = of(ids, context, start)[: end - start]
         assert seen([part], context) == expected
         assert seen(part.shards(), context) == expected
@@ -132,9 +132,9 @@ def test_of_documents(
     loaded = large_enough(chosen)
     assert (loaded.report.kept, loaded.report.duplicates) == (len(lines), len(lines) - len(set(lines)))
     distinct = list(dict.fromkeys(lines)) if dedup else lines
-    every = [document for part in dict.fromkeys(loaded.parts.values()) for document in part.texts()]
+    every = [document for part in dict.fromkeys(loaded.splits.values()) for document in part.texts()]
     assert sorted(every) == sorted(dropped(line, loaded.vocabulary) for line in distinct)
-    for name, part in loaded.parts.items():
+    for name, part in loaded.splits.items():
         documents = list(part.texts())
         ids = [[0, *loaded.vocabulary.encode(document).tolist(), 0] for document in documents]
         expected = [window for document in ids for window in of(document, context)]
@@ -143,13 +143,13 @@ def test_of_documents(
         assert seen(pickle.loads(pickle.dumps(part.shards())), context) == expected
         assert (part.predicted, part.documents) == (len(expected), len(documents))
         assert part.stream.tolist() == loaded.vocabulary.stream(documents).tolist()
-        if part.repeated is not None:
-            train = set(loaded.parts["train"].texts())
-            assert part.repeated.tolist() == [document in train for document in documents], name
+        if part.in_train is not None:
+            train = set(loaded.splits["train"].texts())
+            assert part.in_train.tolist() == [document in train for document in documents], name
         if split in ("hash", "contiguous", "all"):
             place = iter(dropped(line, loaded.vocabulary) for line in distinct)
             assert all(document in place for document in documents), "in the order of the files"
-    joined = "\n".join(loaded.parts["test"].texts()).encode()
+    joined = "\n".join(loaded.splits["test"].texts()).encode()
     assert loaded.report.test_sha256 == hashlib.sha256(joined).hexdigest()
 
 
@@ -157,7 +157,7 @@ def test_a_text_that_is_too_large_to_be_held_is_read_again(tmp_path: Path) -> No
     text.KEPT = 10
     file = tmp_path / "x.txt"
     file.write_text("abcabcabca" * 10)
-    parts = load(data(file, "text")).parts
+    parts = load(data(file, "text")).splits
     assert [part.held for part in parts.values()] == [None] * 3
     first = seen([parts["test"]], 3)
     assert first == seen([parts["test"]], 3)
@@ -178,7 +178,7 @@ def test_a_small_text_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(blocks, "open", counted, raising=False)
     loaded = load(data(file, "text"))
     file.unlink()
-    assert len(seen(list(loaded.parts.values()), 3)) == 101
+    assert len(seen(list(loaded.splits.values()), 3)) == 101
     assert opened == [file, file], "once to see how it lies there, once to read it"
 
 
@@ -187,10 +187,10 @@ def test_a_long_lead_is_what_is_remembered(tmp_path: Path, monkeypatch: pytest.M
     file = tmp_path / "x.txt"
     file.write_text("abcdefghij" * 10)
     for text.KEPT in (0, 1 << 26):
-        part = load(data(file, "text")).parts["val"]
+        part = load(data(file, "text")).splits["val"]
         for context, lead in ((1, 1), (6, 6), (7, 7), (20, 7)):
             first = next(part.blocks(context))
-            assert first.lead == lead
+            assert first.n_context == lead
             assert part.vocabulary.decode(first.ids[:lead]) == "defghij"[-lead:]
 
 
@@ -198,7 +198,7 @@ def peak(chosen: Data) -> int:
     """Bytes that loading the text and walking through all its parts takes at most."""
     tracemalloc.start()
     try:
-        for part in set(load(chosen).parts.values()):
+        for part in set(load(chosen).splits.values()):
             assert sum(len(ids) - lead for ids, lead in part.blocks(5)) == part.predicted
         return tracemalloc.get_traced_memory()[1]
     finally:

@@ -96,8 +96,8 @@ def test_hash_deals_80_10_10_and_equal_lines_together(corpus: Callable[..., Corp
         assert abs(len(set(parts[name])) - share * len(NAMES)) < 4 * sigma
         assert parts[name] == [d for d in documents if d in set(parts[name])], "in the order of the file"
     _, encoded = splits.encode(dealt, data(unk="skip"))
-    assert not encoded["val"].repeated.any()
-    assert not encoded["test"].repeated.any()
+    assert not encoded["val"].in_train.any()
+    assert not encoded["test"].in_train.any()
 
 
 def test_hash_is_geron(corpus: Callable[..., Corpus]) -> None:
@@ -130,9 +130,9 @@ def test_the_documents_of_a_part_that_train_has_are_known(corpus: Callable[..., 
     _, parts = splits.encode(deal(corpus(NAMES[:300] * 2), settings), settings)
     train = set(parts["train"].texts())
     for name in ("val", "test"):
-        assert parts[name].repeated.tolist() == [document in train for document in parts[name].texts()]
-        assert parts[name].repeated.any()
-    assert parts["train"].repeated is None
+        assert parts[name].in_train.tolist() == [document in train for document in parts[name].texts()]
+        assert parts[name].in_train.any()
+    assert parts["train"].in_train is None
 
 
 @given(st.text("ab\n", min_size=10, max_size=80).filter(lambda t: t.strip("\n")))
@@ -174,13 +174,13 @@ def test_unseen_characters_are_refused_or_left_out_and_counted() -> None:
     assert parts["val"].skipped == 3
     assert list(parts["val"].texts()) == ["ab", "a", ""]
     assert parts["val"].stream.tolist() == [0, 1, 2, 0, 1, 0, 0]
-    assert parts["val"].repeated.tolist() == [True, False, False]
+    assert parts["val"].in_train.tolist() == [True, False, False]
     assert parts["train"].skipped == parts["test"].skipped == 0
 
 
 def test_what_is_left_of_a_document_may_stand_in_train() -> None:
     _, parts = splits.encode(dealt_by_hand(train=["ab", "b"], test=["abñ", "ñb", "a"]), data(unk="skip"))
-    assert parts["test"].repeated.tolist() == [True, True, False]
+    assert parts["test"].in_train.tolist() == [True, True, False]
 
 
 def test_a_part_of_which_nothing_is_left_is_refused(corpus: Callable[..., Corpus]) -> None:

@@ -20,10 +20,10 @@ LONGEST_LEAD = 4096  # characters before a passage that are remembered for its c
 
 
 class Block(NamedTuple):
-    """Successive ids of a part. `ids[:lead]` are context only, one at least; `ids[lead:]` are to be predicted."""
+    """Successive ids of a split. `ids[:n_context]` (one at least) are only context; the rest is to be predicted."""
 
     ids: Stream
-    lead: int
+    n_context: int
 
 
 class Walked(NamedTuple):
@@ -40,7 +40,7 @@ class Split:
     """One part of a split, in ids: documents, each between two boundaries, neighbours sharing one.
 
     A small one is `held`, (lead + predicted,), a larger one read again at every walk. Cheap to send elsewhere, where
-    it is read again. `repeated` (documents,) bool: which of them stand in train too, where that says anything.
+    it is read again. `in_train` (documents,) bool: which of them stand in train too, where that says anything.
     """
 
     vocabulary: Vocabulary
@@ -48,7 +48,7 @@ class Split:
     walked: list[Walked]
     shares: list[Share] = field(default_factory=list)  # one for each of these; none where all is held
     held: Stream | None = None
-    repeated: npt.NDArray[np.bool_] | None = None
+    in_train: npt.NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, documents: Sequence[str]) -> "Split":
@@ -77,9 +77,9 @@ class Split:
             return self.held[len(self._lead) - 1 :]
         stream = np.empty(self.predicted + 1, dtype=self._lead.dtype)
         at = 0
-        for ids, lead in self.blocks(1):
+        for ids, n_context in self.blocks(1):
             stream[at : at + len(ids)] = ids
-            at += len(ids) - lead
+            at += len(ids) - n_context
         return stream
 
     def blocks(self, context: int) -> Iterator[Block]:
@@ -160,8 +160,8 @@ class Split:
 
     def _text(self) -> Iterator[str]:
         """The documents, with END after each of several, cut anywhere; never an empty string."""
-        for ids, lead in self.blocks(1):
-            if text := self.vocabulary.decode(ids[lead:], "" if self.is_text else END):
+        for ids, n_context in self.blocks(1):
+            if text := self.vocabulary.decode(ids[n_context:], "" if self.is_text else END):
                 yield text
 
 
@@ -191,7 +191,7 @@ def _mark_repeated(parts: dict[str, Split], dealt: dict[str, Dealt]) -> None:
     for name, part in parts.items():
         if part is not parts["train"]:
             place = np.searchsorted(known, hashes[name]).clip(max=len(known) - 1)
-            part.repeated = known[place] == hashes[name]
+            part.in_train = known[place] == hashes[name]
 
 
 class _FirstWalk:

@@ -14,21 +14,21 @@ from nextchar.data.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class Text:
+class Dataset:
     """A text, read, dealt out and in ids."""
 
     report: DataReport
     vocabulary: Vocabulary
-    parts: dict[str, Split]
+    splits: dict[str, Split]
 
 
-def load(data: Data, given: Vocabulary | None = None) -> Text:
+def load(data: Data, vocabulary: Vocabulary | None = None) -> Dataset:
     """Reads and deals out the text that the settings name, in the ids of its own vocabulary or the given one.
 
     Raises BadInput.
     """
     corpus = text.read(data)
-    vocabulary, parts = splits.encode(deal(corpus, data), data, given)
+    vocabulary, parts = splits.encode(deal(corpus, data), data, vocabulary)
     report = DataReport(
         source=corpus.source,
         sha256=corpus.sha256,
@@ -47,11 +47,11 @@ def load(data: Data, given: Vocabulary | None = None) -> Text:
         notes=corpus.notes,
     )
     corpus.let_go()
-    return Text(report, vocabulary, parts)
+    return Dataset(report, vocabulary, parts)
 
 
 def _in_train(part: Split, train: Split) -> int:
     """How many documents of a part stand in train too."""
     if part is train:
         return part.documents
-    return 0 if part.repeated is None else int(np.count_nonzero(part.repeated))
+    return 0 if part.in_train is None else int(np.count_nonzero(part.in_train))

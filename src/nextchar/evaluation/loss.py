@@ -58,12 +58,12 @@ def loss(model: LanguageModel, part: Split, is_text: bool) -> Loss:
     nll: list[Floats] = [np.zeros(0)]  # of the units, those begun in one piece together
     chars: list[Ids] = [np.zeros(0, dtype=np.int64)]
     scored, units, impossible = 0, 0, 0
-    for ids, lead in part.blocks(model.context):
-        scores = model.score(ids)[lead - 1 :]
+    for ids, n_context in part.blocks(model.context):
+        scores = model.score(ids)[n_context - 1 :]
         if is_text:
             unit = np.arange(scored, scored + len(scores)) // BLOCK
         else:
-            unit = np.cumsum(ids[lead - 1 : -1] == BOUNDARY) + units - 1
+            unit = np.cumsum(ids[n_context - 1 : -1] == BOUNDARY) + units - 1
         here = unit - unit[0]
         sums, sizes = np.bincount(here, -scores).astype(np.float64), np.bincount(here)
         if unit[0] < units:  # begun in the piece before

@@ -47,9 +47,9 @@ def measure(
 
 def _unseen(measured: metrics.Loss, part: Split) -> float | None:
     """The loss on the documents that do not stand in train; None where that says nothing of its own."""
-    if part.repeated is None or part.repeated.all() or not part.repeated.any():
+    if part.in_train is None or part.in_train.all() or not part.in_train.any():
         return None
-    return metrics.Loss(measured.nll[~part.repeated], measured.chars[~part.repeated]).value
+    return metrics.Loss(measured.nll[~part.in_train], measured.chars[~part.in_train]).value
 
 
 def loss_of_windows(counting: Counting) -> metrics.Loss | None:

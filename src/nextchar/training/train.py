@@ -15,7 +15,7 @@ import numpy as np
 from nextchar.config.model_settings import Arpa
 from nextchar.config.train_settings import TrainSettings
 from nextchar.config.trainer_settings import Ddp
-from nextchar.data.load import Text, load
+from nextchar.data.load import Dataset, load
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.evaluation import by_order as orders
 from nextchar.evaluation import loss as metrics
@@ -121,10 +121,10 @@ def _take_part(settings: TrainSettings) -> None:
 
     source = load(settings.data)
     _agree(settings, source)
-    take_part(settings, {name: part.stream for name, part in source.parts.items()}, len(source.vocabulary))
+    take_part(settings, {name: part.stream for name, part in source.splits.items()}, len(source.vocabulary))
 
 
-def _agree(settings: TrainSettings, source: Text) -> None:
+def _agree(settings: TrainSettings, source: Dataset) -> None:
     """Raises BadInput where the run has several processes, and these were told or have read different things."""
     if isinstance(settings.trainer, Ddp):
         from nextchar.training.distributed import agree
@@ -200,7 +200,7 @@ def _folder(settings: TrainSettings, at: Path | None) -> RunFolder:
     return RunFolder.create(PROJECT / "outputs", settings.model.name, settings, at)
 
 
-def _take_up(folder: RunFolder, settings: TrainSettings, source: Text) -> None:
+def _take_up(folder: RunFolder, settings: TrainSettings, source: Dataset) -> None:
     """Goes on with a run. Raises BadInput, the folder left as it was, where its checkpoint does not allow it."""
     if settings.trainer is not None:
         from nextchar.training.checkpoints import checkpoint
@@ -240,7 +240,7 @@ def _learn_and_show(run: "_Run", watch: Stopwatch, progress: Progress) -> Result
         model = run.learn()
         watch.lap("learn")
         with progress.phase("measuring the loss"):
-            values, notes, losses = measure(model, run.source.parts, settings.data.is_text, run.counted)
+            values, notes, losses = measure(model, run.source.splits, settings.data.is_text, run.counted)
         notes = [*report.notes, *notes, *run.judge(values["train/loss"])]
         watch.lap("evaluate")
         with progress.phase("sampling"):
@@ -266,7 +266,7 @@ class _Run:
     def __init__(
         self,
         settings: TrainSettings,
-        source: Text,
+        source: Dataset,
         given: Given | None,
         folder: RunFolder,
         progress: Progress,
@@ -320,11 +320,11 @@ class _Run:
 
         model, self.step, self.curves = descend(
             self.settings,
-            {name: part.stream for name, part in self.source.parts.items()},
+            {name: part.stream for name, part in self.source.splits.items()},
             self.vocabulary,
             self.folder,
             self.source.report.sha256,
-            metrics.loss(self.counting.model, self.source.parts["train"], self.settings.data.is_text).value,
+            metrics.loss(self.counting.model, self.source.splits["train"], self.settings.data.is_text).value,
             self._open_board,
             self._glimpse,
             self.report,
@@ -374,7 +374,7 @@ class _Run:
         if self.settings.figures:
             from nextchar.plots.matrices import png
 
-            train, opening = self.source.parts["train"], self.source.parts["test"].opening(WORD_CHARS + 1)
+            train, opening = self.source.splits["train"], self.source.splits["test"].opening(WORD_CHARS + 1)
             for name, picture in pictures(model, self.counting.pairs, train, opening):
                 self.folder.write(f"figures/{name}.png", png(picture))
                 board.image(name, picture, self.step)
@@ -389,13 +389,13 @@ class _Run:
         if not orders.has_orders(model):
             return None
         worths: dict[int, orders.Worth] = {}  # split=all has one part under three names
-        for name, part in self.source.parts.items():
+        for name, part in self.source.splits.items():
             if id(part) not in worths:
                 windows = self.counting.windows
                 if name != "train" or windows.order != model.context + 1:
                     windows = orders.counted(part.blocks(model.context), model)
                 worths[id(part)] = orders.worth(model, windows)
-        by_part = {name: worths[id(part)] for name, part in self.source.parts.items()}
+        by_part = {name: worths[id(part)] for name, part in self.source.splits.items()}
         return orders.Report(by_part, self.parameters, self.counting.occurring)
 
     def close(self) -> None:

@@ -46,7 +46,7 @@ def files(folder: Path, data: str) -> list[str]:
 
 
 def train_part(argv: list[str]) -> Split:
-    return load(command_line.parse("train", TrainCommand, argv).settings().data).parts["train"]
+    return load(command_line.parse("train", TrainCommand, argv).settings().data).splits["train"]
 
 
 def same(one: counts.Counted, other: counts.Counted) -> bool:

@@ -120,7 +120,7 @@ def count(pieces: Iterable[Block], packing: Packing, order: int, threads: int = 
 
     The result does not depend on where the text was cut. `threads`: 0 for as many as pay.
     """
-    blocks = (block for piece in pieces for block in packing.windows(piece.ids, piece.lead, order))
+    blocks = (block for piece in pieces for block in packing.windows(piece.ids, piece.n_context, order))
     if order * packing.bits <= DENSE_BITS:
         return _dense(blocks, packing, order)
     parts = _Parts()
@@ -235,7 +235,7 @@ def first_seen(pieces: Iterable[Block], vocab_size: int) -> Ids:
     """(V,): the ids ranked by their first appearance in a text, the boundary before all."""
     order = np.array([BOUNDARY])
     for piece in pieces:
-        distinct, at = np.unique(piece.ids[piece.lead :], return_index=True)
+        distinct, at = np.unique(piece.ids[piece.n_context :], return_index=True)
         order = np.append(order, [id_ for id_ in distinct[np.argsort(at)] if id_ not in order])
         if len(order) == vocab_size:
             break

@@ -6,7 +6,7 @@ from nextchar.config.model_settings import Count
 from nextchar.config.smoothing_settings import ModifiedKneserNey, is_fitted
 from nextchar.config.train_settings import TrainSettings
 from nextchar.data.encoded import Split
-from nextchar.data.load import Text
+from nextchar.data.load import Dataset
 from nextchar.models.ngram import backoff, counts
 from nextchar.models.ngram import dask_counts as cluster
 from nextchar.models.ngram import estimation as fitting
@@ -38,14 +38,14 @@ class Counting:
         return [len(table) for table in self.model.tables]
 
 
-def count(settings: TrainSettings, text: Text, given: BackoffModel | None = None) -> Counting:
+def count(settings: TrainSettings, text: Dataset, given: BackoffModel | None = None) -> Counting:
     """The counted model that the settings name, or the given one; of a net, the bigram that it is drawn beside.
 
     Raises BadInput.
     """
     wanted, packing = settings.model, Packing(len(text.vocabulary))
     order = wanted.order if isinstance(wanted, Count) else 2
-    longest, train = max(2, order), text.parts["train"]
+    longest, train = max(2, order), text.splits["train"]
     windows = _windows(settings, train, packing, longest)
     tables = counts.tables(windows)
     raw, pairs = tables[:order], tables[1]
@@ -53,8 +53,8 @@ def count(settings: TrainSettings, text: Text, given: BackoffModel | None = None
         return Counting(given, pairs, windows, [], {}, sum(map(len, given.tables)))
     assert settings.smoothing is not None
     age = val = None
-    if is_fitted(settings.smoothing) and "val" in text.parts:
-        val = counts.count(text.parts["val"].blocks(max(1, order - 1)), packing, order)
+    if is_fitted(settings.smoothing) and "val" in text.splits:
+        val = counts.count(text.splits["val"].blocks(max(1, order - 1)), packing, order)
     if isinstance(settings.smoothing, ModifiedKneserNey) and settings.smoothing.base == "kenlm":
         age = counts.first_seen(train.blocks(1), packing.vocab_size)
     looked_up, smoothing = fitting.fit(settings.smoothing, raw, val, age)
