@@ -18,11 +18,11 @@ from typing import Any
 
 from PIL import Image
 
+from nextchar.cli.parse import run_script
 from nextchar.cli.terminal import short
 from nextchar.comparison import files as report
 from nextchar.comparison import ranking as comparison
-from nextchar.config import compose as command_line
-from nextchar.config.train_settings import TrainCommand
+from nextchar.config.compose import run_settings
 from nextchar.errors import BadInput
 from nextchar.runs.atomic import write_atomically
 from nextchar.runs.record import PROJECT
@@ -90,7 +90,7 @@ def main() -> None:
 
 def train(folder: Path, *words: str) -> None:
     """A run of its own in a folder."""
-    settings = command_line.parse("train", TrainCommand, words).settings().run()
+    settings = run_settings(words)
     training.train(settings, folder)
 
 
@@ -219,4 +219,4 @@ class Page:
 
 
 if __name__ == "__main__":
-    command_line.run_script(main)
+    run_script(main)

@@ -7,13 +7,13 @@ from measures.pairs import Options, Row
 from rich.console import Console
 from rich.table import Table
 
-from nextchar.config import compose as command_line
+from nextchar.cli.parse import parse
 from nextchar.config.command_settings import BenchSettings
 from nextchar.data.corpus import EMBEDDED
 
 
 def main() -> None:
-    settings = command_line.parse("bench", BenchSettings, sys.argv[1:], __doc__).settings()
+    settings = parse("bench", BenchSettings, sys.argv[1:], __doc__).settings()
     data, text = (Path(path) if path else None for path in (settings.names, settings.text))
     options = Options(data or EMBEDDED, settings.pairs, text, settings.largest)
     if settings.only != "scale":

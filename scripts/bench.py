@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from table import main
 
-from nextchar.config.compose import run_script
+from nextchar.cli.parse import run_script
 
 if __name__ == "__main__":
     run_script(main)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nextchar.cli import terminal
+from nextchar.cli.parse import parse, run_script
 from nextchar.comparison import files as report
 from nextchar.comparison import ranking as comparison
-from nextchar.config import compose as command_line
 from nextchar.config.command_settings import CompareSettings
 from nextchar.config.fields import knobs
 from nextchar.errors import BadInput
@@ -28,7 +28,7 @@ MOST_LEFT_OUT = 10  # named on the terminal; the page names all
 
 def main() -> None:
     folders, words = apart(sys.argv[1:])
-    settings = command_line.parse("compare", CompareSettings, words, __doc__, operands="[DIR ...]").settings()
+    settings = parse("compare", CompareSettings, words, __doc__, operands="[DIR ...]").settings()
     if settings.out:
         refuse_unwritable(Path(settings.out))
     with terminal.busy("reading the runs"):
@@ -89,4 +89,4 @@ def write(files: dict[str, bytes], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run_script(main)
+    run_script(main)

@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 
 from nextchar.cli import terminal
-from nextchar.config import compose as command_line
+from nextchar.cli.parse import parse, run_script
 from nextchar.config.command_settings import EvaluateSettings
 from nextchar.runs.open_run import evaluate
 
 
 def main() -> None:
-    settings = command_line.parse("evaluate", EvaluateSettings, sys.argv[1:], __doc__).settings()
+    settings = parse("evaluate", EvaluateSettings, sys.argv[1:], __doc__).settings()
     with terminal.busy("measuring the loss"):
         metrics, notes, source = evaluate(settings)
     for text in notes:
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run_script(main)
+    run_script(main)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from nextchar.cli import terminal
-from nextchar.config import compose as command_line
+from nextchar.cli.parse import parse, run_script
 from nextchar.config.command_settings import ExplainSettings
 from nextchar.data.textfile import normalized
 from nextchar.errors import BadInput
@@ -15,7 +15,7 @@ from nextchar.runs.record import PROJECT
 
 
 def main() -> None:
-    settings = command_line.parse("explain", ExplainSettings, sys.argv[1:], __doc__).settings()
+    settings = parse("explain", ExplainSettings, sys.argv[1:], __doc__).settings()
     picture = Path(settings.out) if settings.out else PROJECT / "outputs" / "explain.png"
     if settings.figures and settings.out and (picture.is_dir() or not picture.parent.is_dir()):
         raise BadInput(f"out={picture}: must be a file in a folder that exists")
@@ -43,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run_script(main)
+    run_script(main)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from nextchar.cli import terminal
-from nextchar.config import compose as command_line
+from nextchar.cli.parse import parse, run_script
 from nextchar.config.command_settings import ExportSettings
 from nextchar.errors import BadInput
 from nextchar.models.ngram.arpa_writer import arpa_file
@@ -16,7 +16,7 @@ from nextchar.runs.record import PROJECT
 
 
 def main() -> None:
-    settings = command_line.parse("export", ExportSettings, sys.argv[1:], __doc__).settings()
+    settings = parse("export", ExportSettings, sys.argv[1:], __doc__).settings()
     run = Path(settings.run)
     out = Path(settings.out) if settings.out else PROJECT / "outputs" / f"{run.name}.arpa"
     if settings.out and (out.is_dir() or not out.parent.is_dir()):
@@ -41,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run_script(main)
+    run_script(main)

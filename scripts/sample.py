@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from nextchar.cli import terminal
-from nextchar.config import compose as command_line
+from nextchar.cli.parse import parse, run_script
 from nextchar.config.command_settings import SampleSettings
 from nextchar.data.textfile import normalized
 from nextchar.evaluation import sampling
@@ -13,7 +13,7 @@ from nextchar.runs.open_run import open_model, training_hashes
 
 
 def main() -> None:
-    settings = command_line.parse("sample", SampleSettings, sys.argv[1:], __doc__).settings()
+    settings = parse("sample", SampleSettings, sys.argv[1:], __doc__).settings()
     record, model = open_model(Path(settings.run))
     shape = sampling.Shape(settings.temperature, settings.top_k, settings.top_p)
     prefix = normalized(settings.prefix, record.settings.data.normalize)
@@ -34,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run_script(main)
+    run_script(main)

@@ -10,8 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from nextchar.cli import terminal
-from nextchar.cli.help import CONF
-from nextchar.config import compose as command_line
+from nextchar.cli.parse import parse, run_script
+from nextchar.config import compose
 from nextchar.config.fields import validated
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
@@ -25,16 +25,12 @@ from nextchar.sweeps.job import run as run_job
 from nextchar.training import train as training
 from nextchar.training.progress import Result
 
-Command = command_line.Command[TrainCommand]
+Command = compose.Command[TrainCommand]
 
 
 def main() -> None:
-    command = command_line.parse("train", TrainCommand, sys.argv[1:], __doc__, job=True)
-    if command.for_hydra:
-        command.composes()
-        sys.argv[1:] = [*command.for_hydra, *command.overrides]
-        job()
-    elif command.multirun:
+    command = parse("train", TrainCommand, sys.argv[1:], __doc__, job=True)
+    if command.multirun:
         many(command)
     else:
         one(command)
@@ -160,8 +156,8 @@ def many(command: Command) -> None:
 
 def launch(command: Command, sweep: SweepFolder) -> None:
     """Hydra composes its own part, and calls our sweeper, which finds the plan in the folder."""
-    own = command_line.quote(TrainCommand, [f"hydra.sweep.dir={sweep.path}"], multirun=False)
-    sys.argv[1:] = ["-m", "hydra/sweeper=nextchar", *command_line.to_launcher(command), *own]
+    own = compose.quote(TrainCommand, [f"hydra.sweep.dir={sweep.path}"], multirun=False)
+    sys.argv[1:] = ["-m", "hydra/sweeper=nextchar", *compose.to_launcher(command), *own]
     job()
 
 
@@ -196,17 +192,17 @@ def tell(command: Command, sweep: SweepFolder) -> None:
     if running := [str(job.number) for job in sweep.jobs if job.status == "running"]:
         print(f"still runs   {', '.join(running)}: whoever launched them must end them")
     if sweep.finished_number() < sweep.planned_number():
-        again = [f"sweep.resume={terminal.short(sweep.path)}", *command_line.to_launcher(command)]
+        again = [f"sweep.resume={terminal.short(sweep.path)}", *compose.to_launcher(command)]
         print(f"to go on     python scripts/train.py -m {shlex.join(again)}")
     print(f"sweep folder {terminal.short(sweep.path)}")
     print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(sweep.path))}")
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+@hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="train")
 def job(config: DictConfig) -> None:
     """One job of a sweep, in whatever process the launcher runs it."""
     run_job(Path(HydraConfig.get().runtime.output_dir))
 
 
 if __name__ == "__main__":
-    command_line.run_script(main)
+    run_script(main)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import PROJECT
 
-from nextchar.config import compose as command_line
+from nextchar.cli.parse import run_script
 from nextchar.data.corpus import EMBEDDED
 
 _spec = importlib.util.spec_from_file_location("train_script", PROJECT / "scripts" / "train.py")
@@ -44,7 +44,7 @@ def exit_code(*argv: object) -> int:
     handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(SystemExit) as end:
-            command_line.run_script(lambda: train(*argv))
+            run_script(lambda: train(*argv))
     finally:
         for signum, handler in handlers.items():
             signal.signal(signum, handler)

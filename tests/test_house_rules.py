@@ -11,7 +11,6 @@ import pytest
 import yaml
 from conftest import PROJECT
 
-from nextchar.config import compose as command_line
 from nextchar.config.command_settings import (
     BenchSettings,
     CompareSettings,
@@ -20,6 +19,7 @@ from nextchar.config.command_settings import (
     ExportSettings,
     SampleSettings,
 )
+from nextchar.config.compose import command_of, run_settings
 from nextchar.config.fields import Settings
 from nextchar.config.train_settings import TrainCommand
 
@@ -114,12 +114,12 @@ def test_a_yaml_names_no_code_and_reads_nothing_from_outside(path: Path) -> None
 @pytest.mark.parametrize("script", [path.stem for path in CONF.glob("*.yaml")])
 def test_every_script_composes_and_builds_its_settings(script: str) -> None:
     tree, least = TREES[script]
-    assert command_line.parse(script, tree, least).settings().plain()
+    assert command_of(script, tree, least).settings().plain()
 
 
 @pytest.mark.parametrize("option", [f"{g}={o}" for g in ("data", "model", "experiment") for o in options(g)])
 def test_every_option_composes_and_builds_settings(option: str) -> None:
-    assert command_line.parse("train", TrainCommand, [option, *NEEDED.get(option, [])]).settings().plain()
+    assert run_settings([option, *NEEDED.get(option, [])]).plain()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_every_option_of_a_model_fits_some_model(option: str) -> None:
     fitting = []
     for model in options("model"):
         try:
-            settings = command_line.parse("train", TrainCommand, [f"model={model}", option]).settings()
+            settings = run_settings([f"model={model}", option])
         except ValueError:
             continue
         group, name = option.split("=")
@@ -141,13 +141,13 @@ def test_every_option_of_a_model_fits_some_model(option: str) -> None:
 @pytest.mark.parametrize(("model", "data"), product(options("model"), options("data")))
 def test_every_model_takes_every_data_set(model: str, data: str) -> None:
     argv = [each for option in (f"model={model}", f"data={data}") for each in (option, *NEEDED.get(option, []))]
-    settings = command_line.parse("train", TrainCommand, argv).settings()
+    settings = run_settings(argv)
     assert (settings.model.name, settings.data.name) == (model, data)
 
 
 @pytest.mark.parametrize("data", options("data"))
 def test_evaluate_takes_every_data_set(data: str) -> None:
-    assert command_line.parse("evaluate", EvaluateSettings, ["run=x", f"data={data}"]).settings().data.name == data
+    assert command_of("evaluate", EvaluateSettings, ["run=x", f"data={data}"]).settings().data.name == data
 
 
 def test_a_digest_is_pinned_for_all_that_is_downloaded() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, run_script
 
-from nextchar.cli.help import options_of
+from nextchar.config.compose import options_of
 
 README = (PROJECT / "README.md").read_text()
 

@@ -6,9 +6,8 @@ import torch
 from counting import bigram_of, pairs
 from makemore import COUNTS, SYMBOLS, documents
 
-from nextchar.config import compose as command_line
+from nextchar.config.compose import run_settings
 from nextchar.config.model_settings import NN
-from nextchar.config.train_settings import TrainCommand
 from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.evaluation import loss as metrics
@@ -29,7 +28,7 @@ def names(tmp_path_factory):
 
 
 def settings(*overrides):
-    return command_line.parse("train", TrainCommand, ["figures=false", *overrides]).settings().run()
+    return run_settings(["figures=false", *overrides])
 
 
 def train(folder, *overrides):

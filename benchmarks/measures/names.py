@@ -16,7 +16,7 @@ import numpy as np
 from measures.pairs import PEERS, SCRIPTS, Options, Row, alone, row
 from screenshots import serving
 
-from nextchar.config import compose as command_line
+from nextchar.config.compose import run_settings
 
 if TYPE_CHECKING:
     from nextchar.models.ngram.model import CountModel
@@ -140,13 +140,12 @@ def comparing(options: Options) -> list[Row]:
 
 def thousand_runs(data: Path, folder: Path) -> None:
     """Copies of one run, each with a k of its own and curves as long as they get."""
-    from nextchar.config.train_settings import TrainCommand
     from nextchar.runs.folder import RECORD
     from nextchar.runs.record import CURVE_POINTS, LOSSES, SAMPLES
     from nextchar.training import train as training
 
     words = ["figures=false", "data=lines", f"data.path={data}"]
-    settings = command_line.parse("train", TrainCommand, words).settings().run()
+    settings = run_settings(words)
     training.train(settings, folder / "0")
     record = json.loads((folder / "0" / RECORD).read_text())
     curve = {"steps": list(range(CURVE_POINTS)), "values": [2 + 1 / (step + 1) for step in range(CURVE_POINTS)]}
@@ -175,12 +174,11 @@ def showing(options: Options) -> list[Row]:
 
 def thousand_events(data: Path, folder: Path) -> None:
     """TensorBoard's files of counted runs, each with a k of its own."""
-    from nextchar.config.train_settings import TrainCommand
     from nextchar.training import train as training
     from nextchar.training.tensorboard import Board
 
     words = ["figures=false", "data=lines", f"data.path={data}"]
-    settings = command_line.parse("train", TrainCommand, words).settings().run()
+    settings = run_settings(words)
     result = training.train(settings, folder / "run")
     for number in range(SHOWN):
         smoothing = settings.smoothing.model_copy(update={"k": float(number)})
@@ -235,12 +233,11 @@ def steps(options: Options) -> list[Row]:
 
 def trainer_step(data: Path, folder: Path) -> float:
     """Microseconds: the difference between a long run and a run of no steps, by the number of steps."""
-    from nextchar.config.train_settings import TrainCommand
     from nextchar.training import train as training
 
     def learning(steps: int) -> float:
         words = ["model=nn", "figures=false", "data=lines", f"data.path={data}", f"trainer.max_steps={steps}"]
-        settings = command_line.parse("train", TrainCommand, words).settings().run()
+        settings = run_settings(words)
         return training.train(settings, folder.with_name(f"{folder.name}-{steps}")).seconds["learn"]
 
     none = learning(0)

@@ -4,12 +4,11 @@ import sys
 import time
 from pathlib import Path
 
-from nextchar.config import compose as command_line
-from nextchar.config.train_settings import TrainCommand
+from nextchar.config.compose import run_settings
 from nextchar.training import train as training
 
 count, folder, *words = sys.argv[1:]
-first = command_line.parse("train", TrainCommand, words).settings().run()
+first = run_settings(words)
 jobs = [
     first.model_copy(update={"smoothing": first.smoothing.model_copy(update={"k": float(k)})})
     for k in range(1, int(count) + 1)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from costs import Costs
 
-from nextchar.config import compose as command_line
-from nextchar.config.train_settings import TrainCommand
+from nextchar.config.compose import run_settings
 from nextchar.data.load import load
 from nextchar.models.ngram import counts
 from nextchar.models.ngram import estimation as fitting
@@ -15,7 +14,7 @@ from nextchar.models.ngram.model import CountModel
 
 path, order, held_out = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 words = ["data=text", f"data.path={path}", "data.split=all", "smoothing=modified_kneser_ney", f"model.order={order}"]
-settings = command_line.parse("train", TrainCommand, words).settings()
+settings = run_settings(words)
 costs = Costs()
 text = load(settings.data)
 costs.lap("read")

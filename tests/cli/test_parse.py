@@ -11,7 +11,7 @@ from conftest import PROJECT, run_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextchar.config import compose as command_line
+from nextchar.cli import parse as cli
 from nextchar.config.command_settings import (
     BenchSettings,
     CompareSettings,
@@ -19,6 +19,7 @@ from nextchar.config.command_settings import (
     ExplainSettings,
     SampleSettings,
 )
+from nextchar.config.compose import command_of
 from nextchar.config.fields import Settings, knobs
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
@@ -37,7 +38,7 @@ SCRIPTS: dict[str, tuple[type[Settings], list[str]]] = {  # and the least that m
 def parse(*argv: str, script: str = "train") -> Any:
     """The settings that a script would make of argv."""
     tree, _ = SCRIPTS[script]
-    return command_line.parse(script, tree, argv, job=script == "train").settings()
+    return cli.parse(script, tree, argv, job=script == "train").settings()
 
 
 def refusal(*argv: str, script: str = "train") -> str:
@@ -133,13 +134,19 @@ ONLY = (
         ("smoothing.k=[1", "smoothing.k=[1: Hydra's grammar cannot read this value; put it in quotes"),
         ("~smoothing", "~smoothing: nothing can be left out; choose another option, as in smoothing=none"),
         ("seed=${nope}", "Interpolation key 'nope' not found"),
-        ("--frobnicate", "unrecognized arguments: --frobnicate; see --help"),
+        ("--frobnicate", "--frobnicate: scripts/train.py does not take this flag; see --help"),
         ("--experimental-rerun x", "--experimental-rerun: scripts/train.py does not take this flag; see --help"),
-        ("--config-dir /tmp", "--config-dir: scripts/train.py does not take this flag; see --help"),
         (
-            "-m --config-dir /tmp seed=1",
-            "the configuration is read from conf/ and from nowhere else; experiments go to conf/experiment/",
+            "--config-dir /tmp",
+            "--config-dir: scripts/train.py does not take this flag; the configuration is read from conf/ only; "
+            "see --help",
         ),
+        (
+            "-m --config-name=x seed=1",
+            "--config-name=x: scripts/train.py does not take this flag; the configuration is read from conf/ only; "
+            "see --help",
+        ),
+        ("--cfg jb", "argument --cfg/-c: invalid choice: 'jb' (choose from 'job', 'hydra', 'all'); see --help"),
     ],
 )
 def test_refusals(argv: str, says: str) -> None:
@@ -162,7 +169,7 @@ def test_only_train_can_be_swept_or_asked_by_hydra() -> None:
 
 
 def test_a_sweep_is_refused_for_its_first_wrong_job() -> None:
-    command = command_line.parse("train", TrainCommand, ["-m", "smoothing.k=1,-2,3", "seed=1,2"], job=True)
+    command = command_of("train", TrainCommand, ["smoothing.k=1,-2,3", "seed=1,2"], multirun=True)
     with pytest.raises(BadInput, match=r"smoothing\.k=-2: must be a number of at least 0"):
         multirun.plan(command)
 
@@ -221,7 +228,7 @@ def test_a_path_arrives_as_typed(typed: str) -> None:
     wanted = os.path.abspath(os.path.expanduser(typed))
     assert parse("data=lines", f"data.path={typed}").data.path == wanted
     assert parse(f"run={typed}", script="sample").run == wanted
-    command = command_line.parse("train", TrainCommand, [f"hydra.run.dir={typed}", f"resume={typed}"], job=True)
+    command = command_of("train", TrainCommand, [f"hydra.run.dir={typed}", f"resume={typed}"])
     assert command.value("hydra.run.dir") == typed == command.value("resume")
 
 
@@ -246,7 +253,7 @@ def test_null_means_none_only_where_none_is_allowed() -> None:
 
 def test_in_a_sweep_commas_separate_and_quotes_protect(tmp_path: Path) -> None:
     paths = f"{tmp_path}/a (1).txt,'{tmp_path}/b,c.txt',{tmp_path}/é.txt"
-    command = command_line.parse("train", TrainCommand, ["-m", "data=lines", f"data.path={paths}"], job=True)
+    command = command_of("train", TrainCommand, ["data=lines", f"data.path={paths}"], multirun=True)
     sweep, _ = multirun.plan(command)
     wanted = [f"{tmp_path}/{name}" for name in ("a (1).txt", "b,c.txt", "é.txt")]
     assert [job.settings.data.path for job in sweep.jobs] == wanted

@@ -19,10 +19,9 @@ from conftest import PROJECT
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nextchar.config import compose as command_line
+from nextchar.config.compose import run_settings
 from nextchar.config.data_settings import Data
 from nextchar.config.fields import validated
-from nextchar.config.train_settings import TrainCommand
 from nextchar.data import corpus as text
 from nextchar.data import textfile as blocks
 from nextchar.data.load import load
@@ -372,7 +371,7 @@ def test_counting_stores_only_the_pairs_that_occur(many_characters: Path, tmp_pa
 
 def test_a_net_for_so_many_is_refused_before_there_is_a_folder(many_characters: Path, tmp_path: Path) -> None:
     argv = ["model=nn", "data=lines", f"data.path={many_characters}", "data.split=all"]
-    settings = command_line.parse("train", TrainCommand, argv).settings().run()
+    settings = run_settings(argv)
     with pytest.raises(BadInput, match=r"^model=nn for 100,000 distinct characters needs about 298 GiB, more than"):
         training.train(settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -9,8 +9,8 @@ import pytest
 import running as runs
 
 import nextchar.data.corpus
-from nextchar.config import compose as command_line
-from nextchar.config.train_settings import TrainCommand, TrainSettings
+from nextchar.config.compose import run_settings
+from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
 from nextchar.runs import record as run
 from nextchar.runs.folder import RunFolder, claim
@@ -21,7 +21,7 @@ NN = ["model=nn", "data=lines", "trainer.max_steps=20"]
 
 
 def settings(seed: int = 0) -> TrainSettings:
-    return command_line.parse("train", TrainCommand, [f"seed={seed}"], "", job=True).settings().run()
+    return run_settings([f"seed={seed}"])
 
 
 def together(n: int, work: Any) -> list[int]:
@@ -175,7 +175,7 @@ def test_a_large_train_is_measured_by_its_counts(order, tmp_path, monkeypatch):
     held, large = ({}, {})
     for values, kept in ((held, nextchar.data.corpus.KEPT), (large, 100)):
         monkeypatch.setattr(nextchar.data.corpus, "KEPT", kept)
-        settings = command_line.parse("train", TrainCommand, words).settings().run()
+        settings = run_settings(words)
         values |= training.train(settings, tmp_path / str(kept)).metrics
     assert large["train/loss"] == pytest.approx(held["train/loss"], rel=1e-12)
     assert {key: value for key, value in held.items() if not key.startswith("train/")} == {

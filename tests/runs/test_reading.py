@@ -20,8 +20,7 @@ from conftest import run_script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nextchar.config import compose as command_line
-from nextchar.config.train_settings import TrainCommand
+from nextchar.config.compose import run_settings
 from nextchar.errors import BadInput
 from nextchar.models.base import LanguageModel
 from nextchar.runs.open_run import open_model
@@ -71,7 +70,7 @@ def count_run(folder: Path) -> None:
     text = folder.parent / f"{folder.name}.txt"
     text.write_text("abc\ncab\nbb\n" * 7)
     argv = ["data=lines", f"data.path={text}", "data.split=all", "figures=false"]
-    trained = command_line.parse("train", TrainCommand, argv).settings().run()
+    trained = run_settings(argv)
     training.train(trained, folder)
 
 
@@ -81,7 +80,7 @@ def nn_run(folder: Path, count: Path) -> None:
     record = json.loads((count / RECORD).read_text())
     text = record["settings"]["data"]["path"]
     argv = ["model=nn", "data=lines", f"data.path={text}", "data.split=all"]
-    record["settings"] = command_line.parse("train", TrainCommand, argv).settings().run().plain()
+    record["settings"] = run_settings(argv).plain()
     weights = np.arange((ALPHABET + 1) ** 2, dtype=np.float32).reshape(ALPHABET + 1, ALPHABET + 1)
     write_run(folder, record, safetensors.numpy.save({"W": weights}))
 

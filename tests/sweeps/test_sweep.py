@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nextchar.config import compose as command_line
+from nextchar.config.compose import command_of, run_settings
 from nextchar.config.sweep_settings import Grid
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
@@ -48,7 +48,7 @@ def resume(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
 
 
 def plan(*words: object) -> SweepFolder:
-    return multirun.plan(command_line.parse("train", TrainCommand, ["-m", *map(str, words)], job=True))[0]
+    return multirun.plan(command_of("train", TrainCommand, list(map(str, words)), multirun=True))[0]
 
 
 def refusal(*words: object) -> str:
@@ -244,7 +244,7 @@ def planned_by_hand(folder: Path, names: str, long_job: int) -> None:
 
     def with_words(job: int, *words: str) -> Any:
         fixed = ["model=nn", *QUICK, names, "trainer.max_steps=150", f"seed={job}"]
-        return command_line.parse("train", TrainCommand, [*fixed, *words]).settings().run()
+        return run_settings([*fixed, *words])
 
     changed = {
         3: with_words(3, "optim.lr=1e6"),
@@ -537,7 +537,7 @@ def test_values_in_a_file() -> None:
     """sweep.space, as conf/sweep/*.yaml hold it; what is typed goes before it."""
 
     def jobs(space: dict[str, Any], *words: str) -> list[multirun.Planned]:
-        command = command_line.parse("train", TrainCommand, ["-m", *words], job=True)
+        command = command_of("train", TrainCommand, words, multirun=True)
         told = Grid(name="grid", metric="val/loss", space=space, resume=None, dry_run=False)
         return multirun.jobs(command, told)
 
@@ -611,7 +611,7 @@ WORDS = st.lists(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(WORDS)
 def test_a_job_composed_with_others_is_what_hydra_makes_of_it(words: list[str]) -> None:
-    command = command_line.parse("train", TrainCommand, [], job=True)
+    command = command_of("train", TrainCommand, [])
     shared = multirun.Composer(command)
     for job in (words, [*words, "figures=false"]):
         try:
@@ -628,7 +628,7 @@ def test_a_job_composed_with_others_is_what_hydra_makes_of_it(words: list[str]) 
 @pytest.mark.parametrize("path", ["/a/b.txt", "'日本'" * 40, "../..", "a\nb", ""])
 def test_folders_have_names_that_a_file_system_takes(path: str) -> None:
     sweep = SweepFolder(None, "val/loss", None, [])
-    settings = command_line.parse("train", TrainCommand, []).settings().run()
+    settings = run_settings([])
     name = sweep.append([f"data.path={path}"], settings, [f"data.path={path}"]).folder
     assert "/" not in name
     assert len(name.encode()) <= 200

@@ -10,9 +10,8 @@ import running as runs
 import torch
 from safetensors.numpy import load
 
-from nextchar.config import compose as command_line
+from nextchar.config.compose import run_settings
 from nextchar.config.data_settings import Data
-from nextchar.config.train_settings import TrainCommand
 from nextchar.models.nets.net import build
 from nextchar.training.data_module import Chunks, Pairs
 
@@ -22,7 +21,7 @@ TRAIN, VAL = (np.concatenate([[0], rng.integers(0, V, n), [0]]) for n in (100, 3
 
 
 def data(*argv: str) -> Data:
-    return command_line.parse("train", TrainCommand, ["model=nn", *argv], "", job=True).settings().data
+    return run_settings(["model=nn", *argv]).data
 
 
 def pairs(*argv: str, seed: int = 1, dtype: torch.dtype = torch.float64) -> Pairs:
@@ -57,7 +56,7 @@ def test_merged_pairs_weigh_as_often_as_they_occur() -> None:
 
 
 def test_merged_loss_and_gradient_are_those_of_all_pairs() -> None:
-    net = build(command_line.parse("train", TrainCommand, ["model=nn"], "", job=True).settings().model, V, 64, seed=0)
+    net = build(run_settings(["model=nn"]).model, V, 64, seed=0)
     results = []
     for argv in ([], ["data.merge=false"]):
         net.zero_grad()

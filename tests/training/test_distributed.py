@@ -25,8 +25,8 @@ from hypothesis import strategies as some
 from safetensors.numpy import load
 from test_resume import same
 
-from nextchar.config import compose as command_line
-from nextchar.config.train_settings import TrainCommand, TrainSettings
+from nextchar.config.compose import run_settings
+from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput, Pruned
 from nextchar.models.nets.net import Net, build
 from nextchar.training import train as training
@@ -55,7 +55,7 @@ def rows(batch: Batch) -> Counter[str]:
 
 
 def nn(*argv: str) -> TrainSettings:
-    return command_line.parse("train", TrainCommand, ["model=nn", *argv]).settings().run()
+    return run_settings(["model=nn", *argv])
 
 
 NET = build(nn().model, 5, 64, seed=0).requires_grad_(False)
@@ -206,7 +206,7 @@ def test_divergence(tmp_path: Path, capsys: Any) -> None:
 
 def test_a_hopeless_run_is_pruned(tmp_path: Path) -> None:
     argv = [*DDP, runs.names(tmp_path), "trainer.log_every=5"]
-    settings = command_line.parse("train", TrainCommand, argv, "", job=True).settings().run()
+    settings = run_settings(argv)
 
     def report(step: int, loss: float) -> None:
         if step == 10:

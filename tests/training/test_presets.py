@@ -12,7 +12,7 @@ import running as runs
 import yaml
 from makemore import documents
 
-from nextchar.cli.help import CONF, options_of
+from nextchar.config.compose import CONF, options_of
 
 
 @pytest.mark.parametrize("preset", options_of("experiment"))

@@ -21,9 +21,8 @@ import safetensors.numpy
 from conftest import PROJECT, run_script
 from PIL import Image
 
-from nextchar.config import compose as command_line
 from nextchar.config import fields as knobs
-from nextchar.config.train_settings import TrainCommand
+from nextchar.config.compose import run_settings
 from nextchar.errors import Interrupted
 from nextchar.training import tensorboard as board
 from nextchar.training import train as training
@@ -61,7 +60,7 @@ def train(at: Path, *words: str, stop_at: int | None = None, figures: bool = Fal
 
         yield advance
 
-    settings = command_line.parse("train", TrainCommand, [*words, f"figures={figures}"]).settings().run()
+    settings = run_settings([*words, f"figures={figures}"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nextchar.cli.terminal.steps", steps)
         training.train(settings, at)
@@ -387,7 +386,7 @@ def test_a_search(tmp_path: Path) -> None:
 
 def test_a_thousand_runs(tmp_path: Path) -> None:
     """All of them are in the table, with the column that differs in front."""
-    settings = command_line.parse("train", TrainCommand, []).settings().run()
+    settings = run_settings([])
     for number in range(1000):
         (tmp_path / str(number)).mkdir()
         writer = board.Board(tmp_path / str(number))

@@ -2,11 +2,9 @@
 
 import shutil
 import textwrap
-from pathlib import Path
 
+from nextchar.config.compose import groups_of, options_of
 from nextchar.config.fields import Knob, Settings, knobs
-
-CONF = Path(__file__).resolve().parents[3] / "conf"
 
 # What --help says besides of a script that can be swept
 OF_A_JOB = {
@@ -19,19 +17,6 @@ OF_A_JOB = {
     "TAB in bash": 'eval "$(python scripts/train.py -sc install=bash)"',
     "the composed settings": "--cfg job; Hydra's other flags: --hydra-help",
 }
-
-
-def groups_of(tree: type[Settings]) -> list[str]:
-    """The groups of conf/ that a tree has, in the order in which a user thinks of them."""
-    of_tree = {knob.key.partition(".")[0] for knob in knobs(tree) if "." in knob.key}
-    order: tuple[str, ...] = ("data", "model", "smoothing", "optim", "trainer", "sweep")
-    found = [group for group in order if group in of_tree]
-    return [*found, "experiment"] if "model" in of_tree and options_of("experiment") else found
-
-
-def options_of(group: str) -> list[str]:
-    """The options of a group, each a file of conf/GROUP/."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def help_text(name: str, tree: type[Settings], about: str, job: bool, operands: str = "") -> str:

@@ -4,21 +4,18 @@ With scripts/train.py the only place that sees Hydra. Hydra composes `conf/` and
 `settings.py` checks them. The YAML files are read from the clone, so the package is installed with `pip install -e .`.
 """
 
-import contextlib
-import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice, product
-from types import FrameType
-from typing import Any, Generic, NoReturn
+from pathlib import Path
+from typing import Any, Generic
 
+import hydra
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -27,17 +24,16 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from nextchar.cli import completion
-from nextchar.cli.help import CONF, groups_of, help_text, options_of
-from nextchar.config.fields import Tree, knobs, unknown_key, validated
-from nextchar.errors import BadInput, Diverged, Interrupted
-from nextchar.messages import nearest, one_line, one_of, shown
+from nextchar.config.fields import Settings, Tree, knobs, unknown_key, validated
+from nextchar.config.train_settings import TrainCommand, TrainSettings
+from nextchar.errors import BadInput
+from nextchar.messages import nearest, one_of, shown
 
 # Hydra's own keys that hold a path
 HYDRA_PATHS = ("hydra.run.dir", "hydra.sweep.dir")
 OF_A_WHOLE_SWEEP = (*HYDRA_PATHS, "resume", "sweep.resume")  # a comma in these is a comma
 LAUNCHER = "hydra/launcher"
-MOST_COMPOSED = 4  # combinations of a sweep that TAB looks at, a tenth of a second each
+CONF = Path(__file__).resolve().parents[3] / "conf"
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,6 @@ class Command(Generic[Tree]):
     tree: type[Tree]
     overrides: list[str]
     multirun: bool
-    for_hydra: list[str]  # --cfg, --info: flags that Hydra answers
 
     def settings(self) -> Tree:
         """The checked settings of what was typed. Raises BadInput."""
@@ -143,62 +138,47 @@ class Command(Generic[Tree]):
         return self.compose([])
 
 
-def _answer_bash(command: Command[Tree], words: Sequence[str], job: bool) -> None:
-    """What `-sc install=bash` prints for a shell to evaluate, and what the shell asks at each TAB (query)."""
-    what = " ".join(words)
-    known = {"install=bash": completion.BASH, "uninstall=bash": completion.BASH_AWAY}
-    if what in known:
-        print(known[what])
-    elif what == "query=bash":
-        line = os.environ.get("COMP_LINE", "")
-        with contextlib.suppress(BadInput):  # what is half typed may be wrong
-            offered = completion.candidates(
-                command.tree, line, job, lambda words: _composed(command, words), _launchers
-            )
-            print(*offered, sep="\n", end="\n" if offered else "")
-    else:
-        raise BadInput(f"-sc {shown(what)}: must be install=bash, uninstall=bash or query=bash")
+def groups_of(tree: type[Settings]) -> list[str]:
+    """The groups of conf/ that a tree has, in the order in which a user thinks of them."""
+    of_tree = {knob.key.partition(".")[0] for knob in knobs(tree) if "." in knob.key}
+    order: tuple[str, ...] = ("data", "model", "smoothing", "optim", "trainer", "sweep")
+    found = [group for group in order if group in of_tree]
+    return [*found, "experiment"] if "model" in of_tree and options_of("experiment") else found
 
 
-def _composed(command: Command[Tree], words: Sequence[str]) -> list[dict[str, Any]]:
-    """What the groups among these words come to: once for each combination that a sweep makes of them."""
-    groups = groups_of(command.tree)
-    chosen = [word.partition("=") for word in words if word.partition("=")[0] in groups]
-    each = [[f"{group}={option}" for option in _swept(options)] for group, _, options in chosen]
-    return [command.composed_of_groups(one) for one in islice(product(*each), MOST_COMPOSED)]
+def options_of(group: str) -> list[str]:
+    """The options of a group, each a file of conf/GROUP/."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def parse(
-    name: str, tree: type[Tree], argv: Sequence[str], about: str | None = None, job: bool = False, operands: str = ""
-) -> Command[Tree]:
-    """Takes argv apart; answers --help itself, with `about` on top. Raises BadInput where argv makes no sense.
-
-    `job`: the script is a Hydra job, which can be swept (-m) and asked for its configuration (--cfg). `operands`: how
-    --help calls the words that the script has taken out of argv.
-    """
-    parser = get_args_parser()
-    parser.error = _argparse_error  # type: ignore[method-assign]
-    args = parser.parse_intermixed_args(argv)
-    if args.help:
-        print(help_text(name, tree, about or tree.__doc__ or "", job, operands))
-        raise SystemExit(0)
-    if args.shell_completion:
-        _answer_bash(Command(name, tree, [], False, []), args.overrides, job)
-        raise SystemExit(0)
-    flags = [word for word in argv if word not in args.overrides]
-    for_hydra = flags if args.cfg or args.info or args.hydra_help else []
-    if flags and not (job and (for_hydra or args.multirun)):
-        raise BadInput(f"{flags[0]}: scripts/{name}.py does not take this flag; see --help")
-    if args.experimental_rerun or args.config_path or args.config_dir or args.config_name:
-        raise BadInput("the configuration is read from conf/ and from nowhere else; experiments go to conf/experiment/")
-    overrides = quote(tree, args.overrides, args.multirun)
+def command_of(name: str, tree: type[Tree], words: Sequence[str], multirun: bool = False) -> Command[Tree]:
+    """The command that these key=value words make. Raises BadInput for words that no setting can take."""
+    overrides = quote(tree, words, multirun)
+    has_runs = "sweep" in tree.model_fields
     for override in parse_overrides(overrides):
         key = override.key_or_group
-        launchers = args.multirun and (key == LAUNCHER or key.startswith("hydra.launcher."))
-        if key.startswith(("hydra.", "hydra/")) and not (key in HYDRA_PATHS or launchers):
-            sweeps = " (and, in a sweep, hydra/launcher with what it takes)" if job else ""
-            raise BadInput(f"{key}: of Hydra's settings only {one_of(HYDRA_PATHS)} can be set{sweeps}")
-    return Command(name, tree, overrides, args.multirun, for_hydra)
+        allowed = key in HYDRA_PATHS or (multirun and (key == LAUNCHER or key.startswith("hydra.launcher.")))
+        if key.startswith(("hydra.", "hydra/")) and not (allowed and has_runs):
+            which = f"only {one_of(HYDRA_PATHS)} can be set" if has_runs else "none can be set here"
+            sweeps = " (and, in a sweep, hydra/launcher with what it takes)" if has_runs else ""
+            raise BadInput(f"{key}: of Hydra's settings {which}{sweeps}")
+    return Command(name, tree, overrides, multirun)
+
+
+def run_settings(words: Sequence[str]) -> TrainSettings:
+    """The checked settings of the run that these words ask for. Raises BadInput."""
+    return command_of("train", TrainCommand, words).settings().run()
+
+
+def hydra_answers(name: str, argv: Sequence[str]) -> None:
+    """Lets Hydra answer its own flags, which it reads from sys.argv: --cfg, --info, --hydra-help, -sc."""
+
+    def job(config: object) -> None:
+        pass
+
+    job.__module__ = name  # Hydra calls the job so
+    sys.argv[1:] = argv
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
 
 
 @cache
@@ -237,29 +217,6 @@ def quote(tree: type[Tree], overrides: Sequence[str], multirun: bool) -> list[st
             value = ",".join(_quoted(part) for part in values)
         quoted.append(f"{key}={value}")
     return quoted
-
-
-def run_script(main: Callable[[], None]) -> NoReturn:
-    """Runs a script's main; turns its bad ends into one line on stderr and an exit code."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the shell (>&-)
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        getattr(sys, name).reconfigure(encoding="utf-8", errors="backslashreplace")
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, _raise_interrupted)
-    try:
-        main()
-        sys.stdout.flush()
-    except (BadInput, Diverged, Interrupted) as error:
-        with contextlib.suppress(OSError):
-            print(f"error: {one_line(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print has nowhere to go
-        if not isinstance(error, BrokenPipeError):  # of a pipe the reader (head, less) has just seen enough
-            print(f"error: {one_line(str(error))}", file=sys.stderr)
-            sys.exit(1)
-    sys.exit(0)
 
 
 # --- Hydra ----------------------------------------------------------------------------------------------------------
@@ -328,11 +285,3 @@ def _meant_help(word: str) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _argparse_error(message: str) -> NoReturn:
-    raise BadInput(f"{message}; see --help")
-
-
-def _raise_interrupted(signum: int, frame: FrameType | None) -> NoReturn:
-    raise Interrupted(signum)

@@ -13,8 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from nextchar.cli.help import groups_of
-from nextchar.config.compose import Command, conf, parse, parse_overrides, quote, resolved
+from nextchar.config.compose import Command, command_of, conf, groups_of, parse_overrides, quote, resolved
 from nextchar.config.field_types import absolute
 from nextchar.config.fields import knobs, validated
 from nextchar.config.sweep_settings import Grid, Optuna, Sweep
@@ -164,7 +163,7 @@ def trials(sweep: SweepFolder, launched_at_once: int | None) -> Iterator[list[Jo
     """
     assert sweep.search is not None
     search, study = sweep.search, Study(sweep.path, sweep.search)
-    composed = Composer(parse("train", TrainCommand, []))
+    composed = Composer(command_of("train", TrainCommand, []))
     at_once = search.settings.at_once or max(1, launched_at_once or 1)
 
     def planned(words: list[str]) -> Job:

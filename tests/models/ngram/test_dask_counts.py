@@ -16,8 +16,7 @@ import pytest
 import running as runs
 from distributed import LocalCluster
 
-from nextchar.config import compose as command_line
-from nextchar.config.train_settings import TrainCommand
+from nextchar.config.compose import run_settings
 from nextchar.data.corpus import EMBEDDED
 from nextchar.data.encoded import Split
 from nextchar.data.load import load
@@ -46,7 +45,7 @@ def files(folder: Path, data: str) -> list[str]:
 
 
 def train_part(argv: list[str]) -> Split:
-    return load(command_line.parse("train", TrainCommand, argv).settings().data).splits["train"]
+    return load(run_settings(argv).data).splits["train"]
 
 
 def same(one: counts.Counted, other: counts.Counted) -> bool:
@@ -210,4 +209,4 @@ def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("argv", [["cluster.address=here:1"], ["model=nn", "cluster.address=tcp://here:1"]])
 def test_a_cluster_that_means_nothing(argv: list[str]) -> None:
     with pytest.raises(BadInput, match=r"cluster\.address"):
-        command_line.parse("train", TrainCommand, argv).settings()
+        run_settings(argv)
