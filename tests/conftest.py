@@ -1,36 +1,163 @@
-"""What all tests share: the clone's paths, and running a script as a user does."""
+"""Fixtures of all tests: the project's folder, a script run as a user runs it, and runs in the test process."""
 
+import importlib.util
+import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import hypothesis
 import pytest
 
+from nextchar.cli import parse
+from nextchar.data.corpus import EMBEDDED
+
 PROJECT = Path(__file__).resolve().parents[1]
 
-hypothesis.settings.register_profile("busy", deadline=None)  # a machine that does other things too is no failure
+hypothesis.settings.register_profile("busy", deadline=None)  # a slow example on a busy machine is no failure
 hypothesis.settings.load_profile("busy")
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: more threads fight over few cores
 
 
-def run_script(name: str, *args: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs scripts/NAME.py as a user does; output as text."""
-    return subprocess.run(
-        [sys.executable, PROJECT / "scripts" / f"{name}.py", *map(str, args)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=timeout,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-    )
-
-
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
-    """Torch on one thread, wherever a test has imported it."""
+    """Torch computes on one thread if a test has imported it."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The folder of the repository."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def run_script() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs scripts/NAME.py in a process of its own: run_script("train", "model=nn", COLUMNS="80")."""
+
+    def run(name: str, *args: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, PROJECT / "scripts" / f"{name}.py", *map(str, args)],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def runs() -> "Runs":
+    """Trains in the test process, which imports torch once, and reads the files of a run folder."""
+    return Runs(_train_script())
+
+
+def _train_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train_script", PROJECT / "scripts" / "train.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+class Runs:
+    """Training, and the files that a run leaves."""
+
+    def __init__(self, script: ModuleType) -> None:
+        self.script = script
+
+    def names(self, folder: Path, n: int = 400) -> str:
+        """Writes a file of n names and returns the override that reads it; training on it takes 0.1 seconds."""
+        path = folder / "names.txt"
+        path.write_text("".join(EMBEDDED.read_text().splitlines(keepends=True)[:n]))
+        return f"data.path={path}"
+
+    def train(self, *argv: object) -> None:
+        """scripts/train.py with these words; its exceptions are raised here."""
+        before, sys.argv = sys.argv, ["train.py", *map(str, argv)]
+        try:
+            self.script.main()
+        finally:
+            sys.argv = before
+
+    def exit_code(self, *argv: object) -> int:
+        """scripts/train.py with these words; its exceptions become exit codes, as for a user."""
+        handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with pytest.raises(SystemExit) as end:
+                parse.run_script(lambda: self.train(*argv))
+        finally:
+            for signum, handler in handlers.items():
+                signal.signal(signum, handler)
+        assert isinstance(end.value.code, int)
+        return end.value.code
+
+    def in_child(self, work: Callable[[], object]) -> int:
+        """Starts `work` in a fork of this process, which prints nothing. Returns its pid."""
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            work()
+            os._exit(0)
+        except SystemExit as end:
+            os._exit(end.code if isinstance(end.code, int) else 1)
+        except BaseException:
+            os._exit(99)
+
+    @contextmanager
+    def signal_after(self, seconds: float, signum: int) -> Iterator[None]:
+        """Sends this process a signal after some seconds."""
+        before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signum))
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def record(self, folder: Path) -> dict[str, Any]:
+        """run.json."""
+        content: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        return content
+
+    def without_times(self, folder: Path) -> dict[str, Any]:
+        """run.json without the entries that differ between two equal runs."""
+        return {key: value for key, value in self.record(folder).items() if key not in ("started", "seconds")}
+
+    def weights(self, folder: Path) -> bytes:
+        return (folder / "weights.safetensors").read_bytes()
+
+    def checkpoint(self, folder: Path, name: str = "last") -> dict[str, Any]:
+        import torch
+
+        state: dict[str, Any] = torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True)
+        return state
+
+    def curve(self, folder: Path, tag: str) -> list[tuple[int, float]]:
+        """(step, value) of each point of a curve, as TensorBoard reads them."""
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+        events.Reload()
+        return [(point.step, point.value) for point in events.Scalars(tag)]
+
+    def files(self, folder: Path) -> set[str]:
+        """The files of a run folder; the event files under one name."""
+        found = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        return {"events" if name.startswith("events.out.tfevents.") else name for name in found}

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECT
 
 from nextchar.config.command_settings import (
     BenchSettings,
@@ -23,6 +22,7 @@ from nextchar.config.compose import command_of, run_settings
 from nextchar.config.fields import Settings
 from nextchar.config.train_settings import TrainCommand
 
+PROJECT = Path(__file__).resolve().parents[1]
 SOURCES = PROJECT / "src" / "nextchar"
 CONF = PROJECT / "conf"
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, run_script
 
 from nextchar.config.compose import options_of
 
+PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text()
 
 
@@ -30,10 +30,10 @@ def test_its_pictures_and_scripts_exist() -> None:
         assert (PROJECT / path).is_file(), path
 
 
-def test_its_numbers_for_counts_are_those_of_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_its_numbers_for_counts_are_those_of_the_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, runs
+) -> None:
     """The table that it prints, to the letter but for the seconds."""
-    import running as runs
-
     runs.train("figures=false", f"hydra.run.dir={tmp_path / 'run'}")
     printed = capsys.readouterr().out.split("└")[0].splitlines()[1:]
     shown = README.split("$ python scripts/train.py\n")[1].split("└")[0].splitlines()[1:]
@@ -48,9 +48,7 @@ def test_its_numbers_for_counts_are_those_of_the_command(capsys: pytest.CaptureF
         (["experiment=counted_by_descent"], "`experiment=counted_by_descent`"),
     ],
 )
-def test_its_table_of_losses(words: list[str], row: str, tmp_path: Path) -> None:
-    import running as runs
-
+def test_its_table_of_losses(words: list[str], row: str, tmp_path: Path, runs) -> None:
     runs.train(*words, "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
     metrics = runs.record(tmp_path / "run")["metrics"]
     losses = [float(metrics[f"{part}/loss"]) for part in ("train", "val", "test")]
@@ -58,10 +56,8 @@ def test_its_table_of_losses(words: list[str], row: str, tmp_path: Path) -> None
     assert cells.split("|")[2:5] == [f" {loss:.4f} " for loss in losses]
 
 
-def test_its_table_of_n_grams(tmp_path: Path) -> None:
+def test_its_table_of_n_grams(tmp_path: Path, runs) -> None:
     """Each row by a command, as far as the names go; makemore's stand at the right, and the tests have them not."""
-    import running as runs
-
     (head, *rows) = re.findall(r"^\| `(smoothing=|[a-z_]+(?: smoothing.tune=true)?)` \|(.*)\|$", README, re.MULTILINE)
     orders = [int(cell) for cell in head[1].split("|")][:6]
     rows = [(words, cells) for words, cells in rows if cells.count("|") == 11]
@@ -80,7 +76,7 @@ def test_its_table_of_n_grams(tmp_path: Path) -> None:
             assert f"{runs.record(folder)['metrics']['test/loss']:.4f}" == cell.strip(), (words, order)
 
 
-def test_what_compare_says_of_its_sweep(tmp_path: Path) -> None:
+def test_what_compare_says_of_its_sweep(tmp_path: Path, run_script) -> None:
     (words,) = re.findall(r"^python scripts/train.py (-m model=count,nn .*?) +#", README, re.MULTILINE)
     done = run_script("train", *words.split(), "figures=false", f"hydra.sweep.dir={tmp_path / 's'}")
     assert done.returncode == 0, done.stderr

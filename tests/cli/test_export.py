@@ -9,9 +9,7 @@ from pathlib import Path
 import counting
 import numpy as np
 import pytest
-import running as runs
 from backing_off import witten_bell
-from conftest import run_script
 from pydantic import TypeAdapter
 from test_arpa import ODD, by_kenlm
 
@@ -107,7 +105,7 @@ def test_scores_that_are_no_probabilities_have_no_tables():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, runs) -> Path:
     folder = tmp_path_factory.mktemp("export")
     runs.train(
         "model=count", "model.order=4", "smoothing=witten_bell", "data=lines", runs.names(folder, 2000),
@@ -116,7 +114,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_a_run_as_a_file_and_the_file_as_a_run(run, tmp_path):
+def test_a_run_as_a_file_and_the_file_as_a_run(run, tmp_path, runs, run_script):
     out = tmp_path / "model.arpa.gz"
     said = json.loads(run_script("export", f"run={run}", f"out={out}", "json=true").stdout)
     _, model = open_model(run)
@@ -150,7 +148,7 @@ def test_a_run_as_a_file_and_the_file_as_a_run(run, tmp_path):
     assert second.read_bytes() == gzip.decompress(out.read_bytes())
 
 
-def test_pruned_by_entropy_it_is_smaller_and_kenlm_reads_it(run, tmp_path):
+def test_pruned_by_entropy_it_is_smaller_and_kenlm_reads_it(run, tmp_path, runs, run_script):
     """A run that was pruned opens as what it is, says how much is left, and its file scores as it does."""
     sizes = []
     for number, share in enumerate(("1e-6", "1e-4")):
@@ -175,7 +173,7 @@ def test_pruned_by_entropy_it_is_smaller_and_kenlm_reads_it(run, tmp_path):
     assert whole > sizes[0] > sizes[1]
 
 
-def test_what_export_refuses(run, tmp_path):
+def test_what_export_refuses(run, tmp_path, runs, run_script):
     net = tmp_path / "net"
     runs.train(
         "model=nn", "trainer.max_steps=1", "data=lines", runs.names(tmp_path), "figures=false", f"hydra.run.dir={net}"
@@ -205,7 +203,7 @@ def of_few(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"model.path={path}"
 
 
-def test_the_vocabulary_is_the_files(of_few, tmp_path, capsys):
+def test_the_vocabulary_is_the_files(of_few, tmp_path, capsys, runs):
     given = ["model=arpa", of_few, "data=lines", runs.names(tmp_path), "figures=false"]
     assert runs.exit_code(*given, f"hydra.run.dir={tmp_path / 'no'}") == 2
     assert "that the model has never seen" in capsys.readouterr().err
@@ -218,7 +216,7 @@ def test_the_vocabulary_is_the_files(of_few, tmp_path, capsys):
     assert record["smoothing"] == {}
 
 
-def test_what_is_refused_before_there_is_a_folder(of_few, tmp_path, capsys):
+def test_what_is_refused_before_there_is_a_folder(of_few, tmp_path, capsys, runs):
     bad = tmp_path / "bad.arpa"
     bad.write_text("\\data\\\nngram 1=1\n\n\\1-grams:\n-1\tthe\n\n\\end\\\n")
     for argv, said in [
@@ -234,7 +232,7 @@ def test_what_is_refused_before_there_is_a_folder(of_few, tmp_path, capsys):
         assert not (tmp_path / "no").exists()
 
 
-def test_a_text_of_the_files_characters(of_few, tmp_path):
+def test_a_text_of_the_files_characters(of_few, tmp_path, runs):
     (tmp_path / "text.txt").write_text("emma ava anna ".replace(" ", "") * 200)
     given = ["model=arpa", of_few, "data=text", f"data.path={tmp_path / 'text.txt'}", "figures=false"]
     runs.train(*given, f"hydra.run.dir={tmp_path / 'run'}")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT, run_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -309,8 +308,8 @@ def test_help_names_every_knob_and_group_and_fits(
         ("sample", ["run=/no/such\nfolder"]),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(script: str, argv: list[str]) -> None:
-    outputs = PROJECT / "outputs"
+def test_bad_input_is_one_line_and_exit_code_2(script: str, argv: list[str], run_script, project) -> None:
+    outputs = project / "outputs"
     before = set(outputs.iterdir()) if outputs.exists() else set()
     ended = run_script(script, *argv)
     assert ended.returncode == 2
@@ -320,29 +319,29 @@ def test_bad_input_is_one_line_and_exit_code_2(script: str, argv: list[str]) -> 
     assert (set(outputs.iterdir()) if outputs.exists() else set()) == before, "a folder was made"
 
 
-def test_bytes_that_are_not_utf8_are_refused_in_one_line() -> None:
+def test_bytes_that_are_not_utf8_are_refused_in_one_line(project) -> None:
     ended = subprocess.run(
-        [sys.executable, PROJECT / "scripts/sample.py", b"run=x", b"prefix=\xff"], capture_output=True, timeout=60
+        [sys.executable, project / "scripts/sample.py", b"run=x", b"prefix=\xff"], capture_output=True, timeout=60
     )
     assert (ended.returncode, ended.stdout) == (2, b"")
     assert ended.stderr == b"error: prefix=\\udcff: not valid UTF-8\n"
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["optim.lrr=1"], ["data=lines", "data.path=/no/such/file"]])
-def test_neither_help_nor_a_refusal_imports_what_is_slow(argv: list[str]) -> None:
+def test_neither_help_nor_a_refusal_imports_what_is_slow(argv: list[str], project) -> None:
     code = (
         "import atexit, runpy, sys\n"
         "slow = {'torch', 'lightning', 'matplotlib', 'PIL', 'tensorboardX', 'pooch', 'requests', 'scipy', 'pandas'}\n"
         "atexit.register(lambda: print('SLOW', sorted(slow & set(sys.modules)), file=sys.stderr))\n"
         f"sys.argv = ['train.py', *{argv!r}]\n"
-        f"runpy.run_path({str(PROJECT / 'scripts' / 'train.py')!r}, run_name='__main__')"
+        f"runpy.run_path({str(project / 'scripts' / 'train.py')!r}, run_name='__main__')"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ended.returncode == (0 if argv == ["--help"] else 2)
     assert ended.stderr.endswith("SLOW []\n")
 
 
-def test_odd_paths_work_from_end_to_end(tmp_path: Path) -> None:
+def test_odd_paths_work_from_end_to_end(tmp_path: Path, run_script) -> None:
     folder = tmp_path / "a b (1)" / "é'\"=,#${x}[bold]日"
     folder.mkdir(parents=True)
     (folder / "n (é).txt").write_text("emma\nolivia\nava\n")

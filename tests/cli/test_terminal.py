@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, run_script
 
 from nextchar.cli import terminal
 from nextchar.evaluation.explain import Step
@@ -82,7 +81,7 @@ def test_samples_notes_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert (read["loss"], read["steps"][0]["log_prob"], read["n"]) == ("inf", "-inf", 3)
 
 
-def test_hostile_text_from_training_to_explanation(tmp_path: Path) -> None:
+def test_hostile_text_from_training_to_explanation(tmp_path: Path, run_script) -> None:
     """A text full of escape codes comes out of every script with none."""
     text = tmp_path / "text.txt"
     text.write_bytes("".join(f"\x1b[3{i % 8}mred\x07\x9b\u202eab\x7f\n" for i in range(300)).encode())
@@ -103,24 +102,24 @@ def test_hostile_text_from_training_to_explanation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("out", ["| true", "| head -n 1", ">&-", ">/dev/full"])
-def test_a_run_ends_well_whoever_reads(tmp_path: Path, out: str) -> None:
+def test_a_run_ends_well_whoever_reads(tmp_path: Path, out: str, project) -> None:
     """A pipe that was closed, no stdout at all, a full disk behind it: nothing of the run is lost."""
-    command = f"{sys.executable} {PROJECT / 'scripts/train.py'} figures=false hydra.run.dir={tmp_path / 'run'} {out}"
+    command = f"{sys.executable} {project / 'scripts/train.py'} figures=false hydra.run.dir={tmp_path / 'run'} {out}"
     ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert ended.returncode == 0
     assert "Traceback" not in ended.stderr
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
 
-def test_a_sweep_goes_on_whoever_reads(tmp_path: Path) -> None:
+def test_a_sweep_goes_on_whoever_reads(tmp_path: Path, project) -> None:
     words = f"-m smoothing.k=1,2 figures=false hydra.sweep.dir={tmp_path / 'sweep'}"
-    command = f"{sys.executable} {PROJECT / 'scripts/train.py'} {words} | true"
+    command = f"{sys.executable} {project / 'scripts/train.py'} {words} | true"
     ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert ended.returncode == 0
     records = [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("*/run.json")]
     assert [record["status"] for record in records] == ["finished"] * 2
 
 
-def test_a_refusal_is_one_without_a_stderr() -> None:
-    command = f"{sys.executable} {PROJECT / 'scripts/train.py'} optim.lrr=1 2>&-"
+def test_a_refusal_is_one_without_a_stderr(project) -> None:
+    command = f"{sys.executable} {project / 'scripts/train.py'} optim.lrr=1 2>&-"
     assert subprocess.run(["bash", "-c", command], check=False).returncode == 2

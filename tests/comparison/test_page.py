@@ -2,7 +2,6 @@
 
 import csv
 import html
-import importlib.util
 import io
 import json
 import math
@@ -14,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import running as runs
+import screenshots
 from comparing import SAMPLES, copy, edit, losses, put, setting, with_nll
-from conftest import PROJECT
 from PIL import Image
 
 from nextchar.comparison import files as report
@@ -24,19 +22,13 @@ from nextchar.comparison import page as page_module
 from nextchar.comparison.ranking import Comparison, as_typed, compare
 from nextchar.plots import charts
 
-_spec = importlib.util.spec_from_file_location("screenshots_to_compare", PROJECT / "benchmarks" / "screenshots.py")
-assert _spec is not None
-assert _spec.loader is not None
-screenshots = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(screenshots)
-
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">|`*_\x1b[31m\u202e=1+1"
 LARGEST_PAGE = 2_000_000  # bytes, for 100 runs
 LONGEST_LOAD = 1000  # milliseconds
 
 
 @pytest.fixture(scope="module")
-def nn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def nn(tmp_path_factory: pytest.TempPathFactory, runs) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "nn"
     steps = ["trainer.max_steps=100", "trainer.log_every=10"]
     runs.train("model=nn", "optim.lr=15", *steps, "figures=false", f"hydra.run.dir={folder}")
@@ -44,7 +36,7 @@ def nn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def count(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def count(tmp_path_factory: pytest.TempPathFactory, runs) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "count"
     runs.train("figures=false", f"hydra.run.dir={folder}")
     return folder
@@ -247,7 +239,7 @@ def test_on_a_telephone(browser: Any, few: Comparison, tmp_path: Path) -> None:
     assert "sticky" in page.run(narrow)
 
 
-def test_the_page_of_a_running_text(tmp_path: Path) -> None:
+def test_the_page_of_a_running_text(tmp_path: Path, runs) -> None:
     text = tmp_path / "text.txt"
     text.write_text("the quick brown fox jumps over the lazy dog\n" * 3000)
     argv = ["data=text", f"data.path={text}", "figures=false", f"hydra.run.dir={tmp_path / 'run'}"]

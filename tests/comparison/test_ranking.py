@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import running as runs
 import safetensors.numpy
 from comparing import LOSSES, copy, edit, losses, put, setting, with_nll
-from conftest import run_script
 
 from nextchar.comparison import files as report
 from nextchar.comparison import find as found_runs
@@ -29,7 +27,7 @@ DOCUMENTS = 3277  # of the embedded names' test part
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def trained(tmp_path_factory: pytest.TempPathFactory, runs) -> dict[str, Path]:
     """A counted run and a learned one, on the embedded names."""
     folder = tmp_path_factory.mktemp("trained")
     runs.train("figures=false", f"hydra.run.dir={folder / 'count'}")
@@ -50,7 +48,7 @@ def nn(trained: dict[str, Path]) -> Path:
 # --- what a run keeps -----------------------------------------------------------------------------------------------
 
 
-def test_a_run_keeps_the_sums_of_its_test_documents(count: Path) -> None:
+def test_a_run_keeps_the_sums_of_its_test_documents(count: Path, runs) -> None:
     """A sum and a length a document, in little space."""
     kept = losses(count)
     assert {name: (tensor.dtype.name, tensor.shape) for name, tensor in kept.items()} == {
@@ -114,7 +112,7 @@ def test_runs_that_are_one_and_the_same(tmp_path: Path, count: Path) -> None:
     assert said == f"{first} and {second} give every document the same loss"
 
 
-def test_an_infinite_loss_ranks_last(tmp_path: Path, count: Path) -> None:
+def test_an_infinite_loss_ranks_last(tmp_path: Path, count: Path, runs) -> None:
     runs.train("smoothing=none", "figures=false", f"hydra.run.dir={tmp_path / 'none'}")
     compared = compare([tmp_path / "none", count])
     assert [row.label for row in compared.rows] == ["smoothing=add_k", "smoothing=none"]
@@ -125,7 +123,7 @@ def test_an_infinite_loss_ranks_last(tmp_path: Path, count: Path) -> None:
     assert both.sentences[0].startswith("neither ")
 
 
-def test_few_documents_and_missing_sums_have_no_interval(tmp_path: Path, count: Path) -> None:
+def test_few_documents_and_missing_sums_have_no_interval(tmp_path: Path, count: Path, runs) -> None:
     for k in (1, 2):
         text = runs.names(tmp_path, 60)
         argv = ["data=lines", text, "data.unk=skip", f"smoothing.k={k}", "figures=false"]
@@ -141,7 +139,7 @@ def test_few_documents_and_missing_sums_have_no_interval(tmp_path: Path, count: 
     assert f"smoothing.k=2 comes without its {LOSSES}" in compared.sentences[0]
 
 
-def test_a_running_text(tmp_path: Path) -> None:
+def test_a_running_text(tmp_path: Path, runs) -> None:
     text = tmp_path / "text.txt"
     text.write_text("the quick brown fox jumps over the lazy dog\n" * 3000)
     for k in (1, 50):
@@ -165,7 +163,7 @@ def seeds_of(nn: Path, folder: Path, shift: float = 0.0) -> None:
         with_nll(run, kept["nll"] + (shift + luck) * kept["chars"])
 
 
-def test_seeds_are_one_row(tmp_path: Path, count: Path, nn: Path) -> None:
+def test_seeds_are_one_row(tmp_path: Path, count: Path, nn: Path, runs) -> None:
     """Their mean, and t of two degrees of freedom; the luck is in the difference's interval too."""
     seeds_of(nn, tmp_path)
     for i, path in enumerate(sorted(tmp_path.iterdir())):  # neither changes a result
@@ -421,14 +419,14 @@ def test_a_run_that_does_not_fit_into_memory_is_left_out(
     assert compared.left_out == [(str(tmp_path / "large"), "damaged", "takes more memory than there is")]
 
 
-def test_a_run_of_very_many_documents_keeps_no_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_very_many_documents_keeps_no_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     monkeypatch.setattr(training, "MOST_UNITS", 10)
     runs.train("data=lines", runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
     assert LOSSES not in runs.record(tmp_path / "run")["files"]
     assert len(compare([tmp_path / "run"]).rows) == 1
 
 
-def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path, nn: Path) -> None:
+def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path, nn: Path, runs) -> None:
     """Neither one that diverged nor one that was killed; a seed that was killed and run again is no loss."""
     for seed in (1, 2, 3):
         copy(nn, tmp_path / f"{seed}", setting("seed", seed))
@@ -468,7 +466,7 @@ def test_where_runs_are_found(tmp_path: Path, count: Path) -> None:
 # --- the script -----------------------------------------------------------------------------------------------------
 
 
-def test_the_script(tmp_path: Path, count: Path, nn: Path) -> None:
+def test_the_script(tmp_path: Path, count: Path, nn: Path, run_script) -> None:
     """Table and sentence on stdout, what was left out and the files on stderr; a folder's name may hold '='."""
     odd = copy(count, tmp_path / "3_smoothing.k=0.1", setting("smoothing.k", 0.1))
     broken = copy(count, tmp_path / "broken")
@@ -483,7 +481,7 @@ def test_the_script(tmp_path: Path, count: Path, nn: Path) -> None:
     assert all(f"new/out/{name}" in ended.stderr for name in files)
 
 
-def test_the_script_prints_json(tmp_path: Path, count: Path, nn: Path) -> None:
+def test_the_script_prints_json(tmp_path: Path, count: Path, nn: Path, run_script) -> None:
     ended = run_script("compare", str(count), str(nn), "json=true", f"out={tmp_path}")
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout)
@@ -492,7 +490,7 @@ def test_the_script_prints_json(tmp_path: Path, count: Path, nn: Path) -> None:
     assert said["sentences"][0].startswith("model=count is better than model=nn")
 
 
-def test_files_beside_folders_are_passed_over(tmp_path: Path, count: Path) -> None:
+def test_files_beside_folders_are_passed_over(tmp_path: Path, count: Path, run_script) -> None:
     """As when a shell makes words of sweep/*; a file alone is refused, and so is a word that is empty or misspelt."""
     (tmp_path / "sweep.csv").write_text("")
     ended = run_script("compare", str(count), str(tmp_path / "sweep.csv"), f"out={tmp_path / 'out'}")
@@ -509,7 +507,7 @@ def test_files_beside_folders_are_passed_over(tmp_path: Path, count: Path) -> No
 
 
 @pytest.mark.parametrize("word", ["jsn=true", "nowhere", "~nobody/runs", "x" * 5000, "out="])
-def test_the_script_refuses_in_one_line(word: str) -> None:
+def test_the_script_refuses_in_one_line(word: str, run_script) -> None:
     ended = run_script("compare", word)
     assert ended.returncode == 2
     assert ended.stdout == ""
@@ -517,11 +515,11 @@ def test_the_script_refuses_in_one_line(word: str) -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_help_says_that_it_takes_folders() -> None:
+def test_help_says_that_it_takes_folders(run_script) -> None:
     assert run_script("compare", "--help").stdout.startswith("usage: python scripts/compare.py [DIR ...] [key=value]\n")
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(tmp_path: Path, run_script) -> None:
     """Which is said at once, before anything is read."""
     (tmp_path / "file").write_text("")
     (tmp_path / "out" / "compare.png").mkdir(parents=True)
@@ -531,7 +529,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         assert ended.stderr.startswith(f"error: out={tmp_path / name} cannot be written")
 
 
-def test_comparing_imports_neither_torch_nor_lightning(tmp_path: Path, count: Path) -> None:
+def test_comparing_imports_neither_torch_nor_lightning(tmp_path: Path, count: Path, run_script) -> None:
     ended = run_script("compare", str(count), f"out={tmp_path}", PYTHONPROFILEIMPORTTIME="1")
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ended.stderr.splitlines() if "|" in line}
     assert ended.returncode == 0

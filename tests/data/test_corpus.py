@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -354,11 +353,11 @@ def many_characters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_counting_stores_only_the_pairs_that_occur(many_characters: Path, tmp_path: Path) -> None:
+def test_counting_stores_only_the_pairs_that_occur(many_characters: Path, tmp_path: Path, project) -> None:
     """Pictures and samples included, in 2 GiB of address space; a table of all pairs would take 75 GiB."""
     argv = ["data=lines", f"data.path={many_characters}", "data.split=all", "smoothing.k=1e-6"]
     ended = subprocess.run(
-        [sys.executable, PROJECT / "scripts" / "train.py", *argv, f"hydra.run.dir={tmp_path / 'run'}"],
+        [sys.executable, project / "scripts" / "train.py", *argv, f"hydra.run.dir={tmp_path / 'run'}"],
         capture_output=True,
         timeout=60,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import running as runs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -225,7 +224,7 @@ def test_val_larger_than_train_is_refused(corpus: Callable[..., Corpus]) -> None
         deal(corpus(NAMES[:50]), data(split="makemore", val=100))
 
 
-def test_documents_that_stand_in_train_too_can_be_dropped_or_told_apart(tmp_path: Path) -> None:
+def test_documents_that_stand_in_train_too_can_be_dropped_or_told_apart(tmp_path: Path, runs) -> None:
     """The loss on the others, against one model scored by hand; without repetitions there are no such documents."""
     path = tmp_path / "names.txt"
     path.write_text("\n".join((NAMES[:300]) * 2))

@@ -5,7 +5,6 @@ import math
 import brute_force as twin
 import numpy as np
 import pytest
-import running as runs
 from counting import counted, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,7 +100,7 @@ def test_a_text_is_all_seen_by_the_model_that_counted_it():
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_run_folder(order, tmp_path):
+def test_run_folder(order, tmp_path, runs):
     """The loss of the highest order is the model's; the picture needs three orders to show a curve."""
     folder = tmp_path / "run"
     words = ["model=count", f"model.order={order}", "smoothing=modified_kneser_ney", "data=lines", runs.names(tmp_path)]
@@ -119,7 +118,7 @@ def test_run_folder(order, tmp_path):
     assert ("figures/orders.png" in runs.files(folder)) == (order > 2)
 
 
-def test_infinite_loss_of_an_order_is_kept_as_text(tmp_path):
+def test_infinite_loss_of_an_order_is_kept_as_text(tmp_path, runs):
     folder = tmp_path / "run"
     words = ["model=count", "model.order=4", "smoothing=none", "data=lines", runs.names(tmp_path)]
     runs.train(*words, f"hydra.run.dir={folder}")

@@ -4,10 +4,8 @@ import zlib
 from collections import Counter
 from itertools import count, islice
 
-import conftest
 import numpy as np
 import pytest
-import running as runs
 from counting import bigram_of, counted, pairs
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,7 +207,7 @@ def test_a_model_that_says_nothing_new_is_an_error():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, runs):
     folder = tmp_path_factory.mktemp("novel")
     words = ["model=count", "model.order=6", "data=lines", runs.names(folder), "figures=false"]
     runs.train(*words, f"hydra.run.dir={folder / 'run'}")
@@ -217,10 +215,10 @@ def run(tmp_path_factory):
 
 
 @pytest.mark.parametrize("batched", ["true", "false"])
-def test_novel_as_typed(run, batched):
+def test_novel_as_typed(run, batched, run_script):
     words = [f"run={run / 'run'}", f"batched={batched}"]
-    everything = conftest.run_script("sample", *words, "n=200").stdout.split("\n")[:-1]
-    answer = conftest.run_script("sample", *words, "n=20", "novel=true")
+    everything = run_script("sample", *words, "n=200").stdout.split("\n")[:-1]
+    answer = run_script("sample", *words, "n=20", "novel=true")
     names = (run / "names.txt").read_text().split()
     train = {name for name in names if zlib.crc32(name.encode()) / 2**32 < 0.8}  # data.split=hash
     new = [text for text in everything if text not in train]
@@ -231,13 +229,13 @@ def test_novel_as_typed(run, batched):
     )
 
 
-def test_novel_needs_the_text_as_it_was(run):
+def test_novel_needs_the_text_as_it_was(run, run_script):
     names, words = run / "names.txt", [f"run={run / 'run'}", "n=2", "novel=true"]
     kept = names.read_text()
     names.write_text(kept + "zoe\n")
-    changed = conftest.run_script("sample", *words)
+    changed = run_script("sample", *words)
     names.unlink()
-    gone = conftest.run_script("sample", *words)
+    gone = run_script("sample", *words)
     names.write_text(kept)
     for answer, why in ((changed, "has changed since the run was trained on it"), (gone, "no such file")):
         assert (answer.returncode, answer.stdout) == (2, "")
@@ -246,11 +244,11 @@ def test_novel_needs_the_text_as_it_was(run):
         assert answer.stderr.count("\n") == 1
 
 
-def test_novel_is_refused_for_a_running_text(tmp_path):
+def test_novel_is_refused_for_a_running_text(tmp_path, runs, run_script):
     text = tmp_path / "text.txt"
     text.write_text("to be or not to be\n" * 50)
     runs.train("model=count", "data=text", f"data.path={text}", "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
-    answer = conftest.run_script("sample", f"run={tmp_path / 'run'}", "novel=true")
+    answer = run_script("sample", f"run={tmp_path / 'run'}", "novel=true")
     assert answer.returncode == 2
     assert answer.stderr == (
         "error: novel=true: this run was trained on a running text; it has no documents to be left out\n"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import running as runs
 
 import nextchar.data.corpus
 from nextchar.config.compose import run_settings
@@ -24,7 +23,7 @@ def settings(seed: int = 0) -> TrainSettings:
     return run_settings([f"seed={seed}"])
 
 
-def together(n: int, work: Any) -> list[int]:
+def together(runs, n: int, work: Any) -> list[int]:
     """Runs work(0), ..., work(n - 1) in n processes that all begin at once. Returns their exit codes."""
     reads, writes = os.pipe()
 
@@ -39,10 +38,10 @@ def together(n: int, work: Any) -> list[int]:
     return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
 
 
-def test_twenty_runs_at_once_make_twenty_folders(tmp_path: Path) -> None:
+def test_twenty_runs_at_once_make_twenty_folders(tmp_path: Path, runs) -> None:
     parent = tmp_path / "outputs"
     tries = [settings(seed) for seed in range(20)]
-    assert together(20, lambda i: RunFolder.create(parent, "nn", tries[i])) == [0] * 20
+    assert together(runs, 20, lambda i: RunFolder.create(parent, "nn", tries[i])) == [0] * 20
     folders = list(parent.iterdir())
     assert len(folders) == 20
     assert all(runs.files(folder) == {"settings.json"} for folder in folders)
@@ -50,7 +49,7 @@ def test_twenty_runs_at_once_make_twenty_folders(tmp_path: Path) -> None:
     assert len(written) == 20  # each its own seed
 
 
-def test_of_twenty_runs_in_one_folder_one_gets_it(tmp_path: Path) -> None:
+def test_of_twenty_runs_in_one_folder_one_gets_it(tmp_path: Path, runs) -> None:
     one = tmp_path / "here"
 
     def create(seed: int) -> None:
@@ -60,7 +59,7 @@ def test_of_twenty_runs_in_one_folder_one_gets_it(tmp_path: Path) -> None:
             os._exit(2)
 
     tries = [settings(seed) for seed in range(20)]
-    assert sorted(together(20, create)) == [0] + [2] * 19
+    assert sorted(together(runs, 20, create)) == [0] + [2] * 19
     assert runs.files(one) == {"settings.json"}
 
 
@@ -70,7 +69,7 @@ def test_names_tell_time_and_model(tmp_path: Path) -> None:
     assert all(time.strptime(path.name.split("_count")[0], "%Y-%m-%d_%H-%M-%S") for path in paths)
 
 
-def test_two_whole_runs_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_whole_runs_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     monkeypatch.setattr("nextchar.training.train.PROJECT", tmp_path)
     monkeypatch.chdir("/")
     text = runs.names(tmp_path)
@@ -88,7 +87,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("model", ["count", "nn"])
-def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     """settings.json first, run.json last, and no file of any other name."""
     order = []
     for function in (os.link, os.replace):
@@ -114,7 +113,7 @@ def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.Monke
         assert oct(path.stat().st_mode & 0o777) == oct((0o777 if path.is_dir() else 0o666) & ~run._umask())
 
 
-def test_a_taken_folder_is_refused(tmp_path: Path) -> None:
+def test_a_taken_folder_is_refused(tmp_path: Path, runs) -> None:
     """Whether its run has ended, or was killed, or is just beginning."""
     folder, text = tmp_path / "run", runs.names(tmp_path)
     runs.train(*COUNT, text, "figures=false", f"hydra.run.dir={folder}")
@@ -131,7 +130,7 @@ def test_a_taken_folder_is_refused(tmp_path: Path) -> None:
             path.write_bytes(kept)
 
 
-def test_a_folder_without_a_run_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_taken_as_it_is(tmp_path: Path, runs) -> None:
     (tmp_path / "notes.md").write_text("mine")
     runs.train(*COUNT, runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path}")
     assert runs.files(tmp_path) >= {"notes.md", "names.txt", "run.json"}
@@ -147,7 +146,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         RunFolder.create(tmp_path / "file", "nn", settings())
 
 
-def test_bad_input_makes_no_folder(tmp_path: Path) -> None:
+def test_bad_input_makes_no_folder(tmp_path: Path, runs) -> None:
     text = runs.names(tmp_path, n=1)
     for argv in (["data.path=/none.txt"], [text], ["optim.lr=-1", "data.split=all", text]):
         with pytest.raises(BadInput):

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import run_script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -194,7 +193,7 @@ def test_a_pickle_is_not_loaded(run: Path, where: str) -> None:
     assert not (run / "exploded").exists()
 
 
-def test_a_pickled_checkpoint_is_not_loaded_either(net: Path, runs: dict[str, Path]) -> None:
+def test_a_pickled_checkpoint_is_not_loaded_either(net: Path, runs: dict[str, Path], run_script) -> None:
     """Own runs are resumed, but a folder may be taken for one's own."""
     (net / "settings.json").write_text(json.dumps(json.loads((net / RECORD).read_text())["settings"]))
     (net / RECORD).unlink()
@@ -237,7 +236,7 @@ def test_a_reference_to_the_environment_is_refused(run: Path, monkeypatch: pytes
     assert said == "RUN/run.json: settings are plain values, not references like ${oc.env:SECRET}"
 
 
-def test_evaluate_shows_nothing_of_a_file_that_a_stranger_names(run: Path, tmp_path: Path) -> None:
+def test_evaluate_shows_nothing_of_a_file_that_a_stranger_names(run: Path, tmp_path: Path, run_script) -> None:
     """The record names a file of ours: its digest is not known to the stranger, so it is not looked at."""
     secret = tmp_path / "secret.txt"
     secret.write_text("s3cr3t ü\n" * 20)

@@ -10,24 +10,23 @@ from pathlib import Path
 
 import optuna
 import pytest
-import running as runs
-from conftest import PROJECT, run_script
-from test_sweep import JOBLIB, QUICK, plan, resume, states, sweep, table
 
 from nextchar.sweeps import job
 from nextchar.sweeps import plan as multirun
 from nextchar.sweeps.folder import Range
 
+JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+QUICK = ["data=lines", "figures=false"]
 SEARCH = "smoothing.k=tag(log,interval(0.001,100))"
 
 
-def tried(folder: Path) -> list[tuple[str, ...]]:
+def tried(table, folder: Path) -> list[tuple[str, ...]]:
     """What the trials were, in their order, and how they ended."""
     rows = sorted(table(folder), key=lambda row: int(row["job"]))
     return [(row["folder"], row["smoothing.k"], row["val/loss"], row["status"]) for row in rows]
 
 
-def test_it_finds_what_a_grid_finds(tmp_path: Path) -> None:
+def test_it_finds_what_a_grid_finds(tmp_path: Path, runs, sweep, table) -> None:
     """Twenty trials come as near to the best k as a hundred values do; the same seed tries the same."""
     names = runs.names(tmp_path, 2000)
     ended = sweep(tmp_path / "a", *QUICK, names, "sweep=search_k")
@@ -42,12 +41,12 @@ def test_it_finds_what_a_grid_finds(tmp_path: Path) -> None:
     assert f"smoothing.k={table(tmp_path / 'a')[0]['smoothing.k']}" in pasted
 
 
-def test_interrupted_it_goes_on_as_it_would_have(tmp_path: Path) -> None:
+def test_interrupted_it_goes_on_as_it_would_have(tmp_path: Path, runs, sweep, resume, table, project) -> None:
     """Killed at some moment and gone on with, a search tries what the one that was left alone tried."""
     names = runs.names(tmp_path)
     words = [*QUICK, names, "sweep=optuna", SEARCH, "sweep.n_trials=12"]
     assert sweep(tmp_path / "whole", *words).returncode == 0
-    command = [sys.executable, PROJECT / "scripts/train.py", "-m", *words, f"hydra.sweep.dir={tmp_path / 's'}"]
+    command = [sys.executable, project / "scripts/train.py", "-m", *words, f"hydra.sweep.dir={tmp_path / 's'}"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(tmp_path.glob("s/04_*")):
         assert process.poll() is None
@@ -55,16 +54,16 @@ def test_interrupted_it_goes_on_as_it_would_have(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert resume(tmp_path / "s").returncode == 0
-    assert tried(tmp_path / "s") == tried(tmp_path / "whole")
+    assert tried(table, tmp_path / "s") == tried(table, tmp_path / "whole")
     assert resume(tmp_path / "s", "sweep.n_trials=15").returncode == 0
-    assert len(tried(tmp_path / "s")) == 15
-    assert tried(tmp_path / "s")[:12] == tried(tmp_path / "whole")
+    assert len(tried(table, tmp_path / "s")) == 15
+    assert tried(table, tmp_path / "s")[:12] == tried(table, tmp_path / "whole")
     refused = resume(tmp_path / "s", "sweep=optuna", "seed=3")
     assert refused.returncode == 2
     assert "seed: a resumed search stays what it is" in refused.stderr
 
 
-def test_what_ended_untold_is_told(tmp_path: Path) -> None:
+def test_what_ended_untold_is_told(tmp_path: Path, runs, resume, plan) -> None:
     """Killed between a trial's end and its telling, a search knows of it when it goes on."""
     planned = plan(*QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "sweep.n_trials=3")
     planned.place(tmp_path / "s")
@@ -76,7 +75,7 @@ def test_what_ended_untold_is_told(tmp_path: Path) -> None:
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
 
 
-def test_a_study_that_is_lost(tmp_path: Path) -> None:
+def test_a_study_that_is_lost(tmp_path: Path, runs, sweep, resume) -> None:
     assert (
         sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "sweep.n_trials=2").returncode == 0
     )
@@ -90,14 +89,14 @@ def test_a_study_that_is_lost(tmp_path: Path) -> None:
     assert "not the study of this search" in ended.stderr
 
 
-def test_without_optuna(tmp_path: Path) -> None:
+def test_without_optuna(tmp_path: Path, run_script) -> None:
     (tmp_path / "optuna.py").write_text("raise ModuleNotFoundError('no optuna')")
     ended = run_script("train", "-m", "sweep=search_k", PYTHONPATH=str(tmp_path))
     assert ended.returncode == 2
     assert ended.stderr == "error: sweep=optuna needs Optuna; pip install optuna\n"
 
 
-def test_what_optuna_knows_is_what_happened(tmp_path: Path) -> None:
+def test_what_optuna_knows_is_what_happened(tmp_path: Path, runs, sweep, table) -> None:
     """Its own storage, opened by Optuna itself: numbers, parameters and values are those of the jobs."""
     words = [*QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "seed=int(interval(1,9))", "sweep.n_trials=6"]
     assert sweep(tmp_path / "s", *words, *JOBLIB).returncode == 0
@@ -110,7 +109,7 @@ def test_what_optuna_knows_is_what_happened(tmp_path: Path) -> None:
         assert (trial.params["smoothing.k"], trial.params["seed"]) == (float(row["smoothing.k"]), int(row["seed"]))
 
 
-def test_hopeless_nets_are_given_up(tmp_path: Path) -> None:
+def test_hopeless_nets_are_given_up(tmp_path: Path, runs, sweep, table, states) -> None:
     """Learning rates over six orders of magnitude: some are given up, none of them better than the best; exit code 0
     unless one diverges."""
     words = ["model=nn", *QUICK, runs.names(tmp_path), "sweep=optuna", "optim=sgd,adam"]
@@ -129,7 +128,7 @@ def test_hopeless_nets_are_given_up(tmp_path: Path) -> None:
     assert "pruned" not in states(tmp_path / "t").values(), unpruned.stderr
 
 
-def test_an_infinite_loss_is_the_worst(tmp_path: Path) -> None:
+def test_an_infinite_loss_is_the_worst(tmp_path: Path, runs, sweep, table) -> None:
     words = [*QUICK, runs.names(tmp_path), "sweep=optuna", "smoothing=none,add_k", "sweep.n_trials=6"]
     assert sweep(tmp_path / "s", *words).returncode == 0
     rows = table(tmp_path / "s")
@@ -150,7 +149,7 @@ def test_an_infinite_loss_is_the_worst(tmp_path: Path) -> None:
         ("seed=range(3,4)", (None, None, False, None, ["3"])),
     ],
 )
-def test_ranges(typed: str, wanted: tuple[object, ...]) -> None:
+def test_ranges(typed: str, wanted: tuple[object, ...], plan) -> None:
     search = plan("sweep=optuna", typed).search
     assert search is not None
     (each,) = search.ranges.values()
@@ -158,7 +157,7 @@ def test_ranges(typed: str, wanted: tuple[object, ...]) -> None:
     assert type(each.low) is type(wanted[0])
 
 
-def test_a_dry_search(tmp_path: Path) -> None:
+def test_a_dry_search(tmp_path: Path, sweep) -> None:
     ended = sweep(tmp_path / "s", "sweep=search_k", "seed=1,2", "sweep.dry_run=true")
     assert ended.returncode == 0
     assert "20 trials, 0 of them run so far" in ended.stdout

@@ -1,6 +1,5 @@
 """A sweep runs all its jobs, hides no failure, can be gone on with, and gives the same whoever launches it."""
 
-import csv
 import io
 import json
 import math
@@ -17,8 +16,6 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-import running as runs
-from conftest import PROJECT, run_script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -38,33 +35,10 @@ JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 QUICK = ["data=lines", "figures=false"]
 
 
-def sweep(folder: Path, *words: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """train.py -m in a folder."""
-    return run_script("train", "-m", *map(str, words), f"hydra.sweep.dir={folder}", timeout=timeout)
-
-
-def resume(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    return run_script("train", "-m", f"sweep.resume={folder}", *map(str, words))
-
-
-def plan(*words: object) -> SweepFolder:
-    return multirun.plan(command_of("train", TrainCommand, list(map(str, words)), multirun=True))[0]
-
-
-def refusal(*words: object) -> str:
+def refusal(plan, *words: object) -> str:
     with pytest.raises(BadInput) as error:
         plan(*words)
     return str(error.value)
-
-
-def table(folder: Path) -> list[dict[str, str]]:
-    """sweep.csv."""
-    with (folder / "sweep.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def states(folder: Path) -> dict[int, str]:
-    return {int(row["job"]): row["status"] for row in table(folder)}
 
 
 def written(folder: Path) -> dict[str, int]:
@@ -75,7 +49,7 @@ def written(folder: Path) -> dict[str, int]:
 # --- the table ------------------------------------------------------------------------------------------------------
 
 
-def test_a_grid(tmp_path: Path) -> None:
+def test_a_grid(tmp_path: Path, runs, run_script, sweep, table) -> None:
     """All jobs, the best first, the same in the table, sweep.csv and sweep.json, and in the folders."""
     ended = sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "smoothing.k=1,0.1", "seed=1,2")
     assert ended.returncode == 0, ended.stderr
@@ -102,7 +76,7 @@ def test_a_grid(tmp_path: Path) -> None:
     assert json.loads(again.stdout)["metrics"]["val/loss"] == losses[0]
 
 
-def finished(words: list[str], losses: dict[str, float]) -> SweepFolder:
+def finished(plan, words: list[str], losses: dict[str, float]) -> SweepFolder:
     """A sweep all of whose jobs have finished with the losses that are given by their overrides."""
     sweep = plan(*words)
 
@@ -139,7 +113,7 @@ def finished(words: list[str], losses: dict[str, float]) -> SweepFolder:
     ],
 )
 def test_its_picture(
-    words: list[str], losses: dict[str, float], wanted: str | None, monkeypatch: pytest.MonkeyPatch
+    words: list[str], losses: dict[str, float], wanted: str | None, monkeypatch: pytest.MonkeyPatch, plan
 ) -> None:
     """Over a setting of at least three numbers, else one below the other; of what is infinite nothing."""
     drawn: list[str] = []
@@ -147,7 +121,7 @@ def test_its_picture(
         monkeypatch.setattr(
             f"nextchar.sweeps.table.{kind}", lambda _, title, *rest, kind=kind: drawn.append(f"{kind} {title}")
         )
-    picture(finished(words, losses))
+    picture(finished(plan, words, losses))
     assert drawn == ([wanted] if wanted else [])
 
 
@@ -168,16 +142,16 @@ def test_the_chart_of_a_setting() -> None:
         charts.against({"a": [charts.Point(1, math.inf)]}, "", "", "")
 
 
-def test_json(tmp_path: Path) -> None:
+def test_json(tmp_path: Path, runs, sweep) -> None:
     ended = sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "smoothing.k=1,0.1", "json=true")
     jobs = json.loads(ended.stdout)
     assert [job["overrides"][-1] for job in jobs if job["status"] == "finished"] != []
     assert jobs[0]["metrics"]["val/loss"] <= jobs[1]["metrics"]["val/loss"]
 
 
-def test_a_narrow_terminal(tmp_path: Path) -> None:
+def test_a_narrow_terminal(tmp_path: Path, plan) -> None:
     """No word is broken: columns are left out, and reasons stand below."""
-    sweep_of = finished(["smoothing.k=0.1,1", "seed=1,2"], dict.fromkeys(ALL_FOUR, 2.4))
+    sweep_of = finished(plan, ["smoothing.k=0.1,1", "seed=1,2"], dict.fromkeys(ALL_FOUR, 2.4))
     sweep_of.place(tmp_path / "s")
     long = {"status": "diverged", "reason": "training diverged " * 10, "metrics": {}}
     sweep_of.jobs[1] = sweep_of.jobs[1].model_copy(update=long)
@@ -209,7 +183,7 @@ terminal.sweep(sweep.SweepFolder(Path(sys.argv[1]), record.metric, None, record.
 """
 
 
-def test_without_val_jobs_are_ranked_by_train(tmp_path: Path) -> None:
+def test_without_val_jobs_are_ranked_by_train(tmp_path: Path, runs, sweep, table) -> None:
     words = ["data=lines", runs.names(tmp_path, 3000), "figures=false", "data.split=makemore", "smoothing.k=10,1"]
     words[2] = "figures=true"
     ended = sweep(tmp_path / "s", *words)
@@ -219,16 +193,16 @@ def test_without_val_jobs_are_ranked_by_train(tmp_path: Path) -> None:
     assert [row["smoothing.k"] for row in table(tmp_path / "s")] == ["1", "10"]
 
 
-def test_the_metric_can_be_chosen(tmp_path: Path) -> None:
+def test_the_metric_can_be_chosen(tmp_path: Path, runs, sweep, table) -> None:
     ended = sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "smoothing.k=0.001,10", "sweep.metric=train/loss")
     assert [row["smoothing.k"] for row in table(tmp_path / "s")] == ["0.001", "10"]
     assert "train/loss" in ended.stdout
 
 
-def test_counted_jobs_never_import_torch(tmp_path: Path) -> None:
+def test_counted_jobs_never_import_torch(tmp_path: Path, project) -> None:
     program = (
         f"import sys; sys.argv = ['train.py', '-m', 'smoothing.k=1,2', 'figures=false', 'hydra.sweep.dir={tmp_path}/s']"
-        f"\nimport runpy\ntry: runpy.run_path(r'{PROJECT / 'scripts/train.py'}', run_name='__main__')"
+        f"\nimport runpy\ntry: runpy.run_path(r'{project / 'scripts/train.py'}', run_name='__main__')"
         "\nfinally: print([name for name in ('torch', 'lightning', 'optuna') if name in sys.modules], file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -238,7 +212,7 @@ def test_counted_jobs_never_import_torch(tmp_path: Path) -> None:
 # --- failures -------------------------------------------------------------------------------------------------------
 
 
-def planned_by_hand(folder: Path, names: str, long_job: int) -> None:
+def planned_by_hand(plan, folder: Path, names: str, long_job: int) -> None:
     """Twelve jobs: number 3 diverges, the file of number 5 is missing, one takes long, and the one after it seconds."""
     sweep = plan("model=nn", *QUICK, names, "trainer.max_steps=150", f"seed={','.join(map(str, range(12)))}")
 
@@ -257,12 +231,12 @@ def planned_by_hand(folder: Path, names: str, long_job: int) -> None:
     sweep.save()
 
 
-def test_twelve_jobs_of_which_three_fail(tmp_path: Path) -> None:
+def test_twelve_jobs_of_which_three_fail(tmp_path: Path, runs, resume, plan, table, states, project) -> None:
     """One diverges, one has no file, one is killed: nine finish, three are named, and three are run again."""
     folder = tmp_path / "s"
-    planned_by_hand(folder, runs.names(tmp_path), long_job=6)
+    planned_by_hand(plan, folder, runs.names(tmp_path), long_job=6)
     process = subprocess.Popen(
-        [sys.executable, PROJECT / "scripts/train.py", "-m", f"sweep.resume={folder}", *JOBLIB],
+        [sys.executable, project / "scripts/train.py", "-m", f"sweep.resume={folder}", *JOBLIB],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -307,13 +281,13 @@ def test_twelve_jobs_of_which_three_fail(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_told_to_stop(launcher: str, signum: signal.Signals, tmp_path: Path) -> None:
+def test_told_to_stop(launcher: str, signum: signal.Signals, tmp_path: Path, runs, table, project) -> None:
     """The table is made all the same, no process is left, and the sweep can be gone on with."""
     words = ["model=nn", *QUICK, runs.names(tmp_path), "seed=1,2,3,4", "trainer.max_steps=1000000"]
     words.append("trainer.checkpoint_seconds=0.1")
     launch = JOBLIB if launcher == "joblib" else []
     process = subprocess.Popen(
-        [sys.executable, PROJECT / "scripts/train.py", "-m", *words, *launch, f"hydra.sweep.dir={tmp_path / 's'}"],
+        [sys.executable, project / "scripts/train.py", "-m", *words, *launch, f"hydra.sweep.dir={tmp_path / 's'}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -337,7 +311,7 @@ def test_told_to_stop(launcher: str, signum: signal.Signals, tmp_path: Path) -> 
     assert not alive, alive
 
 
-def test_a_folder_that_cannot_be_used_stops_no_other_job(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_stops_no_other_job(tmp_path: Path, runs, resume, plan, states) -> None:
     """One is a file, one is run by somebody else, one holds a damaged record; the others finish."""
     planned = plan(*QUICK, runs.names(tmp_path), "seed=1,2,3,4")
     planned.place(tmp_path / "s")
@@ -360,12 +334,14 @@ def test_a_folder_that_cannot_be_used_stops_no_other_job(tmp_path: Path) -> None
     assert states(tmp_path / "s") == {0: "not run", 1: "running", 2: "finished", 3: "finished"}
 
 
-def test_what_cannot_be_written_down_goes_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written_down_goes_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs, plan, project
+) -> None:
     """A job whose disk is full leaves nothing in the project's own outputs/, and raises nothing."""
     planned = plan(*QUICK, runs.names(tmp_path), "seed=1,2")
     planned.place(tmp_path / "s")
     planned.save()
-    before = set((PROJECT / "outputs").iterdir())
+    before = set((project / "outputs").iterdir())
 
     write = RunFolder.write
 
@@ -380,11 +356,11 @@ def test_what_cannot_be_written_down_goes_nowhere_else(tmp_path: Path, monkeypat
     assert runs.record(tmp_path / "s" / planned.jobs[0].folder)["status"] == "failed"
     monkeypatch.setattr("nextchar.runs.folder.write_atomically", full)
     run_job(tmp_path / "s" / planned.jobs[1].folder)
-    assert set((PROJECT / "outputs").iterdir()) == before
+    assert set((project / "outputs").iterdir()) == before
     assert SweepFolder.read(tmp_path / "s").jobs[1].status == "killed"
 
 
-def test_a_table_that_cannot_be_written_is_shown(tmp_path: Path) -> None:
+def test_a_table_that_cannot_be_written_is_shown(tmp_path: Path, runs, resume, plan) -> None:
     planned = plan(*QUICK, runs.names(tmp_path), "seed=1,2")
     planned.place(tmp_path / "s")
     planned.save()
@@ -395,9 +371,9 @@ def test_a_table_that_cannot_be_written_is_shown(tmp_path: Path) -> None:
     assert "note: the table cannot be written: " in ended.stderr
 
 
-def test_failures_count_though_nobody_reads(tmp_path: Path) -> None:
+def test_failures_count_though_nobody_reads(tmp_path: Path, runs, states, project) -> None:
     words = " ".join([*QUICK, f"{runs.names(tmp_path)},{tmp_path}/none.txt", "seed=1,2"])
-    command = f"{sys.executable} {PROJECT}/scripts/train.py -m {words} hydra.sweep.dir={tmp_path}/s"
+    command = f"{sys.executable} {project}/scripts/train.py -m {words} hydra.sweep.dir={tmp_path}/s"
     ended = subprocess.run(
         ["bash", "-c", f"{command} 2>&1 | head -1; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=True
     )
@@ -405,7 +381,7 @@ def test_failures_count_though_nobody_reads(tmp_path: Path) -> None:
     assert sorted(states(tmp_path / "s").values()) == ["failed", "failed", "finished", "finished"]
 
 
-def test_a_launcher_that_cannot_launch(tmp_path: Path) -> None:
+def test_a_launcher_that_cannot_launch(tmp_path: Path, runs, sweep, resume, states) -> None:
     """No Slurm here: one line says so, and nothing is lost."""
     words = ["hydra/launcher=submitit_slurm", *QUICK, runs.names(tmp_path), "seed=1,2"]
     ended = sweep(tmp_path / "s", *words)
@@ -420,7 +396,7 @@ def test_a_launcher_that_cannot_launch(tmp_path: Path) -> None:
 # --- resuming -------------------------------------------------------------------------------------------------------
 
 
-def test_a_sweep_is_gone_on_with_by_settings(tmp_path: Path) -> None:
+def test_a_sweep_is_gone_on_with_by_settings(tmp_path: Path, runs, sweep, resume, table) -> None:
     """What finished is not run again wherever it stands among the new values; numbers and folders are kept."""
     folder, names = tmp_path / "s", runs.names(tmp_path)
     assert sweep(folder, *QUICK, names, "smoothing.k=1,2").returncode == 0
@@ -436,10 +412,10 @@ def test_a_sweep_is_gone_on_with_by_settings(tmp_path: Path) -> None:
     assert written(folder) == after
 
 
-def test_a_killed_sweep_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_killed_sweep_is_gone_on_with(tmp_path: Path, runs, resume, states, project) -> None:
     folder = tmp_path / "s"
     words = ["-m", "model=nn", *QUICK, runs.names(tmp_path), "seed=1,2,3", "trainer.max_steps=20000"]
-    process = subprocess.Popen([sys.executable, PROJECT / "scripts/train.py", *words, f"hydra.sweep.dir={folder}"])
+    process = subprocess.Popen([sys.executable, project / "scripts/train.py", *words, f"hydra.sweep.dir={folder}"])
     while not list(folder.glob("1_*/settings.json")):
         time.sleep(0.02)
     refused = resume(folder)
@@ -455,40 +431,40 @@ def test_a_killed_sweep_is_gone_on_with(tmp_path: Path) -> None:
     assert runs.weights(next(folder.glob("1_*"))) == runs.weights(tmp_path / "alone")
 
 
-def test_more_values_inherit_what_all_jobs_share(tmp_path: Path) -> None:
+def test_more_values_inherit_what_all_jobs_share(tmp_path: Path, runs, sweep, plan) -> None:
     assert sweep(tmp_path / "a, b", *QUICK, runs.names(tmp_path), "seed=1,2").returncode == 0
     more = plan(f"sweep.resume={tmp_path / 'a, b'}", "seed=2,3")
     assert [job.settings.seed for job in more.jobs] == [1, 2, 3]
     assert {job.settings.data.path for job in more.jobs} == {f"{tmp_path}/names.txt"}
 
 
-def test_another_folder_is_no_folder_of_the_sweep(tmp_path: Path) -> None:
+def test_another_folder_is_no_folder_of_the_sweep(tmp_path: Path, sweep, plan) -> None:
     planned = plan("seed=1,2")
     planned.place(tmp_path / "s")
     planned.save()
     saved = (tmp_path / "s/sweep.json").read_text()
     for odd in ("..", "", "sweep.json", "1_seed=1", "/tmp/x", "0_a/../../b"):
         (tmp_path / "s/sweep.json").write_text(saved.replace('"0_seed=1"', json.dumps(odd)))
-        assert "is no folder of job 0" in refusal(f"sweep.resume={tmp_path / 's'}")
+        assert "is no folder of job 0" in refusal(plan, f"sweep.resume={tmp_path / 's'}")
     (tmp_path / "s/sweep.json").write_text(saved)
     (tmp_path / "s/0_seed=1").symlink_to(tmp_path)
-    assert "is no folder of job 0" in refusal(f"sweep.resume={tmp_path / 's'}")
+    assert "is no folder of job 0" in refusal(plan, f"sweep.resume={tmp_path / 's'}")
     (tmp_path / "t/0_seed=1").mkdir(parents=True)
     assert "already holds a run or a sweep" in sweep(tmp_path / "t", "seed=1,2").stderr
 
 
-def test_refusals_of_resuming(tmp_path: Path) -> None:
-    assert "does not exist" in refusal(f"sweep.resume={tmp_path / 'none'}")
-    assert "it is not the folder of a sweep" in refusal(f"sweep.resume={tmp_path}")
+def test_refusals_of_resuming(tmp_path: Path, plan) -> None:
+    assert "does not exist" in refusal(plan, f"sweep.resume={tmp_path / 'none'}")
+    assert "it is not the folder of a sweep" in refusal(plan, f"sweep.resume={tmp_path}")
     (tmp_path / "sweep.json").write_text("{}")
-    assert "schema_version is missing" in refusal(f"sweep.resume={tmp_path}")
+    assert "schema_version is missing" in refusal(plan, f"sweep.resume={tmp_path}")
 
 
 # --- launchers ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("launcher", [JOBLIB, ["hydra/launcher=submitit_local"]])
-def test_the_same_whoever_launches(launcher: list[str], tmp_path: Path) -> None:
+def test_the_same_whoever_launches(launcher: list[str], tmp_path: Path, runs, sweep, table) -> None:
     """Counted and learned, with pictures: run.json is equal but for times, weights and samples to the bit."""
     words = ["model=count,nn", "data=lines", runs.names(tmp_path), "seed=1,2"]
     assert sweep(tmp_path / "basic", *words).returncode == 0
@@ -505,19 +481,19 @@ def test_the_same_whoever_launches(launcher: list[str], tmp_path: Path) -> None:
     assert ranked[0] == ranked[1]
 
 
-def test_texts_that_differ_are_said(tmp_path: Path) -> None:
+def test_texts_that_differ_are_said(tmp_path: Path, runs, sweep) -> None:
     ended = sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "data.split=hash,lecture")
     assert "note: the jobs differ in their data" in ended.stderr
 
 
-def test_through_a_link(tmp_path: Path) -> None:
-    (tmp_path / "train.py").symlink_to(PROJECT / "scripts/train.py")
+def test_through_a_link(tmp_path: Path, runs, project) -> None:
+    (tmp_path / "train.py").symlink_to(project / "scripts/train.py")
     words = ["-m", *QUICK, runs.names(tmp_path), "seed=1,2", f"hydra.sweep.dir={tmp_path / 's'}"]
     ended = subprocess.run([sys.executable, tmp_path / "train.py", *words], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 
 
-def test_too_many_threads_are_said(tmp_path: Path) -> None:
+def test_too_many_threads_are_said(tmp_path: Path, runs, sweep) -> None:
     words = ["model=nn", *QUICK, runs.names(tmp_path), "trainer.max_steps=1", "seed=1", "trainer.threads=64"]
     assert "2 jobs of 64 threads share" in sweep(tmp_path / "s", *words, *JOBLIB).stderr
 
@@ -525,7 +501,7 @@ def test_too_many_threads_are_said(tmp_path: Path) -> None:
 # --- planning -------------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_makes_nothing(tmp_path: Path, sweep) -> None:
     ended = sweep(tmp_path / "s", "smoothing.k=1,2", "seed=1,2,3", "sweep.dry_run=true")
     assert ended.returncode == 0
     assert "to run: 6" in ended.stdout
@@ -548,11 +524,11 @@ def test_values_in_a_file() -> None:
         jobs({"json": "true"}, "seed=1,2")
 
 
-def test_equal_jobs_are_run_once() -> None:
+def test_equal_jobs_are_run_once(plan) -> None:
     assert [job.overrides for job in plan("seed=1,1,2").jobs] == [["seed=1"], ["seed=2"]]
 
 
-def test_all_options_of_a_group() -> None:
+def test_all_options_of_a_group(plan) -> None:
     assert {job.settings.model.name for job in plan("model=glob(*,exclude=arpa)").jobs} == {"count", "nn"}
 
 
@@ -579,11 +555,11 @@ def test_all_options_of_a_group() -> None:
         (["sweep=optuna", "model=count,nn", "optim.lr=interval(1,2)"], "model=count takes no optim"),
     ],
 )
-def test_refusals(words: list[str], says: str) -> None:
-    assert says in refusal(*words)
+def test_refusals(words: list[str], says: str, plan) -> None:
+    assert says in refusal(plan, *words)
 
 
-def test_what_belongs_to_a_sweep_is_refused_without_one() -> None:
+def test_what_belongs_to_a_sweep_is_refused_without_one(run_script) -> None:
     for word in ("sweep.metric=test/loss", "sweep=optuna", "hydra.sweep.dir=/x", "sweep.resume=/x"):
         ended = run_script("train", word)
         assert (ended.returncode, ended.stdout) == (2, "")
@@ -634,7 +610,7 @@ def test_folders_have_names_that_a_file_system_takes(path: str) -> None:
     assert len(name.encode()) <= 200
 
 
-def test_processes_in_a_sweep(tmp_path: Path) -> None:
+def test_processes_in_a_sweep(tmp_path: Path, runs, run_script, sweep, plan, table) -> None:
     """Nets that are shared by two processes, two of them at a time: the results of one process, and no stray folder."""
     names = runs.names(tmp_path)
     words = ["model=nn", *QUICK, names, "trainer.max_steps=60", "trainer.precision=64", "seed=1,2"]
@@ -644,7 +620,9 @@ def test_processes_in_a_sweep(tmp_path: Path) -> None:
     losses = [{row["seed"]: float(row["val/loss"]) for row in table(tmp_path / each)} for each in ("one", "two")]
     assert losses[0] == pytest.approx(losses[1], abs=1e-9)
     assert len([path for path in (tmp_path / "two").iterdir() if path.is_dir()]) == 2
-    assert "a job of a sweep runs on one machine" in refusal("model=nn", "trainer=ddp", "trainer.nodes=2", "seed=1,2")
+    assert "a job of a sweep runs on one machine" in refusal(
+        plan, "model=nn", "trainer=ddp", "trainer.nodes=2", "seed=1,2"
+    )
     for words in (["-m", "seed=1,2"], ["model=nn"]):
         refused = run_script("train", *words, TORCHELASTIC_RUN_ID="x", WORLD_SIZE="2")
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import running as runs
 import torch
 from safetensors.numpy import load
 
@@ -71,7 +70,7 @@ def test_merged_loss_and_gradient_are_those_of_all_pairs() -> None:
 
 
 @pytest.mark.parametrize("argv", [[], ["smoothing=add_k"], ["smoothing=l2"], ["optim=adam"]], ids=str)
-def test_merging_leaves_the_trajectory_as_it_was(argv: list[str], tmp_path: Path) -> None:
+def test_merging_leaves_the_trajectory_as_it_was(argv: list[str], tmp_path: Path, runs) -> None:
     common = ["model=nn", "data=lines", runs.names(tmp_path), "trainer.max_steps=100", "trainer.precision=64"]
     common += ["trainer.log_every=1", "figures=false", *argv]
     for merge in ("true", "false"):

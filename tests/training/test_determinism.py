@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import running as runs
-from conftest import run_script
 
 NN = ["model=nn", "data=lines", "trainer.max_steps=40", "data.batch_size=32"]
 PLAIN = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
@@ -17,7 +15,7 @@ OTHER |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LANG": "tr_TR.ISO-8859
 
 
 @pytest.mark.parametrize("argv", [["model=count", "data=lines"], NN], ids=["count", "nn"])
-def test_in_another_process(argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_another_process(argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs, run_script) -> None:
     """Another cwd, locale, time zone, hash seed and number of threads: all that run.json says, but the times."""
     text = runs.names(tmp_path)
     cores = os.sched_getaffinity(0)
@@ -35,7 +33,7 @@ def test_in_another_process(argv: list[str], tmp_path: Path, monkeypatch: pytest
     assert [said["metrics"] for said in printed] == [runs.record(tmp_path / "a")["metrics"]] * 2
 
 
-def test_in_the_same_process_after_other_random_numbers(tmp_path: Path) -> None:
+def test_in_the_same_process_after_other_random_numbers(tmp_path: Path, runs) -> None:
     """No global random state is drawn from, and none is left changed."""
     import random
 
@@ -56,7 +54,7 @@ def test_in_the_same_process_after_other_random_numbers(tmp_path: Path) -> None:
     assert states[2] == random.getstate()
 
 
-def test_another_seed_is_another_run(tmp_path: Path) -> None:
+def test_another_seed_is_another_run(tmp_path: Path, runs) -> None:
     text = runs.names(tmp_path)
     for seed in (1, 2):
         runs.train(*NN, text, "figures=false", f"seed={seed}", f"hydra.run.dir={tmp_path / str(seed)}")
@@ -64,7 +62,7 @@ def test_another_seed_is_another_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("log_every", [1, 7, 1000])
-def test_looking_changes_nothing(log_every: int, tmp_path: Path) -> None:
+def test_looking_changes_nothing(log_every: int, tmp_path: Path, runs) -> None:
     """How often a run is logged, looked at and saved does not change what it learns."""
     text = runs.names(tmp_path)
     runs.train(*NN, text, "figures=false", f"hydra.run.dir={tmp_path / 'a'}")

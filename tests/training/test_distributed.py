@@ -16,14 +16,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-import running as runs
 import torch
 import torch.distributed as dist
-from conftest import PROJECT, run_script
 from hypothesis import given
 from hypothesis import strategies as some
 from safetensors.numpy import load
-from test_resume import same
 
 from nextchar.config.compose import run_settings
 from nextchar.config.train_settings import TrainSettings
@@ -111,7 +108,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_the_net_of_one_process(kind: str, tmp_path: Path) -> None:
+def test_it_is_the_net_of_one_process(kind: str, tmp_path: Path, runs) -> None:
     world, argv = KINDS[kind]
     argv = [*DDP, runs.names(tmp_path), "trainer.max_steps=40", "trainer.log_every=3", "trainer.precision=64", *argv]
     argv += ["trainer.checkpoint_seconds=0"]
@@ -132,7 +129,7 @@ def test_it_is_the_net_of_one_process(kind: str, tmp_path: Path) -> None:
     assert not multiprocessing.active_children()
 
 
-def test_it_is_so_in_float32(tmp_path: Path) -> None:
+def test_it_is_so_in_float32(tmp_path: Path, runs) -> None:
     argv = [*DDP, runs.names(tmp_path), "trainer.max_steps=100", "data.batch_size=100"]
     for trainer in ("cpu", "ddp"):
         runs.train(*argv, f"trainer={trainer}", f"hydra.run.dir={tmp_path / trainer}")
@@ -140,7 +137,7 @@ def test_it_is_so_in_float32(tmp_path: Path) -> None:
     assert ours == pytest.approx(theirs, abs=1e-6)
 
 
-def test_all_processes_hold_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_processes_hold_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     def keep(learner: Learner) -> None:
         torch.save(learner.net.state_dict(), tmp_path / f"{dist.get_rank()}.pt")
         dist.barrier()  # rank 0 ends the others when it is through
@@ -154,7 +151,7 @@ def test_all_processes_hold_the_same_weights(tmp_path: Path, monkeypatch: pytest
     assert np.array_equal(load(runs.weights(tmp_path / "run"))["W"], weights[0].numpy())
 
 
-def test_threads_make_the_others_start_afresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_make_the_others_start_afresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     """A fork would wait for ever for the threads that its parent had."""
     argv = [*DDP, runs.names(tmp_path), "trainer.max_steps=20", "trainer.precision=64", "data.merge=false"]
     runs.train(*argv, "trainer=cpu", f"hydra.run.dir={tmp_path / 'alone'}")
@@ -165,7 +162,7 @@ def test_threads_make_the_others_start_afresh(tmp_path: Path, monkeypatch: pytes
     assert ours == pytest.approx(theirs, abs=1e-9)
 
 
-def test_a_sweep_beside_others(tmp_path: Path) -> None:
+def test_a_sweep_beside_others(tmp_path: Path, runs, run_script) -> None:
     """Two jobs at a time, each of two processes; nobody types the command line again."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     sweep = tmp_path / "sweep"
@@ -178,7 +175,7 @@ def test_a_sweep_beside_others(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*ddp_process*"))
 
 
-def test_it_says_no_more_than_one_process(tmp_path: Path) -> None:
+def test_it_says_no_more_than_one_process(tmp_path: Path, runs, run_script) -> None:
     words = [*DDP, runs.names(tmp_path), "trainer.max_steps=20", f"hydra.run.dir={tmp_path / 'run'}"]
     ended = run_script("train", *words)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -190,7 +187,7 @@ def test_it_says_no_more_than_one_process(tmp_path: Path) -> None:
 # --- bad ends -------------------------------------------------------------------------------------------------------
 
 
-def test_divergence(tmp_path: Path, capsys: Any) -> None:
+def test_divergence(tmp_path: Path, capsys: Any, runs) -> None:
     argv = [*DDP, runs.names(tmp_path), "optim.lr=1e6", "trainer.max_steps=300"]
     reasons = []
     for trainer in ("cpu", "ddp"):
@@ -204,7 +201,7 @@ def test_divergence(tmp_path: Path, capsys: Any) -> None:
     assert not multiprocessing.active_children()
 
 
-def test_a_hopeless_run_is_pruned(tmp_path: Path) -> None:
+def test_a_hopeless_run_is_pruned(tmp_path: Path, runs) -> None:
     argv = [*DDP, runs.names(tmp_path), "trainer.log_every=5"]
     settings = run_settings(argv)
 
@@ -219,7 +216,7 @@ def test_a_hopeless_run_is_pruned(tmp_path: Path) -> None:
     assert not dist.is_initialized()
 
 
-def started(folder: Path, *argv: object) -> tuple[int, list[psutil.Process]]:
+def started(runs, folder: Path, *argv: object) -> tuple[int, list[psutil.Process]]:
     """A run in a session of its own, once it has saved; and the processes that it has started."""
 
     def work() -> None:
@@ -266,7 +263,7 @@ class Layers(Net):
         return self.wte[idx] @ self.lm_head + self.bias
 
 
-def test_stopped_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs, same) -> None:
     """By Ctrl-C, by a signal to the run alone, and by a kill, one after the other; then it is the uninterrupted run."""
     monkeypatch.setattr("nextchar.models.nets.bigram.Bigram", Layers)
     cut, whole = tmp_path / "cut", tmp_path / "whole"
@@ -278,7 +275,7 @@ def test_stopped_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (os.killpg, signal.SIGTERM, 143),
         (os.kill, signal.SIGKILL, -9),
     ]:
-        pid, others = started(cut, *typed)
+        pid, others = started(runs, cut, *typed)
         assert len(others) == 2
         send(pid, signum)
         assert exit_of(pid) == code
@@ -291,7 +288,7 @@ def test_stopped_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert same(cut, whole)
 
 
-def test_resumed_by_other_processes(tmp_path: Path) -> None:
+def test_resumed_by_other_processes(tmp_path: Path, runs) -> None:
     """With nothing left to do too."""
     folder = tmp_path / "run"
     argv = [*DDP, runs.names(tmp_path), "trainer.max_steps=20", f"hydra.run.dir={folder}"]
@@ -304,10 +301,10 @@ def test_resumed_by_other_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_process_is_killed(which: int, tmp_path: Path) -> None:
+def test_a_process_is_killed(which: int, tmp_path: Path, runs) -> None:
     folder = tmp_path / "run"
     argv = [*DDP, runs.names(tmp_path), *ENDLESS, "trainer.devices=3", f"hydra.run.dir={folder}"]
-    pid, others = started(folder, *argv)
+    pid, others = started(runs, folder, *argv)
     others[which].kill()
     assert exit_of(pid) == 1
     assert all_gone(others)
@@ -316,7 +313,7 @@ def test_a_process_is_killed(which: int, tmp_path: Path) -> None:
     assert record["reason"] == f"process {which + 1} of this run was ended by SIGKILL"
 
 
-def test_a_process_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+def test_a_process_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, runs) -> None:
     gradient = Learner._gradient
 
     def fail(learner: Learner, *args: Any) -> Any:
@@ -335,7 +332,7 @@ def test_a_process_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd:
 # --- started by torchrun or srun ------------------------------------------------------------------------------------
 
 
-def test_two_machines(tmp_path: Path) -> None:
+def test_two_machines(tmp_path: Path, runs, project) -> None:
     """Two torchruns of one process each. One folder, one who speaks, and the net of one process."""
     folder, alone = tmp_path / "run", tmp_path / "alone"
     words = [*DDP, runs.names(tmp_path), "trainer.max_steps=40", "trainer.precision=64", "data.batch_size=101"]
@@ -343,7 +340,7 @@ def test_two_machines(tmp_path: Path) -> None:
     processes = []
     for rank in range(2):
         torchrun = [sys.executable, "-m", "torch.distributed.run", *machines, "--node-rank", str(rank)]
-        argv = [PROJECT / "scripts/train.py", *words, "trainer.devices=1", "trainer.nodes=2", f"hydra.run.dir={folder}"]
+        argv = [project / "scripts/train.py", *words, "trainer.devices=1", "trainer.nodes=2", f"hydra.run.dir={folder}"]
         pipe = subprocess.PIPE
         processes.append(subprocess.Popen([*torchrun, *argv], stdout=pipe, stderr=pipe, text=True))
     said = [process.communicate(timeout=60) for process in processes]
@@ -372,7 +369,7 @@ def srun(rank: int, world: int) -> dict[str, str]:
     return tasks | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank), "SLURM_NODEID": "0"}
 
 
-def called(start: Callable[[int, int], dict[str, str]], *argvs: list[str]) -> list[int]:
+def called(runs, start: Callable[[int, int], dict[str, str]], *argvs: list[str]) -> list[int]:
     """Starts a process a command line, as torchrun or srun would. Returns their pids."""
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
 
@@ -389,21 +386,21 @@ def called(start: Callable[[int, int], dict[str, str]], *argvs: list[str]) -> li
     [([], 0), (["optim.lr=1e6", "trainer.max_steps=300"], 3), (["data.path=/none"], 2), (["trainer.devices=3"], 2)],
 )
 def test_they_end_alike(
-    start: Callable[[int, int], dict[str, str]], argv: list[str], code: int, tmp_path: Path
+    start: Callable[[int, int], dict[str, str]], argv: list[str], code: int, tmp_path: Path, runs
 ) -> None:
     folder = tmp_path / "run"
     words = [*DDP, runs.names(tmp_path), "trainer.max_steps=20", *argv, f"hydra.run.dir={folder}"]
-    assert [exit_of(pid) for pid in called(start, words, words)] == [code, code]
+    assert [exit_of(pid) for pid in called(runs, start, words, words)] == [code, code]
     assert folder.exists() == (code != 2)
     assert list(tmp_path.glob("*/run.json")) == ([folder / "run.json"] if code != 2 else [])
 
 
 @pytest.mark.parametrize("start", [torchrun, srun])
-def test_a_signal_ends_all(start: Callable[[int, int], dict[str, str]], tmp_path: Path) -> None:
+def test_a_signal_ends_all(start: Callable[[int, int], dict[str, str]], tmp_path: Path, runs, same) -> None:
     """Rank 0 may get it last; the run is interrupted all the same."""
     folder = tmp_path / "run"
     words = [*DDP, runs.names(tmp_path), *ENDLESS, f"hydra.run.dir={folder}"]
-    pids = called(start, words, words)
+    pids = called(runs, start, words, words)
     until(lambda: (folder / "checkpoints/last.ckpt").exists())
     os.kill(pids[1], signal.SIGTERM)
     time.sleep(0.1)
@@ -412,16 +409,16 @@ def test_a_signal_ends_all(start: Callable[[int, int], dict[str, str]], tmp_path
     assert runs.record(folder)["status"] == "interrupted"
     steps = runs.checkpoint(folder)["step"] + 10
     again = [f"resume={folder}", f"trainer.max_steps={steps}"]
-    assert [exit_of(pid) for pid in called(start, again, again)] == [0, 0]
+    assert [exit_of(pid) for pid in called(runs, start, again, again)] == [0, 0]
     whole = tmp_path / "whole"
     runs.train(*DDP, runs.names(tmp_path), *ENDLESS, f"trainer.max_steps={steps}", f"hydra.run.dir={whole}")
     assert same(folder, whole)
 
 
-def test_a_killed_one_ends_all(tmp_path: Path) -> None:
+def test_a_killed_one_ends_all(tmp_path: Path, runs) -> None:
     folder = tmp_path / "run"
     words = [*DDP, runs.names(tmp_path), *ENDLESS, f"hydra.run.dir={folder}"]
-    pids = called(torchrun, words, words)
+    pids = called(runs, torchrun, words, words)
     until(lambda: (folder / "checkpoints/last.ckpt").exists())
     os.kill(pids[1], signal.SIGKILL)
     assert [exit_of(pid) for pid in pids] == [1, -9]
@@ -429,12 +426,12 @@ def test_a_killed_one_ends_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["seed=1", "text"])
-def test_they_must_have_been_told_the_same(other: str, tmp_path: Path) -> None:
+def test_they_must_have_been_told_the_same(other: str, tmp_path: Path, runs) -> None:
     folder = tmp_path / "run"
     words = [*DDP, runs.names(tmp_path), "trainer.max_steps=20", f"hydra.run.dir={folder}"]
     (tmp_path / "other").mkdir()
     strange = runs.names(tmp_path / "other", 401) if other == "text" else other
-    assert [exit_of(pid) for pid in called(torchrun, words, [*words, strange])] == [2, 2]
+    assert [exit_of(pid) for pid in called(runs, torchrun, words, [*words, strange])] == [2, 2]
     assert not folder.exists()
 
 
@@ -447,13 +444,13 @@ def test_they_must_have_been_told_the_same(other: str, tmp_path: Path) -> None:
         (["trainer=cpu", "trainer.devices=2"], r"trainer.devices=2: trainer=cpu has no devices; trainer=ddp has"),
     ],
 )
-def test_what_cannot_be_is_refused(words: list[str], line: str, tmp_path: Path) -> None:
+def test_what_cannot_be_is_refused(words: list[str], line: str, tmp_path: Path, runs) -> None:
     with pytest.raises(BadInput, match=line):
         runs.train(*DDP, runs.names(tmp_path), *words, f"hydra.run.dir={tmp_path / 'run'}")
     assert not (tmp_path / "run").exists()
 
 
-def test_one_process_needs_no_other(tmp_path: Path) -> None:
+def test_one_process_needs_no_other(tmp_path: Path, runs) -> None:
     argv = [*DDP, runs.names(tmp_path), "trainer.max_steps=20"]
     runs.train(*argv, "trainer.devices=1", f"hydra.run.dir={tmp_path / 'ddp'}")
     runs.train(*argv, "trainer=cpu", f"hydra.run.dir={tmp_path / 'cpu'}")

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import running as runs
-from conftest import PROJECT
 
 QUICK = ["model=nn", "data=lines", "trainer.max_steps=20", "trainer.log_every=5"]
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -48,7 +46,7 @@ def before(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], object]) 
     ],
 )
 def test_interrupted(
-    moment: str, signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    moment: str, signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, runs
 ) -> None:
     folder = tmp_path / "run"
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
@@ -64,7 +62,9 @@ def test_interrupted(
 
 
 @pytest.mark.parametrize("signum", CODES)
-def test_interrupted_while_reading(signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_while_reading(
+    signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs
+) -> None:
     before(monkeypatch, "nextchar.data.corpus.read", lambda: signal.raise_signal(signum))
     folder = tmp_path / "run"
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == CODES[signum]
@@ -73,7 +73,7 @@ def test_interrupted_while_reading(signum: signal.Signals, tmp_path: Path, monke
 
 @pytest.mark.parametrize("signum", CODES)
 def test_a_swallowed_signal_is_not_lost(
-    signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs
 ) -> None:
     """Python drops exceptions raised in a __del__; other code takes them for something else."""
 
@@ -88,7 +88,7 @@ def test_a_swallowed_signal_is_not_lost(
     assert runs.record(folder)["status"] == "interrupted"
 
 
-def test_twice_does_not_lose_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_twice_does_not_lose_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     """Once more while the first request is being carried out, and on every file that is written from then on."""
     before(
         monkeypatch, "nextchar.training.lightning_module.Learner._gradient", lambda: signal.raise_signal(signal.SIGINT)
@@ -101,7 +101,7 @@ def test_twice_does_not_lose_run_json(tmp_path: Path, monkeypatch: pytest.Monkey
     assert runs.record(folder)["status"] == "interrupted"
 
 
-def test_a_signal_at_the_very_end_waits_for_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_at_the_very_end_waits_for_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     before(monkeypatch, "nextchar.training.train.circumstances", lambda: signal.raise_signal(signal.SIGTERM))
     folder = tmp_path / "run"
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == 143
@@ -109,11 +109,11 @@ def test_a_signal_at_the_very_end_waits_for_run_json(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("seconds", [0.6, 1.5, 2.5])
-def test_a_process_told_to_stop(seconds: float, tmp_path: Path) -> None:
+def test_a_process_told_to_stop(seconds: float, tmp_path: Path, runs, project) -> None:
     """In its imports, and in training. Before the handlers stand, the system's own end has the same meaning."""
     folder = tmp_path / "run"
     argv = [*QUICK, "trainer.max_steps=100000000", runs.names(tmp_path), f"hydra.run.dir={folder}"]
-    process = subprocess.Popen([sys.executable, PROJECT / "scripts/train.py", *argv], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, project / "scripts/train.py", *argv], stderr=subprocess.PIPE, text=True)
     time.sleep(seconds)
     process.send_signal(signal.SIGTERM)
     error = process.communicate()[1]
@@ -139,7 +139,7 @@ TOO_HIGH = {
 
 
 @pytest.mark.parametrize("case", TOO_HIGH)
-def test_divergence_is_named(case: str, tmp_path: Path, capsys: Any) -> None:
+def test_divergence_is_named(case: str, tmp_path: Path, capsys: Any, runs) -> None:
     folder = tmp_path / "run"
     argv = [*QUICK, runs.names(tmp_path), "figures=false", "trainer.checkpoint_seconds=0", f"hydra.run.dir={folder}"]
     assert runs.exit_code(*argv, *TOO_HIGH[case]) == 3
@@ -158,7 +158,7 @@ def test_divergence_is_named(case: str, tmp_path: Path, capsys: Any) -> None:
         assert runs.checkpoint(folder, "best")["loss"] < uniform
 
 
-def test_nan_is_named_at_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_nan_is_named_at_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, runs) -> None:
     from nextchar.training.lightning_module import Learner
 
     step = Learner._gradient
@@ -174,7 +174,7 @@ def test_nan_is_named_at_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "diverged at step 7: train/loss is nan, the last finite train/loss was 3." in capsys.readouterr().err
 
 
-def test_best_is_never_worse_than_a_guess(tmp_path: Path) -> None:
+def test_best_is_never_worse_than_a_guess(tmp_path: Path, runs) -> None:
     """Untrained weights are worse than a uniform guess: they are kept to go on from, not as best, and it is said."""
     folder, text = tmp_path / "run", runs.names(tmp_path)
     runs.train(*QUICK, text, "trainer.max_steps=0", "figures=false", f"hydra.run.dir={folder}")
@@ -198,7 +198,7 @@ def fail(*_: object, **__: object) -> None:
     raise RuntimeError("made to fail")
 
 
-def test_a_failure_in_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_in_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     """What was learned before is on disk; the run says that it failed, and where."""
     folder = tmp_path / "run"
     monkeypatch.setattr("nextchar.plots.matrices.count_matrix", fail)
@@ -217,7 +217,7 @@ def test_a_failure_in_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ("argv", "patched", "code"), [(["optim.lr=1e6"], "", 3), ([], "nextchar.training.train.measure", 130)]
 )
 def test_an_unwritten_run_json_does_not_hide_why(
-    argv: list[str], patched: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    argv: list[str], patched: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs
 ) -> None:
     folder = tmp_path / "run"
     if patched:
@@ -229,7 +229,7 @@ def test_an_unwritten_run_json_does_not_hide_why(
     assert "made to fail" in log
 
 
-def test_an_unwritten_run_json_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritten_run_json_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     monkeypatch.setattr("nextchar.runs.folder.RunFolder.finish", fail)
     with pytest.raises(RuntimeError, match="made to fail"):
         runs.train(*QUICK, runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path / 'run'}")

@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 import pytest
-import running as runs
 import yaml
 from makemore import documents
 
@@ -16,7 +15,7 @@ from nextchar.config.compose import CONF, options_of
 
 
 @pytest.mark.parametrize("preset", options_of("experiment"))
-def test_a_preset_gives_its_number(preset: str, tmp_path: Path) -> None:
+def test_a_preset_gives_its_number(preset: str, tmp_path: Path, runs) -> None:
     text = (CONF / "experiment" / f"{preset}.yaml").read_text()
     comment = " ".join(line.strip("# ") for line in text.splitlines() if line.startswith("#"))
     values = yaml.safe_load(text)

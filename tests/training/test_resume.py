@@ -10,8 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-import running as runs
-from conftest import PROJECT
 
 from nextchar.errors import BadInput, Diverged, Interrupted
 from nextchar.runs import atomic as run_module
@@ -32,20 +30,7 @@ KINDS = {
 }
 
 
-def same(resumed: Path, whole: Path) -> bool:
-    """Weights, losses, metrics and samples are equal; what is said of time and of checkpoints may differ."""
-    assert runs.weights(resumed) == runs.weights(whole)
-    for tag in ("train/loss", "val/loss"):
-        assert runs.curve(resumed, tag) == runs.curve(whole, tag)
-    ours, theirs = runs.without_times(resumed), runs.without_times(whole)
-    for each in (ours, theirs):
-        del each["settings"]["trainer"]["checkpoint_seconds"]
-    assert ours == theirs
-    assert not list(resumed.rglob(".*"))
-    return True
-
-
-def kill_once_saved(folder: Path, *argv: object) -> bool:
+def kill_once_saved(runs, folder: Path, *argv: object) -> bool:
     """Trains in a fork, which is killed some time after its first checkpoint. Returns whether that was in time."""
     before = (folder / "checkpoints/last.ckpt").stat().st_mtime_ns if (folder / "checkpoints/last.ckpt").exists() else 0
     pid = runs.in_child(lambda: runs.train(*argv))
@@ -61,11 +46,13 @@ def kill_once_saved(folder: Path, *argv: object) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_twice_and_resumed(kind: str, tmp_path: Path) -> None:
+def test_killed_twice_and_resumed(kind: str, tmp_path: Path, runs, same) -> None:
     argv = [*QUICK, runs.names(tmp_path), "trainer.max_steps=400", *KINDS[kind]]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     runs.train(*argv, f"hydra.run.dir={whole}")
-    if kill_once_saved(killed, *argv, OFTEN, f"hydra.run.dir={killed}") and kill_once_saved(killed, f"resume={killed}"):
+    if kill_once_saved(runs, killed, *argv, OFTEN, f"hydra.run.dir={killed}") and kill_once_saved(
+        runs, killed, f"resume={killed}"
+    ):
         assert 0 < runs.checkpoint(killed)["step"] <= 400
         runs.train(f"resume={killed}")
     assert same(killed, whole)
@@ -74,7 +61,7 @@ def test_killed_twice_and_resumed(kind: str, tmp_path: Path) -> None:
 # A signal may come while some object is being deleted, where Python reports what is raised and goes on; the run ends
 # as interrupted all the same, at the next place where it looks
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_interrupted_at_many_moments(tmp_path: Path) -> None:
+def test_interrupted_at_many_moments(tmp_path: Path, runs, same) -> None:
     """Signals hit anywhere: in the optimizer, in a checkpoint, in an import, in a log line."""
     argv = [*QUICK, runs.names(tmp_path), "trainer.max_steps=1500", "optim=adam", "data.batch_size=16"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
@@ -112,12 +99,12 @@ def _terminated() -> object:
     signal.signal(signal.SIGTERM, before)
 
 
-def test_killed_as_a_user_would(tmp_path: Path) -> None:
+def test_killed_as_a_user_would(tmp_path: Path, runs, same, project) -> None:
     """A process of its own, kill -9, and a larger budget: as many steps in one go give the same."""
     argv = [*QUICK, runs.names(tmp_path), "data.batch_size=32"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     endless = [*argv, OFTEN, "trainer.max_steps=100000000", f"hydra.run.dir={killed}"]
-    process = subprocess.Popen([sys.executable, PROJECT / "scripts/train.py", *endless])
+    process = subprocess.Popen([sys.executable, project / "scripts/train.py", *endless])
     while not (killed / "checkpoints/last.ckpt").exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -129,7 +116,7 @@ def test_killed_as_a_user_would(tmp_path: Path) -> None:
     assert same(killed, whole)
 
 
-def test_more_steps_than_planned(tmp_path: Path) -> None:
+def test_more_steps_than_planned(tmp_path: Path, runs) -> None:
     argv = [*QUICK, runs.names(tmp_path), "trainer.log_every=20", "optim=adam"]
     longer, whole = tmp_path / "longer", tmp_path / "whole"
     with pytest.MonkeyPatch.context() as patch:
@@ -149,7 +136,7 @@ def _fail(*_: object) -> None:
     raise RuntimeError("made to fail")
 
 
-def test_killed_before_the_first_checkpoint(tmp_path: Path) -> None:
+def test_killed_before_the_first_checkpoint(tmp_path: Path, runs, same) -> None:
     argv = [*QUICK, runs.names(tmp_path), "trainer.max_steps=30"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with pytest.MonkeyPatch.context() as patch:
@@ -163,7 +150,7 @@ def test_killed_before_the_first_checkpoint(tmp_path: Path) -> None:
     assert same(killed, whole)
 
 
-def test_a_counted_run_is_counted_again(tmp_path: Path) -> None:
+def test_a_counted_run_is_counted_again(tmp_path: Path, runs) -> None:
     argv = ["model=count", "data=lines", "figures=false", runs.names(tmp_path)]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with pytest.MonkeyPatch.context() as patch:
@@ -179,7 +166,7 @@ def test_a_counted_run_is_counted_again(tmp_path: Path) -> None:
         runs.train(f"resume={killed}")
 
 
-def interrupted(folder: Path, *argv: object) -> None:
+def interrupted(runs, folder: Path, *argv: object) -> None:
     """A run that was interrupted after some checkpoints."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nextchar.training.train._Run.samples", lambda *_: signal.raise_signal(signal.SIGINT))
@@ -188,10 +175,10 @@ def interrupted(folder: Path, *argv: object) -> None:
             runs.train(*argv, f"hydra.run.dir={folder}")
 
 
-def test_a_killed_run_has_no_run_json(tmp_path: Path) -> None:
+def test_a_killed_run_has_no_run_json(tmp_path: Path, runs) -> None:
     """Not even that of an earlier attempt, which says how that one ended."""
     folder = tmp_path / "run"
-    interrupted(folder, *QUICK, runs.names(tmp_path), "trainer.max_steps=20")
+    interrupted(runs, folder, *QUICK, runs.names(tmp_path), "trainer.max_steps=20")
     assert runs.record(folder)["status"] == "interrupted"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nextchar.training.callbacks.Watch.look", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
@@ -201,9 +188,9 @@ def test_a_killed_run_has_no_run_json(tmp_path: Path) -> None:
     assert runs.record(folder)["status"] == "finished"
 
 
-def test_refusals_leave_the_folder_as_it_was(tmp_path: Path) -> None:
+def test_refusals_leave_the_folder_as_it_was(tmp_path: Path, runs) -> None:
     folder, text = tmp_path / "run", tmp_path / "names.txt"
-    interrupted(folder, *QUICK, runs.names(tmp_path), "trainer.max_steps=20")
+    interrupted(runs, folder, *QUICK, runs.names(tmp_path), "trainer.max_steps=20")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     def refused(match: str, *argv: object) -> None:
@@ -228,7 +215,7 @@ def test_refusals_leave_the_folder_as_it_was(tmp_path: Path) -> None:
     refused(r"last.ckpt: not a sound checkpoint")
 
 
-def test_a_diverged_run_diverges_again(tmp_path: Path) -> None:
+def test_a_diverged_run_diverges_again(tmp_path: Path, runs) -> None:
     """At the same step, and with the same words."""
     folder = tmp_path / "run"
     argv = [*QUICK, runs.names(tmp_path), "optim.lr=1e6", "trainer.checkpoint_seconds=0", "trainer.log_every=40"]
@@ -246,7 +233,7 @@ def test_a_diverged_run_diverges_again(tmp_path: Path) -> None:
 OLD, NEW = b"old" * 300_000, b"new" * 500_000
 
 
-def test_killed_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     """The temporary file lies beside the target: from $TMPDIR on another disk a rename would be a copy."""
     monkeypatch.setattr("tempfile.tempdir", "/dev/shm" if os.path.isdir("/dev/shm") else str(tmp_path))
     target, seen = tmp_path / "file", set()
@@ -282,7 +269,7 @@ def test_a_failing_disk_leaves_the_old_file(call: str, tmp_path: Path, monkeypat
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_full_disk_ends_the_run_and_does_not_hang_it(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_run_and_does_not_hang_it(tmp_path: Path, runs) -> None:
     folder = tmp_path / "run"
 
     def on_a_full_disk() -> None:
@@ -302,7 +289,7 @@ def test_a_full_disk_ends_the_run_and_does_not_hang_it(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_said_once_and_by_its_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], runs
 ) -> None:
     """Met by the event file, whose error names no file, when train.log and run.json cannot be written either."""
     folder = tmp_path / "run"
@@ -324,7 +311,7 @@ def test_a_full_disk_is_said_once_and_by_its_place(
     assert not (folder / "run.json").exists()
 
 
-def test_run_json_holds_the_curves(tmp_path: Path) -> None:
+def test_run_json_holds_the_curves(tmp_path: Path, runs) -> None:
     """As TensorBoard shows them."""
     words = ["model=nn", "data=lines", runs.names(tmp_path), "trainer.max_steps=400", "figures=false"]
     runs.train(*words, f"hydra.run.dir={tmp_path / 'whole'}")

@@ -1,9 +1,11 @@
 """What a real TensorBoard says of runs: everything is there, under its name, once, and true."""
 
-import importlib.util
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -16,9 +18,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import running as runs
 import safetensors.numpy
-from conftest import PROJECT, run_script
+import screenshots
 from PIL import Image
 
 from nextchar.config import fields as knobs
@@ -27,12 +28,6 @@ from nextchar.errors import Interrupted
 from nextchar.training import tensorboard as board
 from nextchar.training import train as training
 from nextchar.training.callbacks import Watch
-
-_spec = importlib.util.spec_from_file_location("screenshots", PROJECT / "benchmarks" / "screenshots.py")
-assert _spec is not None
-assert _spec.loader is not None
-screenshots = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(screenshots)
 
 STEPS = list(range(0, 60, 5))  # where trainer.log_every=5 puts the points of 60 steps
 NET = ["model=nn", "optim=adam", "optim.lr=0.3", "trainer.max_steps=60", "trainer.log_every=5"]
@@ -67,7 +62,7 @@ def train(at: Path, *words: str, stop_at: int | None = None, figures: bool = Fal
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, runs) -> Path:
     """Three runs: counted, learned, and learned after an interruption."""
     path = tmp_path_factory.mktemp("board")
     data = ["data=lines", runs.names(path)]
@@ -137,7 +132,7 @@ def test_runs_and_tags(api: Api) -> None:
 
 
 @pytest.mark.parametrize("run", ["nn", "resumed"])
-def test_curves_of_a_net(api: Api, folder: Path, run: str) -> None:
+def test_curves_of_a_net(api: Api, folder: Path, run: str, runs) -> None:
     """Each step once, from first to last, also where a run was resumed."""
     metrics = runs.record(folder / run)["metrics"]
     for tag in sorted(TAGS[run]):
@@ -161,13 +156,13 @@ def test_counted_optimum_is_a_line_that_the_loss_ends_at(api: Api) -> None:
     assert losses[0] > counted + 1
 
 
-def test_curves_of_a_count(api: Api, folder: Path) -> None:
+def test_curves_of_a_count(api: Api, folder: Path, runs) -> None:
     metrics = runs.record(folder / "count")["metrics"]
     for tag in LOSSES:
         assert api.curve("count", tag) == [(0, pytest.approx(metrics[tag], rel=1e-6))]
 
 
-def test_curves_over_orders(api: Api, folder: Path) -> None:
+def test_curves_over_orders(api: Api, folder: Path, runs) -> None:
     """In place of a step stands the order; the highest is the model."""
     metrics = runs.record(folder / "count")["metrics"]
     for tag in OVER_ORDERS:
@@ -196,7 +191,7 @@ def test_pictures(api: Api, folder: Path) -> None:
             assert np.array_equal(shown, kept)
 
 
-def test_text(api: Api, folder: Path) -> None:
+def test_text(api: Api, folder: Path, runs) -> None:
     samples = api.text("nn", "samples")
     assert 5 < len(samples) <= 10  # more TensorBoard would drop at random
     assert {0, 60} <= set(samples)
@@ -236,7 +231,7 @@ def test_page_of_curves(api: Api) -> None:
     assert set(found) == {"train/loss", "val/loss", "train/loss_counted"}
 
 
-def test_page_of_orders(tmp_path: Path) -> None:
+def test_page_of_orders(tmp_path: Path, runs) -> None:
     """A run of three orders has a page of its own, and each of its charts has curves."""
     words = ["model=count", "model.order=3", "smoothing=modified_kneser_ney", "data=lines", runs.names(tmp_path)]
     train(tmp_path / "runs" / "three", *words, figures=True)
@@ -258,7 +253,7 @@ def test_page_of_orders(tmp_path: Path) -> None:
         assert "visuals/orders" in server.get("plugin/images/tags")["three"]
 
 
-def test_hparams_of_all_runs_in_one_table(api: Api, folder: Path) -> None:
+def test_hparams_of_all_runs_in_one_table(api: Api, folder: Path, runs) -> None:
     experiment = api.post("plugin/hparams/experiment", experimentName="", hparamsLimit=1000)
     columns = {info["name"]: info["type"] for info in experiment["hparamInfos"]}
     assert list(columns)[:5] in (
@@ -333,7 +328,7 @@ def ticked(server: Api) -> set[str]:
     return first
 
 
-def check(server: Api, sweep: Path, differing: set[str]) -> None:
+def check(runs, server: Api, sweep: Path, differing: set[str]) -> None:
     """All runs are in the table, as run.json has them, and each has a value in all columns that are there at first."""
     jobs = {job["folder"]: job for job in json.loads((sweep / "sweep.json").read_text())["jobs"]}
     first = ticked(server)
@@ -350,7 +345,7 @@ def check(server: Api, sweep: Path, differing: set[str]) -> None:
             assert measured == pytest.approx({tag: metrics[tag] for tag in board.METRICS}, rel=1e-6)
 
 
-def sweep(folder: Path, *words: str) -> Path:
+def sweep(runs, run_script, folder: Path, *words: str) -> Path:
     """train.py -m, on 400 names."""
     folder.parent.mkdir(exist_ok=True)
     data = ["data=lines", runs.names(folder.parent), "figures=false"]
@@ -360,25 +355,25 @@ def sweep(folder: Path, *words: str) -> Path:
     return folder
 
 
-def test_a_grid_of_counts_and_nets(tmp_path: Path) -> None:
+def test_a_grid_of_counts_and_nets(tmp_path: Path, runs, run_script) -> None:
     """Named by what differs; gone on with other values, what differs then is in front in the old runs too."""
-    folder = sweep(tmp_path / "s", "model=count,nn", "smoothing=add_k", "smoothing.k=0.1,1")
+    folder = sweep(runs, run_script, tmp_path / "s", "model=count,nn", "smoothing=add_k", "smoothing.k=0.1,1")
     with reading(folder, 4) as server:
-        check(server, folder, {"model.name", "smoothing.k"})
+        check(runs, server, folder, {"model.name", "smoothing.k"})
         differing = product(("count", "nn"), ("0.1", "1"))
         assert server.get("runs") == [f"{n}_model={model},smoothing.k={k}" for n, (model, k) in enumerate(differing)]
-    sweep(folder, "model=nn", "smoothing=none", "optim=adam", "seed=1,2")
+    sweep(runs, run_script, folder, "model=nn", "smoothing=none", "optim=adam", "seed=1,2")
     with reading(folder, 6) as server:
-        check(server, folder, {"model.name", "smoothing.name", "seed"})
+        check(runs, server, folder, {"model.name", "smoothing.name", "seed"})
         assert "smoothing.k" not in ticked(server)  # which the new runs do not have
         assert server.get("runs")[-1] == "5_seed=2"
 
 
-def test_a_search(tmp_path: Path) -> None:
+def test_a_search(tmp_path: Path, runs, run_script) -> None:
     words = ["model=nn", "optim=sgd,adam", "optim.lr=tag(log,interval(0.1,3))", "trainer.max_steps=5"]
-    folder = sweep(tmp_path / "s", "sweep=optuna", "sweep.n_trials=11", "sweep.prune=false", *words)
+    folder = sweep(runs, run_script, tmp_path / "s", "sweep=optuna", "sweep.n_trials=11", "sweep.prune=false", *words)
     with reading(folder, 11) as server:
-        check(server, folder, {"optim.name", "optim.lr"})
+        check(runs, server, folder, {"optim.name", "optim.lr"})
         names = list(table(server, ["seed"], []))
     assert [int(name.partition("_")[0]) for name in names] == list(range(11))  # in their order
     assert all(re.fullmatch(r"\d\d_optim=(sgd|adam),optim\.lr=[\d.]{1,6}", name) for name in names), names
@@ -409,7 +404,7 @@ def test_markdown_finds_nothing_to_interpret() -> None:
     assert "<" not in row
 
 
-def test_odd_values_reach_the_page_as_they_are(tmp_path: Path) -> None:
+def test_odd_values_reach_the_page_as_they_are(tmp_path: Path, runs) -> None:
     """Infinities are left out of curves, a second point of a step too; settings and samples show odd text as text."""
     writer = board.Board(tmp_path)
     writer.scalars({"val/loss": float("inf"), "train/loss": 1.0}, 3)
@@ -427,12 +422,13 @@ def test_server_is_stopped_whatever_happens(tmp_path: Path) -> None:
         ask(address, timeout=5)
 
 
-def test_pictures_of_the_readme_without_a_browser(tmp_path: Path) -> None:
-    process = run_script("screenshots", PATH=str(tmp_path))
+def test_pictures_of_the_readme_without_a_browser(tmp_path: Path, project) -> None:
+    command = [sys.executable, project / "benchmarks" / "screenshots.py"]
+    process = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": str(tmp_path)})
     assert process.returncode == 2
     assert process.stderr.startswith("error: there is no browser to look with: install one of chromium, ")
     assert process.stderr.count("\n") == 1
 
 
-def test_ci_knows_the_same_browsers() -> None:
-    assert f"command -v {' '.join(screenshots.BROWSERS)} " in (PROJECT / ".ci/run").read_text()
+def test_ci_knows_the_same_browsers(project) -> None:
+    assert f"command -v {' '.join(screenshots.BROWSERS)} " in (project / ".ci/run").read_text()

@@ -8,12 +8,12 @@ import re
 import stat
 import sys
 import unicodedata
+from pathlib import Path
 
 import kenlm
 import numpy as np
 import pytest
 from backing_off import dictionaries, model_of, witten_bell
-from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -185,7 +185,9 @@ def test_what_is_no_token_is_no_character(said):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((PROJECT / "tests" / "oracles" / "kenlm").glob("*.arpa")), ids=lambda path: path.stem
+    "path",
+    sorted((Path(__file__).resolve().parents[2] / "oracles" / "kenlm").glob("*.arpa")),
+    ids=lambda path: path.stem,
 )
 def test_a_file_of_lmplz_scores_the_same_here_as_in_kenlm(path, tmp_path):
     vocabulary, tables = arpa_reader.read(path)

@@ -11,10 +11,11 @@ import brute_force as twin
 import closed_forms
 import nltk_probabilities
 import pytest
-from conftest import PROJECT
+
+from nextchar.data.corpus import EMBEDDED
 
 END = START = None
-NAMES = (PROJECT / "src" / "nextchar" / "data" / "assets" / "ssa-names-2018.txt").read_text(encoding="utf-8").split()
+NAMES = EMBEDDED.read_text(encoding="utf-8").split()
 
 
 def pitman_yor(documents, order):
@@ -173,10 +174,10 @@ KENLM = {  # tests/kenlm/README.md has the same texts as commands
 
 
 @pytest.mark.parametrize("name", KENLM)
-def test_equal_to_kenlm(name):
+def test_equal_to_kenlm(name, project):
     """Every n-gram that lmplz lists, and every symbol after the contexts that it has to back off from."""
     documents, order = KENLM[name], int(name[-1])
-    model = arpa.read(PROJECT / "tests" / "oracles" / "kenlm" / f"{name}.arpa")
+    model = arpa.read(project / "tests" / "oracles" / "kenlm" / f"{name}.arpa")
     p = twin.modified_kneser_ney_of_kenlm(documents, order, as_counted_by_lmplz=True)
     listed = {("<unk>",), ("<s>",)}
     for k, table in twin.continuation_tables(documents, order).items():
@@ -191,10 +192,10 @@ def test_equal_to_kenlm(name):
     assert listed == set(model[0])
 
 
-def test_kenlm_keeps_a_share_for_unk():
+def test_kenlm_keeps_a_share_for_unk(project):
     """1 - the sum over our symbols is the weight of <unk>: the product of the weights of backing off, over V + 1."""
     documents = KENLM["names_3"]
-    model = arpa.read(PROJECT / "tests" / "oracles" / "kenlm" / "names_3.arpa")
+    model = arpa.read(project / "tests" / "oracles" / "kenlm" / "names_3.arpa")
     p = twin.modified_kneser_ney_of_kenlm(documents, 3)
     for context in [(), ("a",), ("a", "n"), (START, "m")]:
         rest = 1 - math.fsum(p(context, symbol) for symbol in [END, *set("".join(documents))])
@@ -202,12 +203,12 @@ def test_kenlm_keeps_a_share_for_unk():
         assert rest == pytest.approx(10 ** arpa.log10_p(model, (*words, "<unk>")), rel=1e-5)
 
 
-def test_without_the_slip_of_lmplz_its_discounts_are_others():
+def test_without_the_slip_of_lmplz_its_discounts_are_others(project):
     """Of the first 100 names the newest letter begins two: one continuation, counted twice, so n1 loses it to n2."""
     documents, order = KENLM["names_4"], 4
     newest = list(dict.fromkeys("".join(documents)))[-1]
     assert ["".join(documents).count(newest), sum(name.startswith(newest) for name in documents)] == [2, 2]
-    model = arpa.read(PROJECT / "tests" / "oracles" / "kenlm" / "names_4.arpa")
+    model = arpa.read(project / "tests" / "oracles" / "kenlm" / "names_4.arpa")
     p = twin.modified_kneser_ney_of_kenlm(documents, order)
     assert abs(math.log10(p((), newest)) - arpa.log10_p(model, (newest,))) > 0.01
 

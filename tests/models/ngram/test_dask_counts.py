@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import running as runs
 from distributed import LocalCluster
 
 from nextchar.config.compose import run_settings
@@ -53,7 +52,7 @@ def same(one: counts.Counted, other: counts.Counted) -> bool:
 
 
 @pytest.mark.parametrize("data", ["lines", "text"])
-def test_a_cluster_trains_the_same_model_to_the_bit(address: str, data: str, tmp_path: Path) -> None:
+def test_a_cluster_trains_the_same_model_to_the_bit(address: str, data: str, tmp_path: Path, runs) -> None:
     argv = [*SMALL, *files(tmp_path, data)]
     assert len(train_part(argv[3:]).shards()) > 3
     runs.train(*argv, f"hydra.run.dir={tmp_path}/here")
@@ -63,7 +62,7 @@ def test_a_cluster_trains_the_same_model_to_the_bit(address: str, data: str, tmp
 
 
 @pytest.mark.parametrize("data", ["names", "lines"])
-def test_one_shard_is_enough(address: str, data: str, tmp_path: Path) -> None:
+def test_one_shard_is_enough(address: str, data: str, tmp_path: Path, runs) -> None:
     argv = [f"data={data}"]
     if data == "lines":
         argv.append(runs.names(tmp_path))
@@ -132,7 +131,7 @@ def test_a_file_that_is_another_one_on_a_worker(address: str, part: Split, tmp_p
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 
-def test_no_folder_is_made_where_there_is_no_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_folder_is_made_where_there_is_no_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str], runs) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"

@@ -8,7 +8,6 @@ import kenlm
 import nltk_probabilities
 import numpy as np
 import pytest
-from conftest import PROJECT
 from counting import counted
 from test_brute_force import KENLM
 from test_smoothing import smoothing
@@ -24,11 +23,11 @@ def log_prob(model, context, symbol):
 
 
 @pytest.mark.parametrize("name", KENLM)
-def test_every_ngram_that_lmplz_lists(name):
+def test_every_ngram_that_lmplz_lists(name, project):
     documents, order = KENLM[name], int(name[-1])
     model, listed = (
         counted(documents, order, LIKE_KENLM),
-        arpa.read(PROJECT / "tests" / "oracles" / "kenlm" / f"{name}.arpa"),
+        arpa.read(project / "tests" / "oracles" / "kenlm" / f"{name}.arpa"),
     )
     checked = 0
     for gram, value in listed[0].items():
@@ -42,10 +41,10 @@ def test_every_ngram_that_lmplz_lists(name):
 
 
 @pytest.mark.parametrize("name", KENLM)
-def test_a_text_scored_by_the_kenlm_module(name):
+def test_a_text_scored_by_the_kenlm_module(name, project):
     """KenLM on lmplz's own file, character by character, names that it has never seen among them."""
     documents, order = KENLM[name], int(name[-1])
-    theirs = kenlm.Model(str(PROJECT / "tests" / "oracles" / "kenlm" / f"{name}.arpa"))
+    theirs = kenlm.Model(str(project / "tests" / "oracles" / "kenlm" / f"{name}.arpa"))
     model = counted(documents, order, LIKE_KENLM)
     known = set(model.vocabulary.characters)
     held_out = [text for text in nltk_probabilities.names() if set(text) <= known][:300]
