@@ -11,7 +11,7 @@ import nextchar.data.corpus
 from nextchar.config.compose import run_settings
 from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
-from nextchar.runs import record as run
+from nextchar.runs import atomic
 from nextchar.runs.folder import RunFolder, claim
 from nextchar.training import train as training
 
@@ -110,7 +110,7 @@ def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.Monke
     }
     assert all(os.stat(folder / name).st_size == file["size"] for name, file in vouched.items())
     for path in folder.rglob("*"):
-        assert oct(path.stat().st_mode & 0o777) == oct((0o777 if path.is_dir() else 0o666) & ~run._umask())
+        assert oct(path.stat().st_mode & 0o777) == oct((0o777 if path.is_dir() else 0o666) & ~atomic._umask())
 
 
 def test_a_taken_folder_is_refused(tmp_path: Path, runs) -> None:
