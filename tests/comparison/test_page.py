@@ -177,11 +177,11 @@ def test_the_page_of_one_run_and_of_samples_that_are_gone(tmp_path: Path, count:
     assert "ssa-names-2018.txt · test loss on 3,277 documents" in alone
     assert "is the paired difference" not in alone, "there is none to be explained"
     put(run, SAMPLES, b"a" * (1 << 21))
-    assert "more than the 1,048,576 that it may have" in report.page(compare([run]))
+    assert "the limit is 1,048,576" in report.page(compare([run]))
     put(run, SAMPLES, b"\xff")
     assert "not valid UTF-8" in report.page(compare([run]))
     (run / SAMPLES).write_text("o")
-    assert "samples.txt is not the file that run.json vouches for" in report.page(compare([run]))
+    assert "samples.txt is not the file recorded in run.json" in report.page(compare([run]))
     (run / SAMPLES).unlink()
     assert "samples.txt: No such file or directory" in report.page(compare([run]))
 

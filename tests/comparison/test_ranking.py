@@ -342,7 +342,7 @@ def damaged(count: Path, folder: Path) -> dict[str, str]:
     edit(add("newer", "run.json: settings.data.x: the run was made by another version"), setting("data.x", 1))
     edit(add("text", "run.json: metrics=abc: must be a mapping"), lambda record: record.update(metrics="abc"))
     edit(add("no-data", "no data report"), lambda record: record.update(data=None))
-    (add("other-sums", "not the file that run.json vouches for") / LOSSES).write_bytes(b"x" * 26360)
+    (add("other-sums", "not the file recorded in run.json") / LOSSES).write_bytes(b"x" * 26360)
     edit(add("liar", "do not add up to the test/loss"), lambda record: record["metrics"].update({"test/loss": 2.446}))
     kept = losses(count)
     for name, nll, chars, reason in (

@@ -14,7 +14,7 @@ from nextchar.evaluation.loss import BLOCK, Loss
 from nextchar.messages import shown
 from nextchar.models.base import TensorSpec
 from nextchar.runs.folder import RECORD, SETTINGS, WEIGHTS
-from nextchar.runs.reading import check_folder, load_json, load_tensors, load_text
+from nextchar.runs.reading import check_folder, load_bytes, load_json, load_tensors
 from nextchar.runs.record import LOSSES, MOST_UNITS, SAMPLES, Record
 
 LARGEST_SAMPLES = 1 << 20  # bytes; ours take a tenth at most
@@ -100,4 +100,7 @@ def open_samples(path: Path, record: Record) -> str:
     vouched = record.files.get(SAMPLES)
     if vouched is None:
         raise BadInput(f"{path / RECORD} vouches for no {SAMPLES}")
-    return load_text(path / SAMPLES, vouched.size, vouched.sha256, LARGEST_SAMPLES)
+    try:
+        return str(load_bytes(path / SAMPLES, vouched.size, vouched.sha256, LARGEST_SAMPLES), "utf-8")
+    except UnicodeDecodeError:
+        raise BadInput(f"{path / SAMPLES}: not valid UTF-8") from None
