@@ -16,7 +16,7 @@ from nextchar.cli.parse import parse, run_script
 from nextchar.comparison import files as report
 from nextchar.comparison import ranking as comparison
 from nextchar.config.command_settings import CompareSettings
-from nextchar.config.fields import knobs
+from nextchar.config.fields import every_setting
 from nextchar.errors import BadInput
 from nextchar.messages import nearest, shown
 from nextchar.runs.atomic import write_atomically
@@ -48,7 +48,7 @@ def main() -> None:
 
 def apart(argv: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Folders, and what are settings: a folder may be called 3_smoothing.k=0.1, but not json=true."""
-    keys = [knob.key for knob in knobs(CompareSettings)]
+    keys = [setting.key for setting in every_setting(CompareSettings)]
     settings = [word for word in argv if word.startswith("-") or (word.partition("=")[0] in keys and "=" in word)]
     words = [word for word in argv if word not in settings]
     for word in words:

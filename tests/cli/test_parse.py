@@ -19,7 +19,7 @@ from nextchar.config.command_settings import (
     SampleSettings,
 )
 from nextchar.config.compose import command_of
-from nextchar.config.fields import Settings, knobs
+from nextchar.config.fields import Setting, Settings, every_setting
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
 from nextchar.sweeps import plan as multirun
@@ -44,6 +44,10 @@ def refusal(*argv: str, script: str = "train") -> str:
     with pytest.raises(BadInput) as error:
         parse(*argv, script=script)
     return str(error.value)
+
+
+def takes_text(setting: Setting) -> bool:
+    return "string" in setting.types and not setting.choices
 
 
 # --- refused --------------------------------------------------------------------------------------------------------
@@ -182,30 +186,30 @@ def test_what_is_missing_is_named(script: str) -> None:
 def test_every_leaf_refuses_wrong_values_and_names_itself(script: str) -> None:
     tree, least = SCRIPTS[script]
     checked = 0
-    for knob in knobs(tree):
-        group = knob.key.partition(".")[0]
-        chosen = [f"{group}={knob.option}"] if knob.option else []
-        needed = ["model=nn"] if group in ("optim", "trainer") or knob.option in ("l2", "nn") else []
-        if knob.key.endswith(".name"):
+    for setting in every_setting(tree):
+        group = setting.key.partition(".")[0]
+        chosen = [f"{group}={setting.option}"] if setting.option else []
+        needed = ["model=nn"] if group in ("optim", "trainer") or setting.option in ("l2", "nn") else []
+        if setting.is_name:
             continue  # the group chooses it
         for value in ("abc", "nan", "inf", "-1", "", "ünï日", "null"):
-            argv = [*least, *dict.fromkeys([*needed, *chosen]), f"{knob.key}={value}"]
+            argv = [*least, *dict.fromkeys([*needed, *chosen]), f"{setting.key}={value}"]
             try:
                 made = parse(*argv, script=script)
             except BadInput as error:
                 said = str(error)
                 assert said.isprintable(), argv
-                assert knob.key in said, f"{argv}: {said}"
+                assert setting.key in said, f"{argv}: {said}"
                 assert "\n" not in said
                 checked += 1
                 continue
-            for part in knob.key.split("."):
+            for part in setting.key.split("."):
                 made = getattr(made, {"json": "json_"}.get(part, part))
-            none = value == "null" and (type(None) in knob.members or knob.key == "data.split")
-            assert str in knob.members or none, f"{knob.key}={value} was taken"
-            if str in knob.members and made is not None:
-                assert str(made).endswith(value), f"{knob.key}={value} became {made}"
-    assert checked >= 6 * sum(str not in knob.members for knob in knobs(tree) if not knob.option)
+            none = value == "null" and ("null" in setting.types or setting.key == "data.split")
+            assert takes_text(setting) or none, f"{setting.key}={value} was taken"
+            if takes_text(setting) and made is not None:
+                assert str(made).endswith(value), f"{setting.key}={value} became {made}"
+    assert checked >= 6 * sum(not takes_text(setting) for setting in every_setting(tree) if not setting.option)
 
 
 # --- what is typed arrives as typed ---------------------------------------------------------------------------------
@@ -282,10 +286,10 @@ def test_help_names_every_knob_and_group_and_fits(
     assert end.value.code == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= min(max(columns, 80), 110)
-    for knob in knobs(SCRIPTS[script][0]):
-        if not knob.key.endswith(".name"):
-            assert f"  {knob.key} " in shown
-            assert knob.help, f"{knob.key} says nothing of itself"
+    for setting in every_setting(SCRIPTS[script][0]):
+        if not setting.is_name:
+            assert f"  {setting.key} " in shown
+            assert setting.help, f"{setting.key} says nothing of itself"
     assert ("-m" in shown) == (script == "train")
 
 

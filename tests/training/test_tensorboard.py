@@ -22,8 +22,8 @@ import safetensors.numpy
 import screenshots
 from PIL import Image
 
-from nextchar.config import fields as knobs
 from nextchar.config.compose import run_settings
+from nextchar.config.fields import flat
 from nextchar.errors import Interrupted
 from nextchar.training import tensorboard as board
 from nextchar.training import train as training
@@ -270,7 +270,7 @@ def test_hparams_of_all_runs_in_one_table(api: Api, folder: Path, runs) -> None:
     assert set(rows) == {"count", "nn", "resumed"}
     for run, (values, measured) in rows.items():
         record = runs.record(folder / run)
-        own = knobs.flat(record["settings"])
+        own = flat(record["settings"])
         for key, kind in columns.items():
             absent = "-" if kind == "DATA_TYPE_STRING" else None
             expected = absent if own.get(key) is None else own[key]
@@ -337,7 +337,7 @@ def check(runs, server: Api, sweep: Path, differing: set[str]) -> None:
     rows = table(server, [*board.columns()], list(board.METRICS))
     assert set(rows) == set(jobs)
     for folder, (values, measured) in rows.items():
-        own = knobs.flat(jobs[folder]["settings"])
+        own = flat(jobs[folder]["settings"])
         for key in first:  # an empty column would keep the run out of the parallel coordinates
             assert values[key] == ("-" if own.get(key) is None else own[key])
         metrics = runs.record(sweep / folder)["metrics"]

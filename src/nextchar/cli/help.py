@@ -4,7 +4,7 @@ import shutil
 import textwrap
 
 from nextchar.config.compose import groups_of, options_of
-from nextchar.config.fields import Knob, Settings, knobs
+from nextchar.config.fields import Setting, Settings, every_setting
 
 # What --help says besides of a script that can be swept
 OF_A_JOB = {
@@ -20,7 +20,7 @@ OF_A_JOB = {
 
 
 def help_text(name: str, tree: type[Settings], about: str, job: bool, operands: str = "") -> str:
-    """Usage, groups with their options, and every knob with what it takes, folded to the terminal's width."""
+    """Usage, groups with their options, and every setting with what it takes, folded to the terminal's width."""
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 110)
     groups = groups_of(tree)
     words = ["[-m]"] * job + ["[group=option]"] * bool(groups) + [operands] * bool(operands) + ["[key=value]"]
@@ -29,17 +29,17 @@ def help_text(name: str, tree: type[Settings], about: str, job: bool, operands: 
         lines += ["Groups: an option is a file of conf/GROUP/ and brings the settings that it has.", ""]
         lines += [_entry(group, " | ".join(options_of(group)), width) for group in groups] + [""]
     lines += ["Settings, and in brackets what they take:"]
-    rows: dict[str, tuple[Knob, list[str]]] = {}
-    for knob in knobs(tree):
-        if not (knob.key.endswith(".name") and knob.key.removesuffix(".name") in groups):  # the group chooses it
-            rows.setdefault(knob.key, (knob, []))[1].append(knob.option)
+    rows: dict[str, tuple[Setting, list[str]]] = {}
+    for setting in every_setting(tree):
+        if not setting.is_name:  # the group chooses it
+            rows.setdefault(setting.key, (setting, []))[1].append(setting.option)
     before = None
-    for key, (knob, options) in rows.items():
+    for key, (setting, options) in rows.items():
         group = key.rpartition(".")[0]
         lines += [""] * (group != before)
         before = group
         only = f"{group}={'|'.join(options)}: " if any(options) else ""
-        lines.append(_entry(key, only + knob.help, width, f"[{knob.allowed}]"))
+        lines.append(_entry(key, only + setting.help, width, f"[{setting.allowed}]"))
     if job:
         lines += ["", "Also:", "", *(_entry(what, how, width) for what, how in OF_A_JOB.items())]
     return "\n".join(lines)

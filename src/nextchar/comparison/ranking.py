@@ -16,13 +16,12 @@ import numpy as np
 
 from nextchar.comparison.find import LeftOut, Run, gather
 from nextchar.comparison.significance import FEWEST, Estimate, difference, of_all_pairs, over_seeds, per_character
-from nextchar.config.fields import flat
+from nextchar.config.fields import flat, not_compared
 from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
 from nextchar.evaluation.loss import BLOCK, Loss
 from nextchar.messages import one_line, shown
 from nextchar.runs.record import LOSSES, Record
-from nextchar.training.tensorboard import NOT_COMPARED
 
 MOST_CAUSES = 4  # of a refusal; the rest follows from these
 MOST_NAMED = 6  # settings or rows in a sentence
@@ -30,7 +29,7 @@ HEADS = ("", "run", "seeds", "loss", "95% interval", "bits/char", "to the best")
 
 # What makes no two runs different models: what changes no result (board.py says which), and the seed. Where the text
 # was read from does not count either, but its digest does.
-IGNORED = NOT_COMPARED | {"seed", "data.path"}
+IGNORED = not_compared(TrainSettings) | {"seed", "data.path"}
 GROUPS = ("model", "smoothing", "optim", "trainer", "data")  # the order in which a label names what differs
 
 

@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from nextchar.config.fields import Settings, Tree, knobs, unknown_key, validated
+from nextchar.config.fields import Settings, Tree, every_setting, unknown_key, validated
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.errors import BadInput
 from nextchar.messages import nearest, one_of, shown
@@ -108,13 +108,14 @@ class Command(Generic[Tree]):
             return f"{key}={shown(value)}: must be {one_of(options_of(key))}.{nearest(str(value), options_of(key))}"
         if group in groups and leaf == "name":
             return f"{key}={shown(value)}: choose with {group}={shown(value)}, which brings the settings that it has"
-        variants = [knob for knob in knobs(self.tree) if knob.key == key]
+        known = [setting for setting in every_setting(self.tree) if not setting.is_name]
+        variants = [setting for setting in known if setting.key == key]
         if not variants and key not in groups:
-            meant = nearest(key, [*groups, *(knob.key for knob in knobs(self.tree))]) if "." not in key else ""
-            if any(meant == f" Did you mean {known}?" for known in groups):
+            meant = nearest(key, [*groups, *(setting.key for setting in known)]) if "." not in key else ""
+            if any(meant == f" Did you mean {each}?" for each in groups):
                 return f"{key}={shown(value)}: there is no group {key}.{meant}"
             return unknown_key(self.tree, key, value)
-        options = [knob.option for knob in variants if knob.option]
+        options = [setting.option for setting in variants if setting.option]
         if group not in groups or not (options or group in ("smoothing", "optim", "trainer")):
             return ""
         composed = composed_groups()
@@ -138,12 +139,12 @@ class Command(Generic[Tree]):
         return self.compose([])
 
 
+@cache
 def groups_of(tree: type[Settings]) -> list[str]:
-    """The groups of conf/ that a tree has, in the order in which a user thinks of them."""
-    of_tree = {knob.key.partition(".")[0] for knob in knobs(tree) if "." in knob.key}
-    order: tuple[str, ...] = ("data", "model", "smoothing", "optim", "trainer", "sweep")
-    found = [group for group in order if group in of_tree]
-    return [*found, "experiment"] if "model" in of_tree and options_of("experiment") else found
+    """Returns the groups of a tree, each a folder of conf/."""
+    of_tree = dict.fromkeys(setting.key.partition(".")[0] for setting in every_setting(tree) if "." in setting.key)
+    found = [group for group in of_tree if (CONF / group).is_dir()]
+    return [*found, "experiment"] if "model" in found else found
 
 
 def options_of(group: str) -> list[str]:
@@ -198,7 +199,7 @@ def quote(tree: type[Tree], overrides: Sequence[str], multirun: bool) -> list[st
 
     In a multirun a comma separates values, as everywhere in Hydra. What is in quotes already is left as it is.
     """
-    free = {knob.key: knob for knob in knobs(tree) if knob.is_free_text}
+    free = {setting.key: setting for setting in every_setting(tree) if setting.is_as_typed}
     quoted = []
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -208,11 +209,11 @@ def quote(tree: type[Tree], overrides: Sequence[str], multirun: bool) -> list[st
         if not (key and equals):
             raise BadInput(f"'{shown(override)}' is not key=value (no spaces around the '=').{_meant_help(override)}")
         name = key.lstrip("+")
-        knob = free.get(name)
+        setting = free.get(name)
         if any("\ud800" <= c <= "\udfff" for c in override):  # how Python takes in bytes that are not UTF-8
-            remedy = "; rename the file or the folder" if name in HYDRA_PATHS or (knob and knob.is_path) else ""
+            remedy = "; rename the file or the folder" if name in HYDRA_PATHS or (setting and setting.is_path) else ""
             raise BadInput(f"{shown(name)}={shown(value)}: not valid UTF-8{remedy}")
-        if name in HYDRA_PATHS or (knob and not (value == "null" and type(None) in knob.members)):
+        if name in HYDRA_PATHS or (setting and not (value == "null" and "null" in setting.types)):
             values = _swept(value) if multirun and name not in OF_A_WHOLE_SWEEP else [value]
             value = ",".join(_quoted(part) for part in values)
         quoted.append(f"{key}={value}")

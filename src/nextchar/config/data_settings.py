@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from nextchar.config.field_types import Digest, Encoding, FilePath, Positive, Text
-from nextchar.config.fields import Settings
+from nextchar.config.fields import NOT_COMPARED, Settings
 
 RUNNING_TEXTS = ("shakespeare", "text")
 
@@ -18,9 +18,11 @@ class Data(Settings):
     path: FilePath | None = Field(
         description="the file to read, or a folder or pattern of files (data=lines, data=text), plain or .gz"
     )
-    url: Text | None = Field(description="where makemore and shakespeare come from")
-    sha256: Digest | None = Field(description="the digest a downloaded file must have")
-    encoding: Encoding = Field(description="how the file's bytes become characters; decoded strictly")
+    url: Text | None = Field(description="where makemore and shakespeare come from", json_schema_extra=NOT_COMPARED)
+    sha256: Digest | None = Field(description="the digest a downloaded file must have", json_schema_extra=NOT_COMPARED)
+    encoding: Encoding = Field(
+        description="how the file's bytes become characters; decoded strictly", json_schema_extra=NOT_COMPARED
+    )
     normalize: Literal["none", "nfc", "nfkc"] = Field(description="Unicode normalisation; none keeps the text as it is")
     split: Literal["hash", "lecture", "makemore", "contiguous", "all"] = Field(
         description="hash (documents): 80/10/10 by content; lecture: random.seed(42) shuffle, 80/10/10; makemore: "
@@ -33,7 +35,10 @@ class Data(Settings):
     )
     unk: Literal["error", "skip"] = Field(description="characters unseen in train: refuse, or leave out and count them")
     batch_size: Literal["all"] | Positive = Field(description="pairs a step (nets): all is full batch")
-    merge: bool = Field(description="full batch: equal (x, y) pairs become one weighted pair, the same loss for less")
+    merge: bool = Field(
+        description="full batch: equal (x, y) pairs become one weighted pair, the same loss for less",
+        json_schema_extra=NOT_COMPARED,
+    )
 
     @property
     def is_text(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from nextchar.config.fields import FREE_TEXT, PATH, Called
+from nextchar.config.fields import A_PATH, AS_TYPED
 
 LARGEST = 2**31 - 1  # of things that are counted: beyond, the libraries overflow
 
@@ -27,17 +27,21 @@ def _known_encoding(name: str) -> str:
     return name
 
 
-Text = Annotated[str, FREE_TEXT]
+Text = Annotated[str, Field(json_schema_extra=AS_TYPED)]
 
 
-FilePath = Annotated[str, FREE_TEXT, PATH, Field(min_length=1), AfterValidator(absolute)]
+FilePath = Annotated[str, Field(min_length=1, json_schema_extra=A_PATH), AfterValidator(absolute)]
 
 
-Digest = Annotated[str, FREE_TEXT, Called("64 hexadecimal digits"), Field(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[
+    str, Field(pattern="^[0-9a-f]{64}$", json_schema_extra=AS_TYPED | {"takes": "64 hexadecimal digits"})
+]
 
 
 Encoding = Annotated[
-    str, FREE_TEXT, Called("an encoding that Python knows (utf-8, latin-1, utf-16)"), AfterValidator(_known_encoding)
+    str,
+    Field(json_schema_extra=AS_TYPED | {"takes": "an encoding that Python knows (utf-8, latin-1, utf-16)"}),
+    AfterValidator(_known_encoding),
 ]
 
 

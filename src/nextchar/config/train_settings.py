@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from nextchar.config.data_settings import Data
 from nextchar.config.field_types import FilePath, Seed
-from nextchar.config.fields import FREE_TEXT, Called, Settings
+from nextchar.config.fields import AS_TYPED, NOT_COMPARED, Settings
 from nextchar.config.model_settings import Count, Model
 from nextchar.config.optim_settings import Lbfgs, Optimizer
 from nextchar.config.smoothing_settings import Smoothing, is_fitted
@@ -14,12 +14,15 @@ from nextchar.config.sweep_settings import Sweep
 from nextchar.config.trainer_settings import Ddp, Trainer
 from nextchar.messages import one_of, shown
 
-Address = Annotated[str, FREE_TEXT, Called("tcp://HOST:PORT"), Field(pattern=r"^tcp://[^/\s]+:[0-9]{1,5}$")]
+Address = Annotated[
+    str, Field(pattern=r"^tcp://[^/\s]+:[0-9]{1,5}$", json_schema_extra=AS_TYPED | {"takes": "tcp://HOST:PORT"})
+]
 
 
 class Cluster(Settings):
     address: Address | None = Field(
-        description="scheduler of a Dask cluster whose workers count the files of the text; null: this machine does"
+        description="scheduler of a Dask cluster whose workers count the files of the text; null: this machine does",
+        json_schema_extra=NOT_COMPARED,
     )
 
 
@@ -27,9 +30,11 @@ class TrainSettings(Settings):
     """What one run is told, and what its folder remembers."""
 
     seed: Seed = Field(description="of the first weights, the batches and the samples")
-    figures: bool = Field(description="draw the pictures")
-    json_: bool = Field(alias="json", description="print the result as JSON")
-    resume: FilePath | None = Field(description="run folder of an interrupted run to go on with")
+    figures: bool = Field(description="draw the pictures", json_schema_extra=NOT_COMPARED)
+    json_: bool = Field(alias="json", description="print the result as JSON", json_schema_extra=NOT_COMPARED)
+    resume: FilePath | None = Field(
+        description="run folder of an interrupted run to go on with", json_schema_extra=NOT_COMPARED
+    )
     data: Data
     model: Model
     smoothing: Smoothing | None = None

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from nextchar.config.field_types import LARGEST, Positive
-from nextchar.config.fields import Settings
+from nextchar.config.fields import NOT_COMPARED, Settings
 
 
 class AnyTrainer(Settings):
@@ -13,26 +13,29 @@ class AnyTrainer(Settings):
 
     name: str
     max_steps: Annotated[int, Field(ge=0, le=LARGEST)] = Field(description="optimizer steps")
-    log_every: Positive = Field(description="steps between two points of a curve")
+    log_every: Positive = Field(description="steps between two points of a curve", json_schema_extra=NOT_COMPARED)
     precision: Literal[32, 64] = Field(description="bits of a floating-point number")
     threads: Annotated[int, Field(ge=1, le=256)] = Field(
-        description="CPU threads of torch (a process); more than 1 may change the last bits of a sum"
+        description="CPU threads of torch (a process); more than 1 may change the last bits of a sum",
+        json_schema_extra=NOT_COMPARED,
     )
     checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
-        description="seconds between two checkpoints, at most one per log_every steps"
+        description="seconds between two checkpoints, at most one per log_every steps", json_schema_extra=NOT_COMPARED
     )
 
 
 class Cpu(AnyTrainer):
-    name: Literal["cpu"]
+    name: Literal["cpu"] = Field(json_schema_extra=NOT_COMPARED)
 
 
 class Ddp(AnyTrainer):
-    name: Literal["ddp"]
+    name: Literal["ddp"] = Field(json_schema_extra=NOT_COMPARED)
     devices: Annotated[int, Field(ge=1, le=256)] = Field(
-        description="processes on a machine, which share the pairs of every step"
+        description="processes on a machine, which share the pairs of every step", json_schema_extra=NOT_COMPARED
     )
-    nodes: Positive = Field(description="machines; more than 1 are started by torchrun or srun")
+    nodes: Positive = Field(
+        description="machines; more than 1 are started by torchrun or srun", json_schema_extra=NOT_COMPARED
+    )
 
 
 Trainer = Annotated[Cpu | Ddp, Field(discriminator="name")]

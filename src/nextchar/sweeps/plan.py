@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 
 from nextchar.config.compose import Command, command_of, conf, groups_of, parse_overrides, quote, resolved
 from nextchar.config.field_types import absolute
-from nextchar.config.fields import knobs, validated
+from nextchar.config.fields import every_setting, validated
 from nextchar.config.sweep_settings import Grid, Optuna, Sweep
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
@@ -217,7 +217,7 @@ def _one_machine(settings: TrainSettings) -> TrainSettings:
 
 def as_typed(words: Sequence[str]) -> list[str]:
     """Overrides as a user would type them, without the quotes that protect them from Hydra's grammar."""
-    paths = {knob.key for knob in knobs(TrainCommand) if knob.is_path}
+    paths = {setting.key for setting in every_setting(TrainCommand) if setting.is_path}
 
     def typed(override: Override) -> str:
         value = override.value()
@@ -230,8 +230,8 @@ def as_typed(words: Sequence[str]) -> list[str]:
 
 
 def _takes_whole_numbers(key: str) -> bool:
-    kinds = [set(knob.members) for knob in knobs(TrainCommand) if knob.key == key]
-    return any(int in kind and float not in kind for kind in kinds)
+    types = [setting.types for setting in every_setting(TrainCommand) if setting.key == key]
+    return any("integer" in each and "number" not in each for each in types)
 
 
 def _put(values: dict[str, Any], override: Override) -> bool:

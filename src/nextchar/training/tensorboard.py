@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nextchar.config import fields as knobs
+from nextchar.config.fields import every_setting, flat, not_compared
 from nextchar.config.smoothing_settings import NoSmoothing
 from nextchar.config.train_settings import TrainSettings
 from nextchar.evaluation.by_order import GROUP
@@ -26,11 +26,6 @@ SHOWN_AT_FIRST = 5
 WITH_A_VALUE = ("model.name", "smoothing.name", "optim.name", "data.name", "seed")  # in every run
 IN_FRONT = ("model.name", "smoothing.name", "smoothing.k", "optim.name", "optim.lr")
 METRICS = ("test/loss", "val/loss", "train/loss", "test/bits_per_char", "test/perplexity")
-NOT_COMPARED = {"figures", "json", "resume", "data.url", "data.sha256", "data.encoding", "data.merge"}
-NOT_COMPARED |= {"cluster.address"}
-NOT_COMPARED |= {f"trainer.{name}" for name in ("name", "devices", "nodes", "threads")}
-NOT_COMPARED |= {f"trainer.{name}" for name in ("log_every", "checkpoint_seconds")}
-
 HPARAMS = "_hparams_"
 EXPERIMENT = f"{HPARAMS}/experiment"
 
@@ -89,7 +84,7 @@ class Board:
         The metrics of HParams are the scalars of those names, so there is no `hp_metric`; `in_front` are the settings
         that it shows before one ticks others.
         """
-        own = {key: shown(value) for key, value in knobs.flat(settings.plain()).items()}
+        own = {key: shown(value) for key, value in flat(settings.plain()).items()}
         self.writer.add_text("settings", _table("setting", own), self._first_step)
         if self._first_step > 0:  # the rest was said by the attempt that is resumed
             return
@@ -100,9 +95,7 @@ class Board:
             value = Summary.Value(tag=f"{HPARAMS}/{kind}", metadata=SummaryMetadata(plugin_data=data))
             self.writer.file_writer.add_summary(Summary(value=[value]))
         self.writer.add_custom_scalars({"nextchar": _curves(settings)} | _over_orders(settings))
-        self.writer.add_text(
-            "data", _table("data", {key: _counted(value) for key, value in knobs.flat(report).items()}), 0
-        )
+        self.writer.add_text("data", _table("data", {key: _counted(value) for key, value in flat(report).items()}), 0)
 
     def histograms(self, tensors: Mapping[str, np.ndarray], step: int) -> None:
         for name, tensor in tensors.items():
@@ -157,10 +150,11 @@ class EventFile:
 def columns() -> dict[str, type]:
     """Every setting of any model by which runs are compared -> bool, float or str: runs of all models in one table."""
     kinds: dict[str, type] = dict.fromkeys(("model.name", "smoothing.name", "optim.name"), str)
-    for knob in knobs.knobs(TrainSettings):
-        members = set(knob.members) - {type(None)}
-        kinds[knob.key] = bool if members == {bool} else float if members <= {int, float} else str
-    return {key: kind for key, kind in kinds.items() if key not in NOT_COMPARED}
+    for setting in every_setting(TrainSettings):
+        types = setting.types - {"null"}
+        is_number = types <= {"integer", "number"} and not setting.choices
+        kinds[setting.key] = bool if types == {"boolean"} else float if is_number else str
+    return {key: kind for key, kind in kinds.items() if key not in not_compared(TrainSettings)}
 
 
 def in_front(differing: Sequence[str]) -> list[str]:
@@ -230,7 +224,7 @@ def _hparams(settings: TrainSettings, in_front: Sequence[str]) -> dict[str, byte
 
     types = {bool: api_pb2.DATA_TYPE_BOOL, float: api_pb2.DATA_TYPE_FLOAT64, str: api_pb2.DATA_TYPE_STRING}
     table, row = api_pb2.Experiment(), SessionStartInfo()
-    own = {"smoothing.k": 0.0} | knobs.flat(settings.plain())  # no smoothing is k = 0
+    own = {"smoothing.k": 0.0} | flat(settings.plain())  # no smoothing is k = 0
     for tag in METRICS:
         table.metric_infos.add(name=api_pb2.MetricName(tag=tag))
     for key, kind in columns().items():
