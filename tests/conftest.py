@@ -6,17 +6,27 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import hypothesis
+import numpy as np
 import pytest
+from methods import smoothing
 
 from nextchar.cli import parse
+from nextchar.config.model_settings import Count
+from nextchar.config.smoothing_settings import Smoothing
 from nextchar.data.corpus import EMBEDDED
+from nextchar.data.encoded import Block
+from nextchar.data.vocabulary import Ids, Stream, Vocabulary
+from nextchar.models.ngram import estimation
+from nextchar.models.ngram.counts import Counted, count, first_seen, of_stream, tables
+from nextchar.models.ngram.keys import Packing
+from nextchar.models.ngram.model import CountModel
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -161,3 +171,60 @@ class Runs:
         """The files of a run folder; the event files under one name."""
         found = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         return {"events" if name.startswith("events.out.tfevents.") else name for name in found}
+
+
+# --- counted models -------------------------------------------------------------------------------------------------
+
+ADD_ONE = smoothing("add_k", k=1.0, tune=False)
+
+
+def _count_ngrams(vocabulary: Vocabulary, documents: Sequence[str], order: int) -> Counted:
+    return count([Block(vocabulary.stream(documents), 1)], Packing(len(vocabulary)), order)
+
+
+@pytest.fixture(scope="session")
+def count_ngrams() -> Callable[..., Counted]:
+    """(vocabulary, documents, order) -> the n-grams of that order with their counts."""
+    return _count_ngrams
+
+
+@pytest.fixture(scope="session")
+def counted() -> Callable[..., CountModel]:
+    """Documents -> the n-gram model of them, by default a bigram with add-one smoothing."""
+
+    def model(
+        documents: Sequence[str],
+        order: int = 2,
+        smoothing: Smoothing = ADD_ONE,
+        val: Sequence[str] = (),
+        prune: Sequence[int] = (),
+    ) -> CountModel:
+        vocabulary = Vocabulary.of(documents)
+        raw = tables(_count_ngrams(vocabulary, documents, order))
+        held_out = _count_ngrams(vocabulary, val, order) if val else None
+        first = first_seen([Block(vocabulary.stream(documents), 1)], len(vocabulary))
+        estimated, method = estimation.fit(smoothing, raw, held_out, first)
+        settings = Count(name="count", order=order, prune=list(prune), prune_entropy=None)
+        return CountModel(vocabulary, estimation.pruned(estimated, raw, settings), method)
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def bigram_of() -> Callable[..., CountModel]:
+    """(vocabulary, a (V, V) table of counts, k) -> the bigram with k added to each count."""
+
+    def model(vocabulary: Vocabulary, matrix: np.ndarray, k: float) -> CountModel:
+        packing = Packing(len(vocabulary))
+        found = np.argwhere(matrix)
+        top = Counted(packing.pack(found), matrix[tuple(found.T)], packing, 2)
+        settings = smoothing("add_k", k=k, tune=False) if k else smoothing("none")
+        return CountModel(vocabulary, *estimation.fit(settings, tables(top), None))
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def pairs() -> Callable[[Stream, int], Ids]:
+    """(ids, V) -> how often each id follows each: (V, V)."""
+    return lambda stream, vocab_size: of_stream(stream, vocab_size, 2)[1].matrix(np.arange(vocab_size))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from counting import bigram_of, pairs
 from makemore import COUNTS, SYMBOLS, documents
 
 from nextchar.config.compose import run_settings
@@ -37,11 +36,13 @@ def train(folder, *overrides):
     return values, open_model(folder)[1]
 
 
-def counted(k):
-    return bigram_of(VOCABULARY, COUNTS, k)
+@pytest.fixture(scope="session")
+def bigram(bigram_of):
+    """The bigram of makemore's counts, with k added to each."""
+    return lambda k: bigram_of(VOCABULARY, COUNTS, k)
 
 
-def test_the_fixture_has_the_counts_it_says():
+def test_the_fixture_has_the_counts_it_says(pairs):
     stream = VOCABULARY.stream(documents())
     assert len(stream) - 1 == 228_146
     assert (pairs(stream, 27) == COUNTS).all()
@@ -53,18 +54,18 @@ def test_the_fixture_has_the_counts_it_says():
     ("k", "expected"),
     [(0, 2.4540144892), (0.01, 2.4540189765), (1, 2.4545768201), (10, 2.4621158057), (100, 2.5374912617)],
 )
-def test_counted_loss_on_all_of_makemores_names(k, expected):
+def test_counted_loss_on_all_of_makemores_names(k, expected, bigram):
     part = Split.of(VOCABULARY, documents())
-    assert metrics.loss(counted(k), part, is_text=False).value == pytest.approx(expected, abs=1e-9)
+    assert metrics.loss(bigram(k), part, is_text=False).value == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_notes_figure_is_a_float32_running_sum():
+def test_the_notes_figure_is_a_float32_running_sum(bigram):
     """The lecture prints 2.4543562 for add-one: its own sum, in the order of the file, in float32.
 
     The order of our documents is another, so the rounding is too: what is shown is that summing so errs by 1e-5 or
     more where the exact value has all its digits.
     """
-    log_probs = counted(1).score(VOCABULARY.stream(documents())).astype(np.float32)
+    log_probs = bigram(1).score(VOCABULARY.stream(documents())).astype(np.float32)
     running = np.add.accumulate(log_probs, dtype=np.float32)[-1]
     assert abs(-running / len(log_probs) - 2.4545768201) > 1e-5
 
@@ -128,26 +129,26 @@ def test_the_lectures_descent_with_l2(names, tmp_path):
 
 @pytest.mark.parametrize(("precision", "tolerance"), [(64, 1e-6), (32, 1e-4)])
 @pytest.mark.parametrize("k", [1, 0.5])
-def test_lbfgs_reaches_the_counted_model(names, tmp_path, precision, tolerance, k):
+def test_lbfgs_reaches_the_counted_model(names, tmp_path, precision, tolerance, k, bigram):
     _, learned = train(
         tmp_path / "run",
         *("model=nn", "optim=lbfgs", "smoothing=add_k", f"smoothing.k={k}", f"trainer.precision={precision}"),
         *("data=lines", f"data.path={names}", "data.split=all"),
     )
     every = np.arange(27)[:, None]
-    difference = np.abs(np.exp(learned.log_probs(every)) - np.exp(counted(k).log_probs(every)))
+    difference = np.abs(np.exp(learned.log_probs(every)) - np.exp(bigram(k).log_probs(every)))
     assert difference.max() <= tolerance
 
 
-def test_explain_emma():
-    steps = explain(counted(1), "emma", "text")
+def test_explain_emma(bigram):
+    steps = explain(bigram(1), "emma", "text")
     expected = [(".e", 0.047785), ("em", 0.037653), ("mm", 0.025341), ("ma", 0.388514), ("a.", 0.195830)]
     assert [step.context + step.char for step in steps] == [pair for pair, _ in expected]
     assert [step.probability for step in steps] == pytest.approx([p for _, p in expected], abs=5e-7)
     assert mean_nll(steps) == pytest.approx(2.514328, abs=5e-7)
 
 
-def test_samples_are_the_lectures():
-    five = sampling.documents(counted(1), 5, seed=2147483647)
+def test_samples_are_the_lectures(bigram):
+    five = sampling.documents(bigram(1), 5, seed=2147483647)
     assert five == ["mor", "axx", "minaymoryles", "kondlaisah", "anchshizarie"]
-    assert sampling.documents(counted(1), 1000, seed=2147483647)[:5] == five
+    assert sampling.documents(bigram(1), 1000, seed=2147483647)[:5] == five

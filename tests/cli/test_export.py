@@ -6,15 +6,13 @@ import json
 import math
 from pathlib import Path
 
-import counting
 import numpy as np
 import pytest
 from backing_off import witten_bell
-from pydantic import TypeAdapter
-from test_arpa import ODD, by_kenlm
+from kenlm_models import ODD, by_kenlm
+from methods import smoothing
 
 from nextchar.config.model_settings import Count
-from nextchar.config.smoothing_settings import Smoothing
 from nextchar.data.corpus import EMBEDDED
 from nextchar.errors import BadInput
 from nextchar.models.base import windows
@@ -39,14 +37,15 @@ ALL_NAMES = EMBEDDED.read_text().split()
 NAMES, OTHERS = ALL_NAMES[:500], [name for name in ALL_NAMES[3000:3300] if set(name) <= set("".join(ALL_NAMES[:500]))]
 
 
-def smoothing(plain):
-    return TypeAdapter(Smoothing).validate_python(plain)
+@pytest.fixture(scope="session")
+def model_of(counted):
+    """An n-gram model of the names, or of other documents, by the settings of its smoothing."""
 
+    def model(plain, order, documents=NAMES, prune=()):
+        val = OTHERS if documents is NAMES else [documents[0][:50]]
+        return counted(documents, order, smoothing(**plain), val, prune)
 
-def counted(plain, order, documents=NAMES, prune=()):
-    return counting.counted(
-        documents, order, smoothing(plain), OTHERS if documents is NAMES else [documents[0][:50]], prune
-    )
+    return model
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -55,8 +54,8 @@ def counted(plain, order, documents=NAMES, prune=()):
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
 @pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
 @pytest.mark.parametrize("prune", [(), (0, 1, 2)])
-def test_the_tables_are_the_model_to_the_last_bits(plain, order, prune):
-    model = counted(plain, order, prune=() if plain["name"] in Count.keeps_all else prune)
+def test_the_tables_are_the_model_to_the_last_bits(plain, order, prune, model_of):
+    model = model_of(plain, order, prune=() if plain["name"] in Count.keeps_all else prune)
     again = BackoffModel(model.vocabulary, model.backoff_tables())
     assert again.context == model.context
     stream = model.vocabulary.stream(OTHERS)
@@ -74,9 +73,9 @@ def test_the_tables_are_the_model_to_the_last_bits(plain, order, prune):
 @pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
 @pytest.mark.parametrize("order", [2, 4, 6])
 @pytest.mark.parametrize(("documents", "others"), [(NAMES, OTHERS), ([ODD], [ODD[::-1]])], ids=["names", "odd"])
-def test_kenlm_says_what_the_counted_model_says(plain, order, documents, others, tmp_path):
+def test_kenlm_says_what_the_counted_model_says(plain, order, documents, others, tmp_path, model_of):
     """Of what cannot come too: ARPA has no log of 0 but -99, here the weight of a context."""
-    model = counted(plain, order, documents)
+    model = model_of(plain, order, documents)
     (tmp_path / "m.arpa").write_bytes(b"".join(arpa_file(model.backoff_tables(), model.vocabulary)))
     ours = model.score(model.vocabulary.stream(others)) / math.log(10)
     theirs, possible = np.array(by_kenlm(tmp_path / "m.arpa", others)), np.isfinite(ours)
@@ -87,18 +86,18 @@ def test_kenlm_says_what_the_counted_model_says(plain, order, documents, others,
 
 
 @pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
-def test_a_context_that_every_symbol_follows_has_the_same_probabilities(plain):
+def test_a_context_that_every_symbol_follows_has_the_same_probabilities(plain, model_of):
     """Nobody is left there to whom something could be given, which Katz has to divide among what was seen."""
     documents = ["aab", "ba", "abb", "b", "aaab", "babab"]
-    model = counted(plain, 3, documents)
+    model = model_of(plain, 3, documents)
     again = BackoffModel(model.vocabulary, model.backoff_tables())
     contexts = np.array([[x, y] for x in range(3) for y in range(1, 3)])
     assert np.exp(again.log_probs(contexts)) == pytest.approx(np.exp(model.log_probs(contexts)), abs=1e-12)
 
 
-def test_scores_that_are_no_probabilities_have_no_tables():
+def test_scores_that_are_no_probabilities_have_no_tables(model_of):
     with pytest.raises(BadInput, match="smoothing=stupid_backoff has scores, not probabilities"):
-        counted({"name": "stupid_backoff", "alpha": 0.4}, 3).backoff_tables()
+        model_of({"name": "stupid_backoff", "alpha": 0.4}, 3).backoff_tables()
 
 
 # --- scripts/export.py ----------------------------------------------------------------------------------------------

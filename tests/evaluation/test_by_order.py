@@ -5,10 +5,9 @@ import math
 import brute_force as twin
 import numpy as np
 import pytest
-from counting import counted, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_smoothing import METHODS
+from methods import METHODS
 
 from nextchar.evaluation import by_order as orders
 from nextchar.models.base import windows as contexts_before
@@ -42,7 +41,7 @@ def longest_seen(raw, context, symbol):
 @pytest.mark.parametrize("method", NAMES)
 @given(documents=FEW, others=FEW, order=st.integers(1, 5))
 @settings(max_examples=25)
-def test_every_order_is_the_twins(method, documents, others, order):
+def test_every_order_is_the_twins(method, documents, others, order, counted):
     documents = [*documents, "abc"]
     model, raw = counted(documents, order, METHODS[method][0]), twin.raw_tables(documents, order)
     stream = model.vocabulary.stream(others)
@@ -62,7 +61,7 @@ def test_every_order_is_the_twins(method, documents, others, order):
 @pytest.mark.parametrize("method", ["witten_bell", "absolute_discount", "modified_kneser_ney", "katz"])
 @given(documents=FEW, others=FEW, order=st.integers(1, 5))
 @settings(max_examples=25)
-def test_a_back_off_model_says_the_same(method, documents, others, order):
+def test_a_back_off_model_says_the_same(method, documents, others, order, counted):
     model = counted([*documents, "abc"], order, METHODS[method][0])
     stream = model.vocabulary.stream(others)
     asked = contexts_before(stream, model.context), stream[1:].astype(np.int64)
@@ -73,10 +72,10 @@ def test_a_back_off_model_says_the_same(method, documents, others, order):
 
 @pytest.mark.parametrize("method", NAMES)
 @pytest.mark.parametrize("order", [1, 2, 4])
-def test_worth_is_the_twins(method, order, monkeypatch):
+def test_worth_is_the_twins(method, order, monkeypatch, counted, count_ngrams):
     documents, others = ["abac", "abb", "cab", "abacb"], ["abab", "cabac", "bbbca", "a"]
     model, raw = counted(documents, order, METHODS[method][0]), twin.raw_tables(documents, order)
-    counts = windows(model.vocabulary, others, model.context + 1)
+    counts = count_ngrams(model.vocabulary, others, model.context + 1)
     found = orders.worth(model, counts)
     for k, p in enumerate(alone(method, documents, order), 1):
         pairs = [pair for document in others for pair in twin.positions(document, k)]
@@ -92,10 +91,10 @@ def test_worth_is_the_twins(method, order, monkeypatch):
         assert one == pytest.approx(other)
 
 
-def test_a_text_is_all_seen_by_the_model_that_counted_it():
+def test_a_text_is_all_seen_by_the_model_that_counted_it(counted, count_ngrams):
     documents = ["abac", "abb", "cab"]
     model = counted(documents, 3, METHODS["witten_bell"][0])
-    found = orders.worth(model, windows(model.vocabulary, documents, 3))
+    found = orders.worth(model, count_ngrams(model.vocabulary, documents, 3))
     assert found.contexts.tolist() == found.ngrams.tolist() == [1, 1, 1]
 
 

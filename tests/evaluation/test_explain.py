@@ -1,12 +1,12 @@
 """The numbers of an explanation, against a computation by hand."""
 
 import math
+from collections.abc import Callable
 
-import counting
 import numpy as np
 import pytest
+from methods import smoothing
 
-from nextchar.config.smoothing_settings import WittenBell
 from nextchar.data.vocabulary import Ids, Vocabulary
 from nextchar.errors import BadInput
 from nextchar.evaluation.explain import explain, in_percent, mean_nll, telling
@@ -14,13 +14,19 @@ from nextchar.models.base import Floats, LanguageModel, Tensors
 from nextchar.models.ngram.model import CountModel
 
 
-def counted(*documents: str, k: float = 0) -> CountModel:
-    return counting.counted(documents, smoothing=counting.add_k(k))
+@pytest.fixture(scope="session")
+def bigram(counted: Callable[..., CountModel]) -> Callable[..., CountModel]:
+    """The bigram of these documents, with k added to each count."""
+
+    def model(*documents: str, k: float = 0) -> CountModel:
+        return counted(documents, smoothing=smoothing("add_k", k=k, tune=False) if k else smoothing("none"))
+
+    return model
 
 
-def test_by_hand() -> None:
+def test_by_hand(bigram) -> None:
     """ab, ab, aa, b: after the start a 3/4, b 1/4; after a: b 2/4, a 1/4, end 1/4; after b: end 3/3."""
-    steps = explain(counted("ab", "ab", "aa", "b"), "ba", "text")
+    steps = explain(bigram("ab", "ab", "aa", "b"), "ba", "text")
     assert [(step.context, step.char, step.rank) for step in steps] == [(".", "b", 2), ("b", "a", 2), ("a", ".", 2)]
     assert [step.probability for step in steps] == pytest.approx([1 / 4, 0, 1 / 4])
     assert [step.log_prob for step in steps] == pytest.approx([math.log(1 / 4), -math.inf, math.log(1 / 4)])
@@ -33,29 +39,29 @@ def test_by_hand() -> None:
     assert mean_nll(steps) == math.inf
 
 
-def test_add_one_by_hand() -> None:
+def test_add_one_by_hand(bigram) -> None:
     """The same pairs with one more each: 3 + 1 of 4 + 3, ..."""
-    steps = explain(counted("ab", "ab", "aa", "b", k=1), "ba", "text")
+    steps = explain(bigram("ab", "ab", "aa", "b", k=1), "ba", "text")
     assert [step.probability for step in steps] == pytest.approx([2 / 7, 1 / 6, 2 / 7])
     assert mean_nll(steps) == pytest.approx((2 * math.log(7 / 2) + math.log(6)) / 3)
 
 
-def test_end_and_nothing() -> None:
-    model = counted("ab", k=1)
+def test_end_and_nothing(bigram) -> None:
+    model = bigram("ab", k=1)
     assert [step.char for step in explain(model, "ab", "text")] == ["a", "b", "."]
     assert [step.char for step in explain(model, "ab", "text", ends=False)] == ["a", "b"]
     assert [step.context for step in explain(model, "", "text")] == ["."]
     assert explain(model, "", "text", ends=False) == []
 
 
-def test_unknown_character_is_named() -> None:
+def test_unknown_character_is_named(bigram) -> None:
     with pytest.raises(BadInput, match=r"text=abñ: 'ñ' \(U\+00F1\) is not in the model's vocabulary of 2 characters"):
-        explain(counted("ab"), "abñ", "text=abñ")
+        explain(bigram("ab"), "abñ", "text=abñ")
 
 
-def test_which_order_answered_by_hand() -> None:
+def test_which_order_answered_by_hand(counted) -> None:
     """aab and aac: ".aa" is followed by b and c; after "a" anything came, after "c" only the end."""
-    model = counting.counted(["aab", "aac"], order=3, smoothing=counting.add_k(0))
+    model = counted(["aab", "aac"], order=3, smoothing=smoothing("none"))
     steps = explain(model, "acb", "text")
     assert [(step.context, step.char, step.order) for step in steps] == [
         (".", "a", 2), (".a", "c", 2), ("ac", "b", 1), ("cb", ".", 2),
@@ -67,15 +73,15 @@ def test_which_order_answered_by_hand() -> None:
     assert steps[3].probability == pytest.approx(1 / 4)
 
 
-def test_order_1_reads_nothing() -> None:
-    steps = explain(counting.counted(["aab", "b"], order=1, smoothing=counting.add_k(0)), "ab", "text")
+def test_order_1_reads_nothing(counted) -> None:
+    steps = explain(counted(["aab", "b"], order=1, smoothing=smoothing("none")), "ab", "text")
     assert [(step.context, step.char, step.order) for step in steps] == [("", "a", 1), ("", "b", 1), ("", ".", 1)]
     assert [step.by_order for step in steps] == [pytest.approx([2 / 6])] * 3
     assert telling(steps) == 0
 
 
-def test_orders_that_repeat_what_they_are_told_are_not_shown() -> None:
-    model = counting.counted(["abcabc", "abd"], order=9, smoothing=WittenBell(name="witten_bell"))
+def test_orders_that_repeat_what_they_are_told_are_not_shown(counted) -> None:
+    model = counted(["abcabc", "abd"], order=9, smoothing=smoothing("witten_bell"))
     steps = explain(model, "dabc", "text")
     assert len(steps[-1].by_order) == 6
     assert telling(steps) == 4  # "abc." after which nothing longer was seen

@@ -6,11 +6,10 @@ from itertools import count, islice
 
 import numpy as np
 import pytest
-from counting import bigram_of, counted, pairs
 from hypothesis import given
 from hypothesis import strategies as st
 from makemore import COUNTS, SYMBOLS
-from test_smoothing import METHODS
+from methods import METHODS
 
 from nextchar.data.corpus import EMBEDDED
 from nextchar.data.encoded import Split
@@ -22,7 +21,11 @@ from nextchar.evaluation.sampling import Shape
 from nextchar.models.base import LanguageModel
 from nextchar.rng import TorchStream, document_uniform
 
-MODEL = bigram_of(Vocabulary("".join(SYMBOLS[1:])), COUNTS, k=1)
+
+@pytest.fixture(scope="session")
+def bigram(bigram_of):
+    """The bigram of makemore's names with add-one smoothing."""
+    return bigram_of(Vocabulary("".join(SYMBOLS[1:])), COUNTS, k=1)
 
 
 class Fixed(LanguageModel):
@@ -43,22 +46,22 @@ class Fixed(LanguageModel):
         return {}
 
 
-def test_batches_of_any_size_give_the_same_documents(monkeypatch):
-    many = sampling.batched(MODEL, 300, seed=7)
-    assert sampling.batched(MODEL, 20, seed=7) == many[:20]
+def test_batches_of_any_size_give_the_same_documents(monkeypatch, bigram):
+    many = sampling.batched(bigram, 300, seed=7)
+    assert sampling.batched(bigram, 20, seed=7) == many[:20]
     monkeypatch.setattr(sampling, "SIDE_BY_SIDE", 7)
-    assert sampling.batched(MODEL, 300, seed=7) == many
-    assert sampling.batched(MODEL, 300, seed=8) != many
+    assert sampling.batched(bigram, 300, seed=7) == many
+    assert sampling.batched(bigram, 300, seed=8) != many
 
 
 @pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
-def test_the_text_has_the_models_own_entropy(draw):
+def test_the_text_has_the_models_own_entropy(draw, bigram, pairs):
     """Mean of NLL - H over sampled characters is 0 within four standard errors; so are the bigrams (chi square)."""
-    texts = draw(MODEL, 20_000, 11, max_chars=10_000)
-    stream = MODEL.vocabulary.stream(texts)
-    every = MODEL.log_probs(np.arange(27)[:, None])
+    texts = draw(bigram, 20_000, 11, max_chars=10_000)
+    stream = bigram.vocabulary.stream(texts)
+    every = bigram.log_probs(np.arange(27)[:, None])
     entropy = -(np.exp(every) * every).sum(1)
-    surprise = -MODEL.score(stream) - entropy[stream[:-1]]
+    surprise = -bigram.score(stream) - entropy[stream[:-1]]
     assert abs(surprise.mean()) < 4 * surprise.std() / np.sqrt(len(surprise))
     seen = pairs(stream, 27)
     expected = np.exp(every) * seen.sum(1, keepdims=True)
@@ -68,12 +71,12 @@ def test_the_text_has_the_models_own_entropy(draw):
 
 
 @pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
-def test_prefix_and_length(draw):
-    assert all(text.startswith("em") for text in draw(MODEL, 50, 1, prefix="em"))
-    assert all(len(text) <= 4 for text in draw(MODEL, 50, 1, prefix="em", max_chars=4))
-    assert draw(MODEL, 3, 1, prefix="emma", max_chars=2) == ["emma"] * 3
+def test_prefix_and_length(draw, bigram):
+    assert all(text.startswith("em") for text in draw(bigram, 50, 1, prefix="em"))
+    assert all(len(text) <= 4 for text in draw(bigram, 50, 1, prefix="em", max_chars=4))
+    assert draw(bigram, 3, 1, prefix="emma", max_chars=2) == ["emma"] * 3
     with pytest.raises(BadInput, match=r"prefix=ñu: 'ñ' \(U\+00F1\) is not in the model's vocabulary"):
-        draw(MODEL, 1, 1, prefix="ñu")
+        draw(bigram, 1, 1, prefix="ñu")
 
 
 @pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
@@ -92,8 +95,8 @@ def test_what_has_probability_zero_is_never_drawn(draw):
 
 
 @pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
-def test_temperature_zero_takes_the_likeliest(draw):
-    assert draw(MODEL, 2, 1, shape=Shape(temperature=0)) == draw(MODEL, 2, 2, shape=Shape(temperature=0))
+def test_temperature_zero_takes_the_likeliest(draw, bigram):
+    assert draw(bigram, 2, 1, shape=Shape(temperature=0)) == draw(bigram, 2, 2, shape=Shape(temperature=0))
 
 
 rows = st.lists(st.floats(0.01, 1), min_size=2, max_size=8)
@@ -117,16 +120,16 @@ def test_shapes_against_a_loop(weights, temperature, top_k, top_p):
         assert shaped == pytest.approx(expected / expected.sum(), abs=1e-9)
 
 
-def test_both_ways_draw_from_the_same_distribution():
-    one = Counter(map(len, sampling.documents(MODEL, 20_000, 5)))
-    other = Counter(map(len, sampling.batched(MODEL, 20_000, 6)))
+def test_both_ways_draw_from_the_same_distribution(bigram):
+    one = Counter(map(len, sampling.documents(bigram, 20_000, 5)))
+    other = Counter(map(len, sampling.batched(bigram, 20_000, 6)))
     for length in range(1, 12):
         assert abs(one[length] - other[length]) < 5 * np.sqrt(one[length] + other[length])
 
 
-def test_a_samples_loss_is_near_the_entropy_rate():
-    texts = sampling.batched(MODEL, 5_000, seed=1)
-    loss = metrics.loss(MODEL, Split.of(MODEL.vocabulary, texts), is_text=False)
+def test_a_samples_loss_is_near_the_entropy_rate(bigram):
+    texts = sampling.batched(bigram, 5_000, seed=1)
+    loss = metrics.loss(bigram, Split.of(bigram.vocabulary, texts), is_text=False)
     low, high = loss.interval
     assert low < loss.value < high
 
@@ -134,8 +137,14 @@ def test_a_samples_loss_is_near_the_entropy_rate():
 # --- orders ---------------------------------------------------------------------------------------------------------
 
 NAMES = EMBEDDED.read_text().split()[:500]
-MODELS = {order: counted(NAMES, order, METHODS["modified_kneser_ney"][0]) for order in (1, 2, 6, 20)}
+ORDERS = [1, 2, 6, 20]
 SHAPES = [Shape(), Shape(temperature=0.5), Shape(top_k=3), Shape(top_p=0.8), Shape(2.0, 5, 0.9)]
+
+
+@pytest.fixture(scope="session")
+def models(counted):
+    """n-gram models of the names by order."""
+    return {order: counted(NAMES, order, METHODS["modified_kneser_ney"][0]) for order in ORDERS}
 
 
 def known_of(documents):
@@ -155,9 +164,9 @@ def one_at_a_time(model, uniforms, prefix, shape, max_chars):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=repr)
-@pytest.mark.parametrize("order", MODELS)
-def test_documents_of_any_order_against_a_loop(order, shape):
-    model, stream = MODELS[order], TorchStream(3)
+@pytest.mark.parametrize("order", ORDERS)
+def test_documents_of_any_order_against_a_loop(order, shape, models):
+    model, stream = models[order], TorchStream(3)
     uniforms = iter(stream.uniform(5000).tolist())
     expected = [one_at_a_time(model, uniforms, "ma", shape, 12) for _ in range(30)]
     assert sampling.documents(model, 30, 3, "ma", shape, 12) == expected
@@ -168,9 +177,9 @@ def test_documents_of_any_order_against_a_loop(order, shape):
     assert sampling.batched(model, 30, 3, "ma", shape, 12) == batched
 
 
-@pytest.mark.parametrize("order", MODELS)
-def test_what_is_kept_of_contexts_changes_nothing(order, monkeypatch):
-    model = MODELS[order]
+@pytest.mark.parametrize("order", ORDERS)
+def test_what_is_kept_of_contexts_changes_nothing(order, monkeypatch, models):
+    model = models[order]
     one, many = sampling.documents(model, 50, 1), sampling.batched(model, 300, 1)
     for cells in (0, 100, 2000):
         monkeypatch.setattr(sampling, "FEW_CELLS", 0)
@@ -182,9 +191,9 @@ def test_what_is_kept_of_contexts_changes_nothing(order, monkeypatch):
 # --- novel ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", MODELS)
-def test_novel_is_the_same_text_without_what_is_known(order):
-    model, training = MODELS[order], set(NAMES)
+@pytest.mark.parametrize("order", ORDERS)
+def test_novel_is_the_same_text_without_what_is_known(order, models):
+    model, training = models[order], set(NAMES)
     for stream in (
         lambda: sampling.stream_of_documents(model, 5),
         lambda: sampling.stream_of_batches(model, None, 5),
@@ -198,7 +207,7 @@ def test_novel_is_the_same_text_without_what_is_known(order):
     assert list(islice(sampling.stream_of_batches(model, None, 5), 300)) == sampling.batched(model, 300, 5)
 
 
-def test_a_model_that_says_nothing_new_is_an_error():
+def test_a_model_that_says_nothing_new_is_an_error(counted):
     model = counted(["emma"], 6, METHODS["none"][0])
     with pytest.raises(BadInput, match=r"novel=true: 10,000 documents in a row stand in the training set"):
         next(known_of(["emma"]).left_out_of(sampling.stream_of_batches(model, None, 1)))

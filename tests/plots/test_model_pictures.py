@@ -4,10 +4,9 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from counting import counted
 from hypothesis import given
 from hypothesis import strategies as st
-from test_smoothing import METHODS
+from methods import METHODS
 
 from nextchar.data.encoded import Split
 from nextchar.plots.matrices import probability_matrix
@@ -19,7 +18,7 @@ FEW = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=8)
 
 @pytest.mark.parametrize("order", [3, 6])
 @given(documents=FEW)
-def test_a_row_is_the_mean_over_the_places_in_train(order, documents):
+def test_a_row_is_the_mean_over_the_places_in_train(order, documents, counted):
     """Few enough places that all are looked at: one by one, the model is asked after each."""
     model = counted(documents, order, WITTEN_BELL)
     v, characters = len(model.vocabulary), model.vocabulary.characters
@@ -37,7 +36,7 @@ def test_a_row_is_the_mean_over_the_places_in_train(order, documents):
     assert _after(model, some, Split.of(model.vocabulary, documents))[0] == pytest.approx(rows[np.ix_(some, some)])
 
 
-def test_of_many_places_some_evenly_spread_are_looked_at(monkeypatch):
+def test_of_many_places_some_evenly_spread_are_looked_at(monkeypatch, counted):
     """After x comes x or a in the first half of the text, x or b in the second, in turns."""
     documents = ["xxa"] * 400 + ["xxb"] * 400
     model = counted(documents, 4, METHODS["none"][0])
@@ -53,14 +52,14 @@ def test_of_many_places_some_evenly_spread_are_looked_at(monkeypatch):
     assert sum(halves) == pytest.approx(PLACES / 2, abs=30)
 
 
-def test_what_train_does_not_show_is_an_empty_row():
+def test_what_train_does_not_show_is_an_empty_row(counted):
     model = counted(["ab", "ba"], 3, WITTEN_BELL)
     found, _ = _after(model, np.arange(3), Split.of(model.vocabulary, ["aa"]))
     assert found[2].tolist() == [0, 0, 0]
     assert found[1].sum() == pytest.approx(1)
 
 
-def test_orders_that_see_one_character_or_none():
+def test_orders_that_see_one_character_or_none(counted):
     documents = ["abac", "cab"]
     train = Split.of(counted(documents, 2, WITTEN_BELL).vocabulary, documents)
     for order, said in ((1, "all rows alike"), (2, "rows: previous character")):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from counting import bigram_of
 from makemore import COUNTS, SYMBOLS
 
 from nextchar.config.model_settings import NN
@@ -40,7 +39,7 @@ def test_targets_of_minus_one_are_ignored(net):
     assert weighted.item() == pytest.approx((3 * nll[0] + nll[1]).item() / 4, abs=1e-15)
 
 
-def test_log_counts_are_the_weights_of_the_counted_model(net):
+def test_log_counts_are_the_weights_of_the_counted_model(net, bigram_of):
     """The bigram identity: softmax of log(N + 1) is (N + 1) / its sum."""
     with torch.no_grad():
         net.W.copy_(torch.log(torch.tensor(COUNTS) + 1.0))

@@ -8,7 +8,6 @@ import re
 import stat
 import sys
 import unicodedata
-from pathlib import Path
 
 import kenlm
 import numpy as np
@@ -16,6 +15,8 @@ import pytest
 from backing_off import dictionaries, model_of, witten_bell
 from hypothesis import given
 from hypothesis import strategies as st
+from kenlm_models import ODD, TEXTS, by_kenlm
+from kenlm_models import path as path_of
 
 from nextchar.data.corpus import EMBEDDED
 from nextchar.data.vocabulary import Vocabulary
@@ -24,12 +25,6 @@ from nextchar.models.ngram import arpa_reader
 from nextchar.models.ngram import arpa_writer as arpa
 from nextchar.models.ngram.backoff import BackoffModel, pruned
 from nextchar.runs.atomic import write_atomically
-
-ODD = (
-    "First, a line.\n\tThen <b>another</b> \\ with \\n in it,\r\nand <s>, </s>, <unk> & \\u0041;  "
-    "naïve Ωμέγα 𝔘 👍🏽 日本語\n"
-    "\0\x0b\x0c\x1c\x85\xa0\u2028\u2029\u3000\ufeff\u200b\u00ad\u2581 e\u0301 a_b|c #1 \\data\\ \\end\\ -99\n"
-) * 3
 
 
 def names(n=400):
@@ -40,19 +35,6 @@ def written(model, path):
     content = arpa.arpa_file(model.tables, model.vocabulary, compressed=path.suffix == ".gz")
     path.write_bytes(b"".join(content))
     return path
-
-
-def by_kenlm(path, documents):
-    """log10 of each character and document end, by KenLM's own states: no splitting of text at white space."""
-    model, scores = kenlm.Model(str(path)), []
-    for document in documents:
-        state, after = kenlm.State(), kenlm.State()
-        model.BeginSentenceWrite(state)
-        for token in [*map(arpa.token, document), arpa.END]:
-            assert token.decode() in model
-            scores.append(model.BaseScore(state, token.decode(), after))
-            state, after = after, state
-    return scores
 
 
 # --- out ------------------------------------------------------------------------------------------------------------
@@ -186,7 +168,7 @@ def test_what_is_no_token_is_no_character(said):
 
 @pytest.mark.parametrize(
     "path",
-    sorted((Path(__file__).resolve().parents[2] / "oracles" / "kenlm").glob("*.arpa")),
+    map(path_of, TEXTS),
     ids=lambda path: path.stem,
 )
 def test_a_file_of_lmplz_scores_the_same_here_as_in_kenlm(path, tmp_path):

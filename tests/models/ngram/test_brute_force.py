@@ -3,12 +3,12 @@
 import json
 import math
 import random
-import re
 from collections import Counter
 
 import arpa_text as arpa
 import brute_force as twin
 import closed_forms
+import kenlm_models
 import nltk_probabilities
 import pytest
 
@@ -164,20 +164,12 @@ def test_a_weight_for_every_size_of_context_that_val_has_twenty_symbols_of():
 
 # --- KenLM ----------------------------------------------------------------------------------------------------------
 
-KENLM = {  # tests/kenlm/README.md has the same texts as commands
-    "names_3": NAMES[:200],
-    "names_4": NAMES[:100],
-    "names_5": NAMES[:30],
-    "few_types_4": [name for name in NAMES if re.fullmatch("ab?b?a|an+a|[ane]+", name)],
-    "unequal_6": ["".join(NAMES[:40]), "a", *NAMES[40:60]],
-}
 
-
-@pytest.mark.parametrize("name", KENLM)
-def test_equal_to_kenlm(name, project):
+@pytest.mark.parametrize("name", kenlm_models.TEXTS)
+def test_equal_to_kenlm(name):
     """Every n-gram that lmplz lists, and every symbol after the contexts that it has to back off from."""
-    documents, order = KENLM[name], int(name[-1])
-    model = arpa.read(project / "tests" / "oracles" / "kenlm" / f"{name}.arpa")
+    documents, order = kenlm_models.TEXTS[name], int(name[-1])
+    model = arpa.read(kenlm_models.path(name))
     p = twin.modified_kneser_ney_of_kenlm(documents, order, as_counted_by_lmplz=True)
     listed = {("<unk>",), ("<s>",)}
     for k, table in twin.continuation_tables(documents, order).items():
@@ -192,10 +184,10 @@ def test_equal_to_kenlm(name, project):
     assert listed == set(model[0])
 
 
-def test_kenlm_keeps_a_share_for_unk(project):
+def test_kenlm_keeps_a_share_for_unk():
     """1 - the sum over our symbols is the weight of <unk>: the product of the weights of backing off, over V + 1."""
-    documents = KENLM["names_3"]
-    model = arpa.read(project / "tests" / "oracles" / "kenlm" / "names_3.arpa")
+    documents = kenlm_models.TEXTS["names_3"]
+    model = arpa.read(kenlm_models.path("names_3"))
     p = twin.modified_kneser_ney_of_kenlm(documents, 3)
     for context in [(), ("a",), ("a", "n"), (START, "m")]:
         rest = 1 - math.fsum(p(context, symbol) for symbol in [END, *set("".join(documents))])
@@ -203,12 +195,12 @@ def test_kenlm_keeps_a_share_for_unk(project):
         assert rest == pytest.approx(10 ** arpa.log10_p(model, (*words, "<unk>")), rel=1e-5)
 
 
-def test_without_the_slip_of_lmplz_its_discounts_are_others(project):
+def test_without_the_slip_of_lmplz_its_discounts_are_others():
     """Of the first 100 names the newest letter begins two: one continuation, counted twice, so n1 loses it to n2."""
-    documents, order = KENLM["names_4"], 4
+    documents, order = kenlm_models.TEXTS["names_4"], 4
     newest = list(dict.fromkeys("".join(documents)))[-1]
     assert ["".join(documents).count(newest), sum(name.startswith(newest) for name in documents)] == [2, 2]
-    model = arpa.read(project / "tests" / "oracles" / "kenlm" / "names_4.arpa")
+    model = arpa.read(kenlm_models.path("names_4"))
     p = twin.modified_kneser_ney_of_kenlm(documents, order)
     assert abs(math.log10(p((), newest)) - arpa.log10_p(model, (newest,))) > 0.01
 

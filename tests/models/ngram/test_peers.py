@@ -5,12 +5,11 @@ import math
 
 import arpa_text as arpa
 import kenlm
+import kenlm_models
 import nltk_probabilities
 import numpy as np
 import pytest
-from counting import counted
-from test_brute_force import KENLM
-from test_smoothing import smoothing
+from methods import smoothing
 
 LIKE_KENLM = smoothing("modified_kneser_ney", base="kenlm", tune=False)
 
@@ -22,12 +21,12 @@ def log_prob(model, context, symbol):
     return model.log_probs(padded)[0, 0 if symbol == "" else 1 + model.vocabulary.characters.index(symbol)]
 
 
-@pytest.mark.parametrize("name", KENLM)
-def test_every_ngram_that_lmplz_lists(name, project):
-    documents, order = KENLM[name], int(name[-1])
+@pytest.mark.parametrize("name", kenlm_models.TEXTS)
+def test_every_ngram_that_lmplz_lists(name, counted):
+    documents, order = kenlm_models.TEXTS[name], int(name[-1])
     model, listed = (
         counted(documents, order, LIKE_KENLM),
-        arpa.read(project / "tests" / "oracles" / "kenlm" / f"{name}.arpa"),
+        arpa.read(kenlm_models.path(name)),
     )
     checked = 0
     for gram, value in listed[0].items():
@@ -40,11 +39,11 @@ def test_every_ngram_that_lmplz_lists(name, project):
     assert sum(map(len, model.tables)) == len(listed[0]) - 2  # <s> and <unk>
 
 
-@pytest.mark.parametrize("name", KENLM)
-def test_a_text_scored_by_the_kenlm_module(name, project):
+@pytest.mark.parametrize("name", kenlm_models.TEXTS)
+def test_a_text_scored_by_the_kenlm_module(name, counted):
     """KenLM on lmplz's own file, character by character, names that it has never seen among them."""
-    documents, order = KENLM[name], int(name[-1])
-    theirs = kenlm.Model(str(project / "tests" / "oracles" / "kenlm" / f"{name}.arpa"))
+    documents, order = kenlm_models.TEXTS[name], int(name[-1])
+    theirs = kenlm.Model(str(kenlm_models.path(name)))
     model = counted(documents, order, LIKE_KENLM)
     known = set(model.vocabulary.characters)
     held_out = [text for text in nltk_probabilities.names() if set(text) <= known][:300]
@@ -64,7 +63,7 @@ OF_NLTK = {
 
 
 @pytest.mark.parametrize("method", OF_NLTK)
-def test_equal_to_nltk(method):
+def test_equal_to_nltk(method, counted):
     """Where NLTK's definitions are ours, see nltk_probabilities.py; its unigrams are not discounted."""
     model = counted(nltk_probabilities.names(), nltk_probabilities.ORDER, OF_NLTK[method])
     if method in ("absolute_discount", "kneser_ney"):

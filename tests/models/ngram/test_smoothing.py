@@ -7,12 +7,10 @@ from fractions import Fraction
 import brute_force as twin
 import numpy as np
 import pytest
-from counting import add_k, counted
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from methods import METHODS, SHORT, smoothing
 
-from nextchar.config.fields import validated
-from nextchar.config.train_settings import TrainSettings
 from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.evaluation import loss as metrics
@@ -26,59 +24,6 @@ orders = st.integers(1, 8)
 ks = st.sampled_from([0, 1e-9, 0.01, 0.5, 1, 7, 1e6])
 
 
-def smoothing(name, **knobs):
-    """The settings of a method, read as from conf/."""
-    return validated(TrainSettings, PLAIN | {"smoothing": {"name": name, **knobs}}).smoothing
-
-
-PLAIN = {
-    "seed": 1,
-    "figures": False,
-    "json": False,
-    "resume": None,
-    "model": {"name": "count", "order": 2, "prune": [], "prune_entropy": None},
-    "data": {
-        "name": "names",
-        "path": None,
-        "url": None,
-        "sha256": None,
-        "encoding": "utf-8",
-        "normalize": "none",
-        "split": "hash",
-        "val": None,
-        "dedup": "none",
-        "unk": "error",
-        "batch_size": "all",
-        "merge": True,
-    },
-}
-
-METHODS = {  # the method's settings, and the twin: p(context, symbol) of documents and an order
-    "none": (smoothing("none"), lambda d, n: twin.add_k(d, n, 0)),
-    "add_k": (smoothing("add_k", k=0.3, tune=False), lambda d, n: twin.add_k(d, n, 0.3)),
-    "witten_bell": (smoothing("witten_bell"), twin.witten_bell),
-    "absolute_discount": (smoothing("absolute_discount", discount=None, tune=False), twin.absolute_discount),
-    "kneser_ney": (smoothing("kneser_ney", discount=None, tune=False), twin.kneser_ney),
-    "modified_kneser_ney": (smoothing("modified_kneser_ney", base="uniform", tune=False), twin.modified_kneser_ney),
-    "katz": (smoothing("katz"), twin.katz),
-    "dirichlet": (smoothing("dirichlet", concentration=3.0, tune=False), lambda d, n: twin.dirichlet(d, n, [3] * n)),
-    "pitman_yor": (
-        smoothing("pitman_yor", discount=0.6, concentration=1.5, tune=False),
-        lambda d, n: twin.pitman_yor(d, n, [0.6] * n, [1.5] * n),
-    ),
-    "a discount of one's own": (
-        smoothing("kneser_ney", discount=0.1, tune=False),
-        lambda d, n: twin.discounted(
-            twin.continuation_tables(d, n), 1 / twin.vocab_size(d), dict.fromkeys(range(1, n + 1), (0.1, 0.1, 0.1))
-        ),
-    ),
-    "like kenlm": (
-        smoothing("modified_kneser_ney", base="kenlm", tune=False),
-        lambda d, n: twin.modified_kneser_ney_of_kenlm(d, n, as_counted_by_lmplz=True),
-    ),
-    "stupid_backoff": (smoothing("stupid_backoff", alpha=0.4), twin.stupid_backoff),
-}
-SHORT = {"like kenlm", "stupid_backoff"}  # do not sum to 1: an unknown symbol has the rest; they are scores
 each_method = pytest.mark.parametrize("method", METHODS)
 
 
@@ -98,7 +43,7 @@ def contexts_of(documents, model):
 
 @each_method
 @given(documents=texts, order=orders)
-def test_equal_to_the_twin_and_sums_to_one(method, documents, order):
+def test_equal_to_the_twin_and_sums_to_one(method, documents, order, counted):
     chosen, brute = METHODS[method]
     model, p = counted(documents, order, chosen), brute(documents, order)
     ids, contexts = contexts_of(documents, model)
@@ -112,7 +57,7 @@ def test_equal_to_the_twin_and_sums_to_one(method, documents, order):
 
 @each_method
 @given(documents=texts, others=texts, order=orders)
-def test_score_looks_up_what_log_probs_holds(method, documents, others, order):
+def test_score_looks_up_what_log_probs_holds(method, documents, others, order, counted):
     model = counted(documents, order, METHODS[method][0])
     kept = [text for text in ("".join(c for c in each if c in "".join(documents)) for each in others) if text]
     stream = model.vocabulary.stream([*documents, *kept])
@@ -126,7 +71,9 @@ PRUNABLE = [name for name in METHODS if name not in ("none", "add_k", "katz", "s
 
 @pytest.mark.parametrize("method", PRUNABLE)
 @given(documents=texts, order=st.integers(2, 6), thresholds=st.sampled_from([[0, 1], [0, 0, 1], [0, 2], [0, 0, 0, 3]]))
-def test_pruned_models_sum_to_one_and_give_what_is_lost_to_the_order_below(method, documents, order, thresholds):
+def test_pruned_models_sum_to_one_and_give_what_is_lost_to_the_order_below(
+    method, documents, order, thresholds, counted
+):
     whole, pruned = (counted(documents, order, METHODS[method][0], prune=prune) for prune in ([], thresholds))
     ids, contexts = contexts_of(documents, pruned)
     found = np.exp(pruned.log_probs(ids))
@@ -161,7 +108,7 @@ def pruned_twin(raw, kept, model, context, symbol):
 @pytest.mark.parametrize("weights", ["order", "bucket"])
 @settings(max_examples=40)
 @given(documents=texts, order=st.integers(1, 5))
-def test_jelinek_mercer_against_the_twin(weights, documents, order):
+def test_jelinek_mercer_against_the_twin(weights, documents, order, counted):
     """Both fit by EM and neither to the end: the loss of val tells whether they went the same way."""
     val = documents[::2]
     model = counted(documents, order, smoothing("jelinek_mercer", weights=weights), val)
@@ -173,7 +120,7 @@ def test_jelinek_mercer_against_the_twin(weights, documents, order):
 
 
 @pytest.mark.parametrize("weights", ["order", "bucket"])
-def test_jelinek_mercer_forbids_nothing_where_val_holds_nothing_new(weights):
+def test_jelinek_mercer_forbids_nothing_where_val_holds_nothing_new(weights, counted):
     """After a comes b and after b comes a, always: the bigram is always right, and must not have all the weight."""
     model = counted(["ab" * 50] * 40, 3, smoothing("jelinek_mercer", weights=weights), ["ab" * 50] * 10)
     assert np.isfinite(model.score(model.vocabulary.stream(["bbaa", "aab"]))).all()
@@ -194,7 +141,7 @@ def test_jelinek_mercer_forbids_nothing_where_val_holds_nothing_new(weights):
     ],
     ids=lambda plain: "-".join(map(str, plain.values())),
 )
-def test_tuned_is_never_worse_on_val_than_untuned(plain, order):
+def test_tuned_is_never_worse_on_val_than_untuned(plain, order, counted):
     """On a program, whose long contexts tell much: what is best for one order alone does worse there."""
     lines = [line for line in inspect.getsource(ngrams).split("\n") if line]
     train, known = lines[::2], set("".join(lines[::2]))
@@ -208,7 +155,7 @@ def test_tuned_is_never_worse_on_val_than_untuned(plain, order):
 
 @each_method
 @given(documents=st.lists(st.text(alphabet="ab", min_size=1, max_size=3), min_size=1, max_size=9))
-def test_an_order_that_no_document_reaches_changes_nothing(method, documents):
+def test_an_order_that_no_document_reaches_changes_nothing(method, documents, counted):
     """Documents of 3 characters have no 6-gram: the model of order 6 is that of order 5."""
     longer, shorter = (counted(documents, order, METHODS[method][0]) for order in (6, 5))
     stream = longer.vocabulary.stream(["a" * 7, *documents] if "a" in longer.vocabulary.characters else documents)
@@ -221,10 +168,10 @@ def test_an_order_that_no_document_reaches_changes_nothing(method, documents):
     assert longer.score(stream) == pytest.approx(shorter.score(stream), rel=1e-12)
 
 
-@given(texts, st.sampled_from([0, 0.5, 1, 3]))
-def test_equal_to_fractions(documents, k):
+@given(documents=texts, k=st.sampled_from([0, 0.5, 1, 3]))
+def test_equal_to_fractions(documents, k, counted):
     """The equation in exact arithmetic: (c + k) / (n + k V)."""
-    model = counted(documents, 2, add_k(k))
+    model = counted(documents, 2, smoothing("add_k", k=k, tune=False))
     v = len(model.vocabulary)
     matrix = model.tables[1].matrix(np.arange(v))
     probabilities = np.exp(model.log_probs(np.arange(v)[:, None]))
@@ -237,7 +184,7 @@ def test_equal_to_fractions(documents, k):
 
 @pytest.mark.parametrize("name", ["add_k", "dirichlet"])
 @pytest.mark.parametrize("order", [1, 2, 5])
-def test_much_smoothing_tends_to_uniform(name, order):
+def test_much_smoothing_tends_to_uniform(name, order, counted):
     many = {"k": 1e12} if name == "add_k" else {"concentration": 1e12}
     model = counted(["emma", "olivia"], order, smoothing(name, tune=False, **many))
     assert -model.score(model.vocabulary.stream(["emma"])).mean() == pytest.approx(
@@ -259,7 +206,7 @@ def test_a_text_with_every_pair_once_has_loss_ln_v():
 
 
 @pytest.mark.parametrize("method", ["witten_bell", "kneser_ney", "modified_kneser_ney", "absolute_discount"])
-def test_a_markov_chain_of_known_entropy(method):
+def test_a_markov_chain_of_known_entropy(method, counted):
     """Of 400,000 characters drawn from a chain of order 1, an n-gram of order 3 finds the entropy rate."""
     random, rows = np.random.default_rng(5), np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.3, 0.3, 0.4]])
     uniforms, states = random.random(400_000), [0]
@@ -273,6 +220,6 @@ def test_a_markov_chain_of_known_entropy(method):
     assert abs(-scores.mean() - entropy) < 4 * scores.std() / math.sqrt(len(scores))
 
 
-def test_maximum_likelihood_gives_what_was_never_seen_no_chance():
-    model = counted(["ab"], 2, add_k(0))
+def test_maximum_likelihood_gives_what_was_never_seen_no_chance(counted):
+    model = counted(["ab"], 2, smoothing("none"))
     assert math.isinf(metrics.loss(model, Split.of(model.vocabulary, ["ba"]), is_text=False).value)
