@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import screenshots
-from comparing import SAMPLES, copy, edit, losses, put, setting, with_nll
 from PIL import Image
 
 from nextchar.comparison import files as report
 from nextchar.comparison import page as page_module
 from nextchar.comparison.ranking import Comparison, as_typed, compare
 from nextchar.plots import charts
+from nextchar.runs.record import SAMPLES
 
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">|`*_\x1b[31m\u202e=1+1"
 LARGEST_PAGE = 2_000_000  # bytes, for 100 runs
@@ -42,32 +42,32 @@ def count(tmp_path_factory: pytest.TempPathFactory, runs) -> Path:
     return folder
 
 
-def hundred(nn: Path, count: Path, folder: Path, n: int = 100) -> None:
+def hundred(copies, nn: Path, count: Path, folder: Path, n: int = 100) -> None:
     """Runs as long as they get: each with 200 points a curve, every fourth one counted."""
-    random, kept = np.random.default_rng(0), losses(nn)
+    random, kept = np.random.default_rng(0), copies.losses(nn)
     steps = list(range(0, 10_000, 50))
     for i in range(n):
         counted = i % 4 == 3
-        run = copy(count if counted else nn, folder / f"{i}_run={i}")
-        edit(run, setting("smoothing.k" if counted else "optim.lr", 1.0 + i))
+        run = copies.copy(count if counted else nn, folder / f"{i}_run={i}")
+        copies.edit(run, copies.setting("smoothing.k" if counted else "optim.lr", 1.0 + i))
         shift = abs(random.normal(0, 0.01))
-        with_nll(run, kept["nll"] + kept["chars"] * (shift + random.normal(0, 0.05, len(kept["nll"]))))
+        copies.with_nll(run, kept["nll"] + kept["chars"] * (shift + random.normal(0, 0.05, len(kept["nll"]))))
         values = [2.45 + shift + math.exp(-step / 1000) for step in steps]
         curves = {tag: {"steps": steps, "values": values} for tag in ("train/loss", "val/loss")}
-        edit(run, lambda record, curves=curves, counted=counted: record.update(curves={} if counted else curves))
+        copies.edit(run, lambda record, curves=curves, counted=counted: record.update(curves={} if counted else curves))
 
 
 @pytest.fixture(scope="module")
-def few(nn: Path, count: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def few(nn: Path, count: Path, tmp_path_factory: pytest.TempPathFactory, copies) -> Comparison:
     """A counted run, one with an infinite loss, a net with two seeds, and a net of which much is hostile."""
     folder = tmp_path_factory.mktemp("few")
-    copy(count, folder / "count")
-    infinite = copy(count, folder / "infinite", setting("smoothing.k", 0.0))
-    with_nll(infinite, np.append(losses(count)["nll"][:-1], np.inf))
-    copy(nn, folder / "seed1", setting("seed", 1))
-    with_nll(copy(nn, folder / "seed2", setting("seed", 2)), losses(nn)["nll"] * 1.001)
-    hostile = copy(nn, folder / HOSTILE.replace("/", "\\"))
-    edit(hostile, setting("optim.lr", 3.0))
+    copies.copy(count, folder / "count")
+    infinite = copies.copy(count, folder / "infinite", copies.setting("smoothing.k", 0.0))
+    copies.with_nll(infinite, np.append(copies.losses(count)["nll"][:-1], np.inf))
+    copies.copy(nn, folder / "seed1", copies.setting("seed", 1))
+    copies.with_nll(copies.copy(nn, folder / "seed2", copies.setting("seed", 2)), copies.losses(nn)["nll"] * 1.001)
+    hostile = copies.copy(nn, folder / HOSTILE.replace("/", "\\"))
+    copies.edit(hostile, copies.setting("optim.lr", 3.0))
 
     def change(record: dict[str, Any]) -> None:
         record["data"]["source"] = HOSTILE
@@ -78,9 +78,9 @@ def few(nn: Path, count: Path, tmp_path_factory: pytest.TempPathFactory) -> Comp
         record["curves"][HOSTILE] = {"steps": [1], "values": [1.0]}
         record["curves"]["val/loss"] = {"steps": [-1, 10**400, 5, 6, 7], "values": [1, 2, "inf", 1e300]}
 
-    edit(hostile, change)
-    put(hostile, SAMPLES, f"{HOSTILE}\n".encode())
-    broken = copy(nn, folder / f"broken {HOSTILE.replace('/', chr(92))}")
+    copies.edit(hostile, change)
+    copies.put(hostile, SAMPLES, f"{HOSTILE}\n".encode())
+    broken = copies.copy(nn, folder / f"broken {HOSTILE.replace('/', chr(92))}")
     (broken / "run.json").write_text(HOSTILE)
     return compare([folder])
 
@@ -104,10 +104,10 @@ def test_the_csv_reads_back_in_full(few: Comparison) -> None:
 
 
 @pytest.mark.parametrize("sign", "=+-@")
-def test_no_cell_is_a_formula(few: Comparison, sign: str, tmp_path: Path, count: Path) -> None:
+def test_no_cell_is_a_formula(few: Comparison, sign: str, tmp_path: Path, count: Path, copies) -> None:
     """Nor is a number taken for one, whatever its sign."""
     for name in (f"{sign}cmd", "other"):
-        copy(count, tmp_path / name)
+        copies.copy(count, tmp_path / name)
     rows = list(csv.reader(io.StringIO(report.csv_table(compare([tmp_path])))))
     assert f"'{sign}cmd" in rows[1] + rows[2]
     cells = [cell for row in rows for cell in row if cell.startswith(tuple("=+-@"))]
@@ -170,15 +170,15 @@ def test_the_page_names_nothing_outside_itself(few: Comparison) -> None:
     assert all(c.isprintable() or c == "\n" for c in page)
 
 
-def test_the_page_of_one_run_and_of_samples_that_are_gone(tmp_path: Path, count: Path) -> None:
-    run = copy(count, tmp_path / "run")
+def test_the_page_of_one_run_and_of_samples_that_are_gone(tmp_path: Path, count: Path, copies) -> None:
+    run = copies.copy(count, tmp_path / "run")
     alone = report.page(compare([run]))
     assert "<title>1 model compared</title>" in alone
     assert "ssa-names-2018.txt · test loss on 3,277 documents" in alone
     assert "is the paired difference" not in alone, "there is none to be explained"
-    put(run, SAMPLES, b"a" * (1 << 21))
+    copies.put(run, SAMPLES, b"a" * (1 << 21))
     assert "the limit is 1,048,576" in report.page(compare([run]))
-    put(run, SAMPLES, b"\xff")
+    copies.put(run, SAMPLES, b"\xff")
     assert "not valid UTF-8" in report.page(compare([run]))
     (run / SAMPLES).write_text("o")
     assert "samples.txt is not the file recorded in run.json" in report.page(compare([run]))
@@ -186,9 +186,9 @@ def test_the_page_of_one_run_and_of_samples_that_are_gone(tmp_path: Path, count:
     assert "samples.txt: No such file or directory" in report.page(compare([run]))
 
 
-def test_of_many_settings_each_row_unfolds_all(tmp_path: Path, nn: Path) -> None:
+def test_of_many_settings_each_row_unfolds_all(tmp_path: Path, nn: Path, copies) -> None:
     """More than have a column each; and none of them is a label's to leave out."""
-    copy(nn, tmp_path / "a")
+    copies.copy(nn, tmp_path / "a")
 
     def change(record: dict[str, Any]) -> None:
         record["settings"]["optim"] |= {"lr": 1.0, "momentum": 0.5}
@@ -197,7 +197,7 @@ def test_of_many_settings_each_row_unfolds_all(tmp_path: Path, nn: Path) -> None
         record["settings"]["model"]["init"] = "zeros"
         record["data"]["sha256"] = "0" * 64
 
-    copy(nn, tmp_path / "b", change)
+    copies.copy(nn, tmp_path / "b", change)
     compared = compare([tmp_path])
     assert len(compared.varying) > page_module.MOST_COLUMNS
     text = report.page(compared)
@@ -207,11 +207,11 @@ def test_of_many_settings_each_row_unfolds_all(tmp_path: Path, nn: Path) -> None
             assert f"{key}={as_typed(value)} " in text
 
 
-def test_huge_numbers_are_short(tmp_path: Path, nn: Path) -> None:
+def test_huge_numbers_are_short(tmp_path: Path, nn: Path, copies) -> None:
     """Of a stranger's run or of one that went astray; and of a curve that is shown whole nothing is said to be cut."""
     values = {"steps": [1, 50, 100], "values": [1e8, 9e7, 8e7]}
-    run = copy(nn, tmp_path / "run", lambda record: record.update(curves={"val/loss": values}))
-    edit(run, lambda record: record["metrics"].update({"val/loss": -1e8}))
+    run = copies.copy(nn, tmp_path / "run", lambda record: record.update(curves={"val/loss": values}))
+    copies.edit(run, lambda record: record["metrics"].update({"val/loss": -1e8}))
     page = report.page(compare([run]))
     assert ">-1e+08</td>" in page
     ticks = re.findall(r'text-anchor="end">([^<]*)</text>', page)
@@ -220,13 +220,15 @@ def test_huge_numbers_are_short(tmp_path: Path, nn: Path) -> None:
     assert "beginning cut off" not in page
 
 
-def test_the_picture_has_the_paired_difference(tmp_path: Path, nn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_picture_has_the_paired_difference(
+    tmp_path: Path, nn: Path, monkeypatch: pytest.MonkeyPatch, copies
+) -> None:
     drawn: list[charts.Row] = []
     monkeypatch.setattr(charts, "leaderboard", lambda rows, *_: drawn.extend(rows) or b"")
-    random, kept = np.random.default_rng(0), losses(nn)
+    random, kept = np.random.default_rng(0), copies.losses(nn)
     for name, lr, worse in (("a", 1.0, 0.0), ("b", 2.0, 0.0), ("c", 3.0, 0.5)):
-        run = copy(nn, tmp_path / name, setting("optim.lr", lr))
-        with_nll(run, kept["nll"] + kept["chars"] * (worse + 0.1 * np.abs(random.normal(size=len(kept["nll"])))))
+        run = copies.copy(nn, tmp_path / name, copies.setting("optim.lr", lr))
+        copies.with_nll(run, kept["nll"] + kept["chars"] * (worse + 0.1 * np.abs(random.normal(size=len(kept["nll"])))))
     report.picture(compare([tmp_path]))
     assert [row.note[:3] for row in drawn] == ["", "≈ 0", "+ 0"]
 
@@ -317,9 +319,9 @@ def test_the_policy_forbids_what_escaping_would_let_through(browser: Any, few: C
     assert page.run(COLUMN.format(0)) == ["1", "2", "3", "4"]
 
 
-def test_the_page_of_a_hundred_runs(browser: Any, nn: Path, count: Path, tmp_path: Path) -> None:
+def test_the_page_of_a_hundred_runs(browser: Any, nn: Path, count: Path, tmp_path: Path, copies) -> None:
     """Under 2 MB, and shown within a second."""
-    hundred(nn, count, tmp_path / "runs")
+    hundred(copies, nn, count, tmp_path / "runs")
     page = report.page(compare([tmp_path / "runs"]))
     assert len(page.encode()) < LARGEST_PAGE
     took = []

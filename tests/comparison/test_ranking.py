@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from comparing import LOSSES, copy, edit, losses, put, setting, with_nll
 
 from nextchar.comparison import files as report
 from nextchar.comparison import find as found_runs
@@ -19,7 +18,7 @@ from nextchar.comparison import ranking as comparison
 from nextchar.comparison.ranking import compare
 from nextchar.errors import BadInput
 from nextchar.evaluation.loss import Loss
-from nextchar.runs.record import Record
+from nextchar.runs.record import LOSSES, Record
 from nextchar.runs.saved import open_losses
 from nextchar.training import train as training
 
@@ -48,9 +47,9 @@ def nn(trained: dict[str, Path]) -> Path:
 # --- what a run keeps -----------------------------------------------------------------------------------------------
 
 
-def test_a_run_keeps_the_sums_of_its_test_documents(count: Path, runs) -> None:
+def test_a_run_keeps_the_sums_of_its_test_documents(count: Path, runs, copies) -> None:
     """A sum and a length a document, in little space."""
-    kept = losses(count)
+    kept = copies.losses(count)
     assert {name: (tensor.dtype.name, tensor.shape) for name, tensor in kept.items()} == {
         "nll": ("float32", (DOCUMENTS,)),
         "chars": ("uint32", (DOCUMENTS,)),
@@ -65,9 +64,9 @@ def test_a_run_keeps_the_sums_of_its_test_documents(count: Path, runs) -> None:
 # --- two runs -------------------------------------------------------------------------------------------------------
 
 
-def test_a_real_pair_against_a_bootstrap_by_hand(count: Path, nn: Path) -> None:
+def test_a_real_pair_against_a_bootstrap_by_hand(count: Path, nn: Path, copies) -> None:
     compared = compare([count, nn])
-    a, b = losses(count), losses(nn)
+    a, b = copies.losses(count), copies.losses(nn)
     random, drawn = np.random.default_rng(0), []
     for _ in range(2000):
         i = random.integers(0, DOCUMENTS, DOCUMENTS)
@@ -89,11 +88,11 @@ def test_a_real_pair_against_a_bootstrap_by_hand(count: Path, nn: Path) -> None:
     )
 
 
-def test_a_known_difference(tmp_path: Path, count: Path) -> None:
+def test_a_known_difference(tmp_path: Path, count: Path, copies) -> None:
     """Every document of b is worse by 0.05 nats a character, give or take: the sentence says so."""
-    kept, random = losses(count), np.random.default_rng(0)
-    worse = copy(count, tmp_path / "b", setting("smoothing.k", 3.0))
-    with_nll(worse, kept["nll"] + kept["chars"] * (0.05 + 0.1 * random.normal(size=DOCUMENTS)))
+    kept, random = copies.losses(count), np.random.default_rng(0)
+    worse = copies.copy(count, tmp_path / "b", copies.setting("smoothing.k", 3.0))
+    copies.with_nll(worse, kept["nll"] + kept["chars"] * (0.05 + 0.1 * random.normal(size=DOCUMENTS)))
     compared = compare([count, worse])
     (said,), estimate = compared.sentences, compared.rows[1].to_best
     assert estimate is not None
@@ -102,9 +101,9 @@ def test_a_known_difference(tmp_path: Path, count: Path) -> None:
     assert said.endswith(" nats per character"), "counting has no seeds to speak of"
 
 
-def test_runs_that_are_one_and_the_same(tmp_path: Path, count: Path) -> None:
+def test_runs_that_are_one_and_the_same(tmp_path: Path, count: Path, copies) -> None:
     """A repetition with the same seed is no second seed."""
-    compared = compare([count, copy(count, tmp_path / "again")])
+    compared = compare([count, copies.copy(count, tmp_path / "again")])
     assert [len(row.runs) for row in compared.rows] == [1, 1]
     assert sorted(row.label.rsplit("/")[-1] for row in compared.rows) == ["again", "count"]
     (said,) = compared.sentences
@@ -112,18 +111,18 @@ def test_runs_that_are_one_and_the_same(tmp_path: Path, count: Path) -> None:
     assert said == f"{first} and {second} give every document the same loss"
 
 
-def test_an_infinite_loss_ranks_last(tmp_path: Path, count: Path, runs) -> None:
+def test_an_infinite_loss_ranks_last(tmp_path: Path, count: Path, runs, copies) -> None:
     runs.train("smoothing=none", "figures=false", f"hydra.run.dir={tmp_path / 'none'}")
     compared = compare([tmp_path / "none", count])
     assert [row.label for row in compared.rows] == ["smoothing=add_k", "smoothing=none"]
     assert compared.rows[1].to_best is None
     (said,) = compared.sentences
     assert "is better than smoothing=none, which gives probability 0 to a character of the test" in said
-    both = compare([tmp_path / "none", copy(tmp_path / "none", tmp_path / "none2")])
+    both = compare([tmp_path / "none", copies.copy(tmp_path / "none", tmp_path / "none2")])
     assert both.sentences[0].startswith("neither ")
 
 
-def test_few_documents_and_missing_sums_have_no_interval(tmp_path: Path, count: Path, runs) -> None:
+def test_few_documents_and_missing_sums_have_no_interval(tmp_path: Path, count: Path, runs, copies) -> None:
     for k in (1, 2):
         text = runs.names(tmp_path, 60)
         argv = ["data=lines", text, "data.unk=skip", f"smoothing.k={k}", "figures=false"]
@@ -132,7 +131,7 @@ def test_few_documents_and_missing_sums_have_no_interval(tmp_path: Path, count: 
     assert few.rows[1].to_best is None
     assert few.sentences[0].endswith("no interval: 8 documents, too few")
 
-    bare = copy(count, tmp_path / "bare", setting("smoothing.k", 2.0))
+    bare = copies.copy(count, tmp_path / "bare", copies.setting("smoothing.k", 2.0))
     (bare / LOSSES).unlink()
     compared = compare([count, bare])
     assert len(compared.rows) == 2
@@ -155,20 +154,20 @@ def test_a_running_text(tmp_path: Path, runs) -> None:
 # --- seeds and labels -----------------------------------------------------------------------------------------------
 
 
-def seeds_of(nn: Path, folder: Path, shift: float = 0.0) -> None:
+def seeds_of(copies, nn: Path, folder: Path, shift: float = 0.0) -> None:
     """Three seeds of a net, whose losses are off by -0.01, 0 and 0.01."""
-    kept = losses(nn)
+    kept = copies.losses(nn)
     for seed, luck in ((1, -0.01), (2, 0.0), (3, 0.01)):
-        run = copy(nn, folder / f"seed={seed}", setting("seed", seed))
-        with_nll(run, kept["nll"] + (shift + luck) * kept["chars"])
+        run = copies.copy(nn, folder / f"seed={seed}", copies.setting("seed", seed))
+        copies.with_nll(run, kept["nll"] + (shift + luck) * kept["chars"])
 
 
-def test_seeds_are_one_row(tmp_path: Path, count: Path, nn: Path, runs) -> None:
+def test_seeds_are_one_row(tmp_path: Path, count: Path, nn: Path, runs, copies) -> None:
     """Their mean, and t of two degrees of freedom; the luck is in the difference's interval too."""
-    seeds_of(nn, tmp_path)
+    seeds_of(copies, nn, tmp_path)
     for i, path in enumerate(sorted(tmp_path.iterdir())):  # neither changes a result
-        edit(path, setting("trainer.log_every", 10 + i))
-        edit(path, setting("figures", i == 0))
+        copies.edit(path, copies.setting("trainer.log_every", 10 + i))
+        copies.edit(path, copies.setting("figures", i == 0))
     compared = compare([count, tmp_path])
     count_row, nn_row = compared.rows
     assert [run.seed for run in nn_row.runs] == [1, 2, 3]
@@ -185,11 +184,11 @@ def test_seeds_are_one_row(tmp_path: Path, count: Path, nn: Path, runs) -> None:
     assert count_row.over_seeds is None
 
 
-def test_two_groups_of_seeds(tmp_path: Path, nn: Path) -> None:
-    seeds_of(nn, tmp_path / "a")
-    seeds_of(nn, tmp_path / "b", shift=0.5)
+def test_two_groups_of_seeds(tmp_path: Path, nn: Path, copies) -> None:
+    seeds_of(copies, nn, tmp_path / "a")
+    seeds_of(copies, nn, tmp_path / "b", shift=0.5)
     for path in (tmp_path / "b").iterdir():
-        edit(path, setting("optim.lr", 1.0))
+        copies.edit(path, copies.setting("optim.lr", 1.0))
     compared = compare([tmp_path])
     assert [(row.label, len(row.runs)) for row in compared.rows] == [("optim.lr=15", 3), ("optim.lr=1", 3)]
     estimate = compared.rows[1].to_best
@@ -198,11 +197,11 @@ def test_two_groups_of_seeds(tmp_path: Path, nn: Path) -> None:
     assert 3.9 < estimate.parts[1][1] < 4.1, "Welch and Satterthwaite, of two equal groups of three"
 
 
-def test_a_single_run_beside_seeds_shares_their_luck(tmp_path: Path, nn: Path) -> None:
+def test_a_single_run_beside_seeds_shares_their_luck(tmp_path: Path, nn: Path, copies) -> None:
     """As far as is known: of one seed no spread is seen."""
-    seeds_of(nn, tmp_path / "a")
-    single = copy(nn, tmp_path / "b", setting("optim.lr", 1.0))
-    with_nll(single, losses(nn)["nll"] + 0.5 * losses(nn)["chars"])
+    seeds_of(copies, nn, tmp_path / "a")
+    single = copies.copy(nn, tmp_path / "b", copies.setting("optim.lr", 1.0))
+    copies.with_nll(single, copies.losses(nn)["nll"] + 0.5 * copies.losses(nn)["chars"])
     compared = compare([tmp_path])
     estimate = compared.rows[1].to_best
     assert estimate is not None
@@ -210,50 +209,50 @@ def test_a_single_run_beside_seeds_shares_their_luck(tmp_path: Path, nn: Path) -
     assert compared.sentences[0].endswith("(optim.lr=1 has one seed, whose luck is taken to be like the other's)")
 
 
-def test_a_few_documents_that_decide(tmp_path: Path, count: Path) -> None:
-    nll = losses(count)["nll"].copy()
+def test_a_few_documents_that_decide(tmp_path: Path, count: Path, copies) -> None:
+    nll = copies.losses(count)["nll"].copy()
     nll[:3] += 200
-    worse = with_nll(copy(count, tmp_path / "b", setting("smoothing.k", 0.001)), nll)
+    worse = copies.with_nll(copies.copy(count, tmp_path / "b", copies.setting("smoothing.k", 0.001)), nll)
     (said,) = compare([count, worse]).sentences
     assert said.startswith("smoothing.k=1 is ahead of smoothing.k=0.001 by 0.0")
     assert said.endswith("no interval: a few of the 3,277 documents decide the difference")
 
 
-def test_labels_name_no_more_than_what_differs(tmp_path: Path, count: Path, nn: Path) -> None:
-    copy(count, tmp_path / "k", setting("smoothing.k", 0.5))
-    copy(nn, tmp_path / "lr", setting("optim.lr", 2.5))
-    copy(nn, tmp_path / "elsewhere", setting("data.path", None))
+def test_labels_name_no_more_than_what_differs(tmp_path: Path, count: Path, nn: Path, copies) -> None:
+    copies.copy(count, tmp_path / "k", copies.setting("smoothing.k", 0.5))
+    copies.copy(nn, tmp_path / "lr", copies.setting("optim.lr", 2.5))
+    copies.copy(nn, tmp_path / "elsewhere", copies.setting("data.path", None))
     labels = {row.label for row in compare([tmp_path, count, nn]).rows}
     assert {label.split(" ")[0] for label in labels} == {"model=count", "model=nn"}
     assert {"model=count smoothing.k=0.5", "model=count smoothing.k=1", "model=nn optim.lr=2.5"} <= labels
 
 
-def test_the_sentence_names_all_that_differs(tmp_path: Path, nn: Path) -> None:
+def test_the_sentence_names_all_that_differs(tmp_path: Path, nn: Path, copies) -> None:
     """A label needs one setting to tell two runs apart; what makes the difference may be another."""
 
     def change(record: dict) -> None:
-        setting("optim.lr", 3.0)(record)
-        setting("trainer.max_steps", 999)(record)
-        setting("trainer.precision", 64)(record)
+        copies.setting("optim.lr", 3.0)(record)
+        copies.setting("trainer.max_steps", 999)(record)
+        copies.setting("trainer.precision", 64)(record)
 
-    worse = copy(nn, tmp_path / "b", change)
-    with_nll(worse, losses(nn)["nll"] + losses(nn)["chars"])
+    worse = copies.copy(nn, tmp_path / "b", change)
+    copies.with_nll(worse, copies.losses(nn)["nll"] + copies.losses(nn)["chars"])
     (said,) = compare([nn, worse]).sentences
     assert said.startswith("optim.lr=15 is better than optim.lr=3 by ")
     assert "nats per character (they also differ in trainer.max_steps, trainer.precision; another seed" in said
 
 
-def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path) -> None:
-    kept, random = losses(count), np.random.default_rng(0)
+def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path, copies) -> None:
+    kept, random = copies.losses(count), np.random.default_rng(0)
     for k, worse in ((2.0, 0.0), (3.0, 0.0), (4.0, 0.5)):
-        run = copy(count, tmp_path / f"k={k}", setting("smoothing.k", k))
-        with_nll(run, kept["nll"] + kept["chars"] * (worse + 0.1 * np.abs(random.normal(size=DOCUMENTS))))
+        run = copies.copy(count, tmp_path / f"k={k}", copies.setting("smoothing.k", k))
+        copies.with_nll(run, kept["nll"] + kept["chars"] * (worse + 0.1 * np.abs(random.normal(size=DOCUMENTS))))
     compared = compare([tmp_path])
     ties = [row.label for row in compared.rows if row.ties_with_best]
     assert compared.sentences[1] == f"cannot be told apart from the best: {', '.join(ties)}"
     assert ties == [compared.rows[1].label]
     shutil.rmtree(tmp_path / f"k={compared.rows[1].settings['smoothing.k']}")
-    copy(tmp_path / "k=4.0", tmp_path / "k=5", setting("smoothing.k", 5.0))
+    copies.copy(tmp_path / "k=4.0", tmp_path / "k=5", copies.setting("smoothing.k", 5.0))
     assert compare([tmp_path]).sentences[1] == "the best can be told apart from each of the 2 others"
 
 
@@ -264,14 +263,14 @@ def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path) ->
     ("change", "why"),
     [
         (lambda record: record["data"].update(test_sha256="0" * 64), "test data by sha256 ("),
-        (setting("data.split", "lecture"), "data.split (hash and lecture)"),
+        (lambda record: record["settings"]["data"].update(split="lecture"), "data.split (hash and lecture)"),
         (lambda record: record.update(vocabulary="ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "vocabulary (abcdefghij"),
-        (setting("data.unk", "skip"), "data.unk (error and skip)"),
+        (lambda record: record["settings"]["data"].update(unk="skip"), "data.unk (error and skip)"),
         (lambda record: record["data"].update(left_out={"test": 3}), "characters left out of test (0 and 3)"),
     ],
 )
-def test_what_was_tested_otherwise_is_not_ranked(tmp_path: Path, count: Path, change, why: str) -> None:
-    other = copy(count, tmp_path / "other", change)
+def test_what_was_tested_otherwise_is_not_ranked(tmp_path: Path, count: Path, change, why: str, copies) -> None:
+    other = copies.copy(count, tmp_path / "other", change)
     with pytest.raises(BadInput) as error:
         compare([count, other])
     said = str(error.value)
@@ -280,21 +279,21 @@ def test_what_was_tested_otherwise_is_not_ranked(tmp_path: Path, count: Path, ch
     assert len(said.splitlines()) == 1
 
 
-def test_documents_of_other_lengths_are_not_paired(tmp_path: Path, count: Path) -> None:
+def test_documents_of_other_lengths_are_not_paired(tmp_path: Path, count: Path, copies) -> None:
     """Though all that run.json says is the same."""
-    kept, other = losses(count), copy(count, tmp_path / "other")
-    put(other, LOSSES, safetensors.numpy.save({"nll": kept["nll"], "chars": kept["chars"][::-1].copy()}))
+    kept, other = copies.losses(count), copies.copy(count, tmp_path / "other")
+    copies.put(other, LOSSES, safetensors.numpy.save({"nll": kept["nll"], "chars": kept["chars"][::-1].copy()}))
     with pytest.raises(BadInput, match=r"differ in lengths of the documents\. Name"):
         compare([count, other])
 
 
-def test_a_refusal_says_which_folders_go_together(tmp_path: Path, count: Path) -> None:
+def test_a_refusal_says_which_folders_go_together(tmp_path: Path, count: Path, copies) -> None:
     """As words that can be pasted; a run that kept no sums goes with any."""
     for name in ("a", "b c", "d", "e"):
-        copy(count, tmp_path / name, setting("data.split", "lecture" if name < "d" else "hash"))
+        copies.copy(count, tmp_path / name, copies.setting("data.split", "lecture" if name < "d" else "hash"))
     (tmp_path / "a" / LOSSES).unlink()
     for i in range(7):
-        copy(count, tmp_path / f"x{i}", setting("data.unk", "skip"))
+        copies.copy(count, tmp_path / f"x{i}", copies.setting("data.unk", "skip"))
     with pytest.raises(BadInput) as error:
         compare([tmp_path])
     groups = str(error.value).partition("alone: ")[2].split(", or ")
@@ -321,30 +320,34 @@ def drop_dedup(record: dict) -> None:
     del record["settings"]["data"]["dedup"]
 
 
-def damaged(count: Path, folder: Path) -> dict[str, str]:
+def damaged(copies, count: Path, folder: Path) -> dict[str, str]:
     """Folders that cannot be ranked, each with a part of the reason."""
     reasons = {}
 
     def add(name: str, reason: str) -> Path:
         reasons[name] = reason
-        return copy(count, folder / name)
+        return copies.copy(count, folder / name)
 
     (add("not-json", "not valid JSON") / "run.json").write_text("{")
-    edit(add("diverged", "the run ended as 'diverged'"), lambda record: record.update(status="diverged"))
+    copies.edit(add("diverged", "the run ended as 'diverged'"), lambda record: record.update(status="diverged"))
     (add("killed", "the run has not ended, or was killed") / "run.json").unlink()
-    edit(add("from-the-future", "schema_version"), lambda record: record.update(schema_version=9))
-    edit(add("code", "Python knows no such encoding"), setting("data.encoding", "${oc.env:HOME}"))
-    edit(add("no-loss", "test/loss is null"), lambda record: record["metrics"].pop("test/loss"))
-    edit(add("huge", "test/loss is 1e+300"), lambda record: record["metrics"].update({"test/loss": 1e300}))
+    copies.edit(add("from-the-future", "schema_version"), lambda record: record.update(schema_version=9))
+    copies.edit(add("code", "Python knows no such encoding"), copies.setting("data.encoding", "${oc.env:HOME}"))
+    copies.edit(add("no-loss", "test/loss is null"), lambda record: record["metrics"].pop("test/loss"))
+    copies.edit(add("huge", "test/loss is 1e+300"), lambda record: record["metrics"].update({"test/loss": 1e300}))
     odd = {"test/loss_low": 5.0, "test/loss_high": -5.0}
-    edit(add("odd", "the interval of test/loss is 5.0 .. -5.0"), lambda record: record["metrics"].update(odd))
-    edit(add("older", "run.json: settings.data.dedup: the run was made by another version"), drop_dedup)
-    edit(add("newer", "run.json: settings.data.x: the run was made by another version"), setting("data.x", 1))
-    edit(add("text", "run.json: metrics=abc: must be a mapping"), lambda record: record.update(metrics="abc"))
-    edit(add("no-data", "no data report"), lambda record: record.update(data=None))
+    copies.edit(add("odd", "the interval of test/loss is 5.0 .. -5.0"), lambda record: record["metrics"].update(odd))
+    copies.edit(add("older", "run.json: settings.data.dedup: the run was made by another version"), drop_dedup)
+    copies.edit(
+        add("newer", "run.json: settings.data.x: the run was made by another version"), copies.setting("data.x", 1)
+    )
+    copies.edit(add("text", "run.json: metrics=abc: must be a mapping"), lambda record: record.update(metrics="abc"))
+    copies.edit(add("no-data", "no data report"), lambda record: record.update(data=None))
     (add("other-sums", "not the file recorded in run.json") / LOSSES).write_bytes(b"x" * 26360)
-    edit(add("liar", "do not add up to the test/loss"), lambda record: record["metrics"].update({"test/loss": 2.446}))
-    kept = losses(count)
+    copies.edit(
+        add("liar", "do not add up to the test/loss"), lambda record: record["metrics"].update({"test/loss": 2.446})
+    )
+    kept = copies.losses(count)
     for name, nll, chars, reason in (
         ("nan", np.full(DOCUMENTS, np.nan, np.float32), kept["chars"], "holds nan or inf"),
         ("minus-inf", np.full(DOCUMENTS, -np.inf, np.float32), kept["chars"], "holds nan or inf"),
@@ -358,16 +361,16 @@ def damaged(count: Path, folder: Path) -> dict[str, str]:
         ),
         ("empty-documents", kept["nll"], np.zeros_like(kept["chars"]), "the characters are not the"),
     ):
-        put(add(name, reason), LOSSES, safetensors.numpy.save({"nll": nll, "chars": chars}))
+        copies.put(add(name, reason), LOSSES, safetensors.numpy.save({"nll": nll, "chars": chars}))
     linked = add("linked", "a symbolic link is not followed")
     (linked / "run.json").unlink()
     (linked / "run.json").symlink_to(count / "run.json")
     return reasons
 
 
-def test_what_is_damaged_is_left_out_by_name(tmp_path: Path, count: Path) -> None:
-    reasons = damaged(count, tmp_path)
-    copy(count, tmp_path / "sound")
+def test_what_is_damaged_is_left_out_by_name(tmp_path: Path, count: Path, copies) -> None:
+    reasons = damaged(copies, count, tmp_path)
+    copies.copy(count, tmp_path / "sound")
     compared = compare([tmp_path])
     assert [row.runs[0].path.name for row in compared.rows] == ["sound"]
     left_out = {Path(folder).name: reason for folder, _, reason in compared.left_out}
@@ -378,8 +381,8 @@ def test_what_is_damaged_is_left_out_by_name(tmp_path: Path, count: Path) -> Non
         assert str(tmp_path) not in left_out[name], "the folder is named once"
 
 
-def test_scores_are_not_ranked_among_probabilities(tmp_path: Path, count: Path) -> None:
-    scores = copy(count, tmp_path / "scores", lambda record: record["settings"].update(
+def test_scores_are_not_ranked_among_probabilities(tmp_path: Path, count: Path, copies) -> None:
+    scores = copies.copy(count, tmp_path / "scores", lambda record: record["settings"].update(
         smoothing={"name": "stupid_backoff", "alpha": 0.4}
     ))  # fmt: skip
     compared = compare([count, scores])
@@ -388,7 +391,7 @@ def test_scores_are_not_ranked_among_probabilities(tmp_path: Path, count: Path) 
     assert compared.left_out == [(str(scores), "finished", said)]
 
 
-def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path) -> None:
+def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path, copies) -> None:
     """A stranger's run.json says how many documents there are; for more than ours ever have nothing is read."""
     size = 10_000_000_000
 
@@ -396,7 +399,7 @@ def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path) -> None:
         record["data"]["documents"]["test"] = record["data"]["predicted"]["test"] = size // 8
         record["files"][LOSSES] = {"size": size + 100, "sha256": "0" * 64}
 
-    holes = copy(count, tmp_path / "holes", change)
+    holes = copies.copy(count, tmp_path / "holes", change)
     os.truncate(holes / LOSSES, size + 100)
     tracemalloc.start()
     compared = compare([tmp_path, count])
@@ -407,7 +410,7 @@ def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path) -> None:
 
 
 def test_a_run_that_does_not_fit_into_memory_is_left_out(
-    tmp_path: Path, count: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, count: Path, monkeypatch: pytest.MonkeyPatch, copies
 ) -> None:
     def load(path: Path, record: Record) -> Loss | None:
         if path.name == "large":
@@ -415,7 +418,7 @@ def test_a_run_that_does_not_fit_into_memory_is_left_out(
         return open_losses(path, record)
 
     monkeypatch.setattr(found_runs, "open_losses", load)
-    compared = compare([count, copy(count, tmp_path / "large")])
+    compared = compare([count, copies.copy(count, tmp_path / "large")])
     assert compared.left_out == [(str(tmp_path / "large"), "damaged", "takes more memory than there is")]
 
 
@@ -426,11 +429,11 @@ def test_a_run_of_very_many_documents_keeps_no_sums(tmp_path: Path, monkeypatch:
     assert len(compare([tmp_path / "run"]).rows) == 1
 
 
-def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path, nn: Path, runs) -> None:
+def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path, nn: Path, runs, copies) -> None:
     """Neither one that diverged nor one that was killed; a seed that was killed and run again is no loss."""
     for seed in (1, 2, 3):
-        copy(nn, tmp_path / f"{seed}", setting("seed", seed))
-    edit(tmp_path / "2", lambda record: record.update(status="diverged", reason="training diverged at step 50"))
+        copies.copy(nn, tmp_path / f"{seed}", copies.setting("seed", seed))
+    copies.edit(tmp_path / "2", lambda record: record.update(status="diverged", reason="training diverged at step 50"))
     for name, seed in (("3", 3), ("1", 1)):
         settings = runs.record(tmp_path / name)["settings"]
         killed = tmp_path / f"{name} killed"
@@ -453,10 +456,10 @@ def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path
     assert "2 of 4" in report.page(compared)
 
 
-def test_where_runs_are_found(tmp_path: Path, count: Path) -> None:
+def test_where_runs_are_found(tmp_path: Path, count: Path, copies) -> None:
     """Up to two levels down, each once; a link to a folder is followed where it was typed only."""
     for name in ("run", "sweep/0_smoothing.k=0.1", "sweep/1_smoothing.k=1", "a/b/c/too-deep", "run/figures/inside"):
-        copy(count, tmp_path / "outputs" / name)
+        copies.copy(count, tmp_path / "outputs" / name)
     (tmp_path / "outputs" / "link").symlink_to(tmp_path / "outputs" / "run")
     (tmp_path / "typed").symlink_to(tmp_path / "outputs")
     for folders in ([tmp_path / "outputs"], [tmp_path / "typed"], [tmp_path / "outputs", tmp_path / "outputs/run"]):
@@ -466,10 +469,10 @@ def test_where_runs_are_found(tmp_path: Path, count: Path) -> None:
 # --- the script -----------------------------------------------------------------------------------------------------
 
 
-def test_the_script(tmp_path: Path, count: Path, nn: Path, run_script) -> None:
+def test_the_script(tmp_path: Path, count: Path, nn: Path, run_script, copies) -> None:
     """Table and sentence on stdout, what was left out and the files on stderr; a folder's name may hold '='."""
-    odd = copy(count, tmp_path / "3_smoothing.k=0.1", setting("smoothing.k", 0.1))
-    broken = copy(count, tmp_path / "broken")
+    odd = copies.copy(count, tmp_path / "3_smoothing.k=0.1", copies.setting("smoothing.k", 0.1))
+    broken = copies.copy(count, tmp_path / "broken")
     (broken / "run.json").write_text("{")
     ended = run_script("compare", str(odd), str(nn), str(tmp_path), f"out={tmp_path / 'new' / 'out'}", COLUMNS="80")
     assert ended.returncode == 0, ended.stderr

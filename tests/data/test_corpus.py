@@ -19,36 +19,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nextchar.config.compose import run_settings
-from nextchar.config.data_settings import Data
-from nextchar.config.fields import validated
 from nextchar.data import corpus as text
 from nextchar.data import textfile as blocks
 from nextchar.data.load import load
 from nextchar.errors import BadInput
 from nextchar.training import train as training
 
-PLAIN = {
-    "name": "lines",
-    "path": None,
-    "url": None,
-    "sha256": None,
-    "encoding": "utf-8",
-    "normalize": "none",
-    "split": None,
-    "val": None,
-    "dedup": "none",
-    "unk": "error",
-    "batch_size": "all",
-    "merge": True,
-}
-
-
-def data(path: Path | str | None, name: str = "lines", **changed: object) -> Data:
-    return validated(Data, PLAIN | {"name": name, "path": None if path is None else str(path)} | changed)
-
 
 @pytest.fixture
-def corpus(tmp_path: Path):  # type: ignore[no-untyped-def]
+def corpus(tmp_path: Path, data):  # type: ignore[no-untyped-def]
     """Reads bytes as a file of the user's."""
 
     def read_as(content: bytes, name: str = "lines", **changed: object) -> text.Corpus:
@@ -63,7 +42,7 @@ def documents(corpus: text.Corpus) -> list[str]:
     return list(corpus.texts())
 
 
-def refusal(path: Path | str, name: str = "lines", **changed: object) -> str:
+def refusal(data, path: Path | str, name: str = "lines", **changed: object) -> str:
     """What is said of a file that is refused, always on one line; the file is called FILE."""
     with pytest.raises(BadInput) as error:
         text.read(data(path, name, **changed))
@@ -72,10 +51,10 @@ def refusal(path: Path | str, name: str = "lines", **changed: object) -> str:
     return said.replace(str(path), "FILE")
 
 
-def refusal_of(tmp_path: Path, content: bytes, name: str = "lines", **changed: object) -> str:
+def refusal_of(data, tmp_path: Path, content: bytes, name: str = "lines", **changed: object) -> str:
     file = tmp_path / "x.txt"
     file.write_bytes(content)
-    return refusal(file, name, **changed)
+    return refusal(data, file, name, **changed)
 
 
 # --- what is read ---------------------------------------------------------------------------------------------------
@@ -166,7 +145,7 @@ def test_other_encodings_when_named(corpus, encoding: str) -> None:  # type: ign
     assert documents(corpus(f"{word}\nava\n".encode(encoding), encoding=encoding)) == [word, "ava"]
 
 
-def test_gz_is_known_by_its_first_bytes(tmp_path: Path) -> None:
+def test_gz_is_known_by_its_first_bytes(tmp_path: Path, data) -> None:
     packed = gzip.compress(b"emma\n") + gzip.compress("olivia\né".encode())  # a .gz file may have several members
     for name in ("names.gz", "names.txt"):
         (tmp_path / name).write_bytes(packed)
@@ -175,7 +154,7 @@ def test_gz_is_known_by_its_first_bytes(tmp_path: Path) -> None:
         assert read_.sha256 == hashlib.sha256(packed).hexdigest(), "of the file as it lies there"
 
 
-def test_the_embedded_names() -> None:
+def test_the_embedded_names(data) -> None:
     names = text.read(data(None, "names"))
     assert (names.documents, names.duplicates, len(set(names.texts()))) == (32_257, 32_257 - 29_693, 29_693)
     assert set("".join(names.texts())) == set("abcdefghijklmnopqrstuvwxyz")
@@ -188,7 +167,7 @@ def test_one_character_and_equal_lines_work(corpus, content: bytes) -> None:  # 
     assert documents(corpus(content)) == content.decode().split()
 
 
-def test_what_a_run_reports(tmp_path: Path) -> None:
+def test_what_a_run_reports(tmp_path: Path, data) -> None:
     file = tmp_path / "x.txt"
     file.write_text("\n".join(["ab", "ba", ""] * 20) + "\n")
     report = load(data(file, split="lecture")).report
@@ -204,9 +183,9 @@ def test_what_a_run_reports(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "lines"), [(b"", 0), (b"\n\n\n", 3), (b"\xef\xbb\xbf", 0), (b"\r\n\r\n", 2)])
-def test_no_text(tmp_path: Path, content: bytes, lines: int) -> None:
+def test_no_text(tmp_path: Path, content: bytes, lines: int, data) -> None:
     said = f"data.path=FILE: no text: 0 non-empty lines in {lines} lines"
-    assert refusal_of(tmp_path, content) == refusal_of(tmp_path, content, "text") == said
+    assert refusal_of(data, tmp_path, content) == refusal_of(data, tmp_path, content, "text") == said
 
 
 @pytest.mark.parametrize(
@@ -218,9 +197,9 @@ def test_no_text(tmp_path: Path, content: bytes, lines: int) -> None:
         (b"a\xc3", "line 1, byte 2: not valid utf-8 (0xc3)"),  # cut off inside a character
     ],
 )
-def test_invalid_utf8_is_named_by_line_and_byte(tmp_path: Path, content: bytes, where: str) -> None:
+def test_invalid_utf8_is_named_by_line_and_byte(tmp_path: Path, content: bytes, where: str, data) -> None:
     remedy = "Save the file as UTF-8, or name its encoding, as in data.encoding=latin-1"
-    assert refusal_of(tmp_path, content) == f"data.path=FILE: {where}. {remedy}"
+    assert refusal_of(data, tmp_path, content) == f"data.path=FILE: {where}. {remedy}"
 
 
 @pytest.mark.parametrize(
@@ -232,65 +211,65 @@ def test_invalid_utf8_is_named_by_line_and_byte(tmp_path: Path, content: bytes, 
         ("utf-32", "utf-32"),
     ],
 )
-def test_wide_encodings_are_recognised(tmp_path: Path, encoding: str, named: str) -> None:
-    said = refusal_of(tmp_path, "emma\nolivia\n".encode(encoding))
+def test_wide_encodings_are_recognised(tmp_path: Path, encoding: str, named: str, data) -> None:
+    said = refusal_of(data, tmp_path, "emma\nolivia\n".encode(encoding))
     assert said == f"data.path=FILE looks like {named.upper()}; set data.encoding={named}"
     assert documents(text.read(data(tmp_path / "x.txt", encoding=named))) == ["emma", "olivia"], "the advice helps"
 
 
-def test_a_wrong_encoding_is_named(tmp_path: Path) -> None:
-    assert "not valid ascii (0xc3)" in refusal_of(tmp_path, "é\n".encode(), encoding="ascii")
-    assert "not valid utf-16" in refusal_of(tmp_path, b"abc", encoding="utf-16")
+def test_a_wrong_encoding_is_named(tmp_path: Path, data) -> None:
+    assert "not valid ascii (0xc3)" in refusal_of(data, tmp_path, "é\n".encode(), encoding="ascii")
+    assert "not valid utf-16" in refusal_of(data, tmp_path, b"abc", encoding="utf-16")
 
 
-def test_what_is_no_character_is_refused(tmp_path: Path) -> None:
-    said = refusal_of(tmp_path, rb"a\ud800b", encoding="unicode_escape")
+def test_what_is_no_character_is_refused(tmp_path: Path, data) -> None:
+    said = refusal_of(data, tmp_path, rb"a\ud800b", encoding="unicode_escape")
     assert said == "data.path=FILE: holds half a character (a lone surrogate, U+D800), which is no text"
 
 
-def test_lone_cr(tmp_path: Path) -> None:
-    assert "lines end in a lone CR" in refusal_of(tmp_path, b"emma\rolivia\r")
+def test_lone_cr(tmp_path: Path, data) -> None:
+    assert "lines end in a lone CR" in refusal_of(data, tmp_path, b"emma\rolivia\r")
 
 
 @pytest.mark.parametrize("cut", [5, -9, -1])
-def test_a_damaged_gz(tmp_path: Path, cut: int) -> None:
-    assert "the .gz file is damaged or cut off" in refusal_of(tmp_path, gzip.compress(b"emma\n" * 99)[:cut])
-    assert "damaged" in refusal_of(tmp_path, gzip.compress(b"emma\n") + b"rubbish")
+def test_a_damaged_gz(tmp_path: Path, cut: int, data) -> None:
+    assert "the .gz file is damaged or cut off" in refusal_of(data, tmp_path, gzip.compress(b"emma\n" * 99)[:cut])
+    assert "damaged" in refusal_of(data, tmp_path, gzip.compress(b"emma\n") + b"rubbish")
 
 
-def test_a_folder(tmp_path: Path) -> None:
+def test_a_folder(tmp_path: Path, data) -> None:
     said = "data.path=FILE is a folder without files; name a file, or a folder of files"
-    assert refusal(tmp_path) == said
+    assert refusal(data, tmp_path) == said
     (tmp_path / "inner").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    assert refusal(tmp_path) == said
+    assert refusal(data, tmp_path) == said
 
 
-def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_at_once(tmp_path: Path, data) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert "FILE is not a regular file (a pipe or a device)" in refusal(tmp_path / "pipe")
+    assert "FILE is not a regular file (a pipe or a device)" in refusal(data, tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/stdin"])
-def test_a_device_is_refused_at_once(device: str) -> None:
-    assert "FILE" in refusal(device)
+def test_a_device_is_refused_at_once(device: str, data) -> None:
+    assert "FILE" in refusal(data, device)
 
 
-def test_a_missing_file_and_the_nearest_name(tmp_path: Path) -> None:
+def test_a_missing_file_and_the_nearest_name(tmp_path: Path, data) -> None:
     (tmp_path / "names.txt").touch()
-    assert refusal(tmp_path / "nmaes.txt") == "data.path=FILE: no such file. Did you mean names.txt?"
-    assert refusal(tmp_path / "zzz") == "data.path=FILE: no such file."
-    said = refusal(tmp_path / "no" / "names.txt")
+    assert refusal(data, tmp_path / "nmaes.txt") == "data.path=FILE: no such file. Did you mean names.txt?"
+    assert refusal(data, tmp_path / "zzz") == "data.path=FILE: no such file."
+    said = refusal(data, tmp_path / "no" / "names.txt")
     assert said == f"data.path=FILE: no such file. There is no folder {tmp_path / 'no'}"
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "x.txt/y", "a\nb"])
-def test_odd_paths_are_one_line(tmp_path: Path, name: str) -> None:
+def test_odd_paths_are_one_line(tmp_path: Path, name: str, data) -> None:
     (tmp_path / "x.txt").touch()
-    assert refusal(tmp_path / name).startswith("data.path=")
+    assert refusal(data, tmp_path / name).startswith("data.path=")
 
 
-def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data) -> None:
     """Raised by hand, because root may read everything."""
     (tmp_path / "x.txt").write_text("emma")
 
@@ -298,7 +277,7 @@ def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(blocks, "open", forbidden, raising=False)
-    assert refusal(tmp_path / "x.txt") == "data.path=FILE cannot be read: Permission denied"
+    assert refusal(data, tmp_path / "x.txt") == "data.path=FILE cannot be read: Permission denied"
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +298,9 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     st.sampled_from(["none", "nfc", "nfkc"]),
 )
 @example(b"\x1f\x8b", "lines", "utf-8", "none")
-def test_any_bytes_are_a_corpus_or_one_line(fuzzed: Path, raw: bytes, name: str, encoding: str, form: str) -> None:
+def test_any_bytes_are_a_corpus_or_one_line(
+    data, fuzzed: Path, raw: bytes, name: str, encoding: str, form: str
+) -> None:
     fuzzed.write_bytes(raw)
     try:
         corpus = text.read(data(fuzzed, name, encoding=encoding, normalize=form))
@@ -407,7 +388,7 @@ def url(server: http.server.HTTPServer, name: str = "names.txt") -> str:
 
 
 @pytest.mark.parametrize("name", ["makemore", "shakespeare"])
-def test_downloaded_once_and_then_kept(server: http.server.HTTPServer, tmp_path: Path, name: str) -> None:
+def test_downloaded_once_and_then_kept(server: http.server.HTTPServer, tmp_path: Path, name: str, data) -> None:
     wanted = data(None, name, url=url(server), sha256=DIGEST)
     first = text.read(wanted)
     assert first.sha256 == DIGEST
@@ -418,7 +399,7 @@ def test_downloaded_once_and_then_kept(server: http.server.HTTPServer, tmp_path:
     assert documents(text.read(wanted)) == documents(first), "the second time without the network"
 
 
-def test_a_damaged_copy_in_the_cache_is_not_trusted(server: http.server.HTTPServer, tmp_path: Path) -> None:
+def test_a_damaged_copy_in_the_cache_is_not_trusted(server: http.server.HTTPServer, tmp_path: Path, data) -> None:
     wanted = data(None, "makemore", url=url(server), sha256=DIGEST)
     text.read(wanted)
     (copy,) = (tmp_path / "cache").rglob("makemore*")
@@ -426,14 +407,14 @@ def test_a_damaged_copy_in_the_cache_is_not_trusted(server: http.server.HTTPServ
     assert text.read(wanted).sha256 == DIGEST
 
 
-def test_another_digest_is_refused(server: http.server.HTTPServer, tmp_path: Path) -> None:
+def test_another_digest_is_refused(server: http.server.HTTPServer, tmp_path: Path, data) -> None:
     with pytest.raises(BadInput, match="the file there has another sha256"):
         text.read(data(None, "makemore", url=url(server), sha256="0" * 64))
     assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()], "nothing is left of it"
 
 
 @pytest.mark.parametrize("name", ["makemore", "shakespeare"])
-def test_offline_the_way_out_is_named(server: http.server.HTTPServer, name: str) -> None:
+def test_offline_the_way_out_is_named(server: http.server.HTTPServer, name: str, data) -> None:
     server.shutdown()
     server.server_close()
     with pytest.raises(BadInput) as error:
@@ -446,20 +427,20 @@ def test_offline_the_way_out_is_named(server: http.server.HTTPServer, name: str)
 
 
 @pytest.mark.parametrize("where", ["missing.txt", ""])
-def test_a_page_that_is_not_there(server: http.server.HTTPServer, where: str) -> None:
+def test_a_page_that_is_not_there(server: http.server.HTTPServer, where: str, data) -> None:
     with pytest.raises(BadInput, match=r"could not be downloaded .* data=lines data\.path=FILE$"):
         text.read(data(None, "makemore", url=url(server, where), sha256=DIGEST))
 
 
 @pytest.mark.parametrize("strange", ["file:///etc/passwd", "/etc/passwd", "nonsense", "doi:x", ""])
-def test_only_the_web_is_downloaded_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strange: str) -> None:
+def test_only_the_web_is_downloaded_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strange: str, data) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(BadInput):
         text.read(data(None, "makemore", url=strange, sha256=DIGEST))
 
 
 def test_a_cache_that_cannot_be_written(
-    server: http.server.HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: http.server.HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

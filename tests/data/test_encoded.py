@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from test_corpus import data
 
 from nextchar.config.data_settings import Data
 from nextchar.data import corpus as text
@@ -90,7 +89,7 @@ SIZES = [st.integers(1, 20), st.integers(1, 9), st.sampled_from([0, 40, 1 << 26]
 @settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(FILES, *SIZES, st.sampled_from(["contiguous", "all"]))
 def test_of_a_running_text(
-    folder: Path, files: list[str], block: int, piece: int, kept: int, context: int, split: str
+    data, folder: Path, files: list[str], block: int, piece: int, kept: int, context: int, split: str
 ) -> None:
     """The characters of all files one after the other between two boundaries, cut in three."""
     blocks.BLOCK, splits.PIECE, text.KEPT = block, piece, kept
@@ -122,7 +121,7 @@ def test_of_a_running_text(
 @settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(FILES, *SIZES, st.sampled_from(["hash", "lecture", "makemore", "contiguous", "all"]), st.booleans())
 def test_of_documents(
-    folder: Path, files: list[str], block: int, piece: int, kept: int, context: int, split: str, dedup: bool
+    data, folder: Path, files: list[str], block: int, piece: int, kept: int, context: int, split: str, dedup: bool
 ) -> None:
     """Each line of each file between boundaries of its own, whatever part it falls to."""
     blocks.BLOCK, splits.PIECE, text.KEPT = block, piece, kept
@@ -153,7 +152,7 @@ def test_of_documents(
     assert loaded.report.test_sha256 == hashlib.sha256(joined).hexdigest()
 
 
-def test_a_text_that_is_too_large_to_be_held_is_read_again(tmp_path: Path) -> None:
+def test_a_text_that_is_too_large_to_be_held_is_read_again(tmp_path: Path, data) -> None:
     text.KEPT = 10
     file = tmp_path / "x.txt"
     file.write_text("abcabcabca" * 10)
@@ -166,7 +165,7 @@ def test_a_text_that_is_too_large_to_be_held_is_read_again(tmp_path: Path) -> No
         seen([parts["test"]], 3)
 
 
-def test_a_small_text_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_text_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data) -> None:
     file = tmp_path / "x.txt"
     file.write_text("abcabcabca" * 10)
     opened: list[Path] = []
@@ -182,7 +181,7 @@ def test_a_small_text_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert opened == [file, file], "once to see how it lies there, once to read it"
 
 
-def test_a_long_lead_is_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_lead_is_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data) -> None:
     monkeypatch.setattr(splits, "LONGEST_LEAD", 7)
     file = tmp_path / "x.txt"
     file.write_text("abcdefghij" * 10)
@@ -206,7 +205,7 @@ def peak(chosen: Data) -> int:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_the_memory_that_a_running_text_takes_does_not_grow_with_it(tmp_path: Path, packed: bool) -> None:
+def test_the_memory_that_a_running_text_takes_does_not_grow_with_it(tmp_path: Path, packed: bool, data) -> None:
     blocks.BLOCK, splits.PIECE, text.KEPT = 1 << 16, 1 << 16, 0
     line, peaks = b"the quick brown fox jumps over the lazy dog\n", []
     for times in (20_000, 200_000):  # 0.9 and 9 MB
@@ -215,7 +214,7 @@ def test_the_memory_that_a_running_text_takes_does_not_grow_with_it(tmp_path: Pa
     assert peaks[1] < peaks[0] + (1 << 16)
 
 
-def test_documents_take_a_few_bytes_each(tmp_path: Path) -> None:
+def test_documents_take_a_few_bytes_each(tmp_path: Path, data) -> None:
     blocks.BLOCK, splits.PIECE, text.KEPT = 1 << 16, 1 << 16, 0
     peaks = []
     for documents in (20_000, 120_000):
@@ -227,7 +226,7 @@ def test_documents_take_a_few_bytes_each(tmp_path: Path) -> None:
 # --- several files --------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_and_a_pattern_are_one_corpus(tmp_path: Path) -> None:
+def test_a_folder_and_a_pattern_are_one_corpus(tmp_path: Path, data) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "b.txt").write_text("emma\nava")
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"olivia\n"))
@@ -247,7 +246,7 @@ def test_a_folder_and_a_pattern_are_one_corpus(tmp_path: Path) -> None:
     assert list(text.read(data(tmp_path / "[b].txt")).texts()) == ["mia"], "a file that has this name"
 
 
-def test_what_is_wrong_in_one_of_several_files_names_it(tmp_path: Path) -> None:
+def test_what_is_wrong_in_one_of_several_files_names_it(tmp_path: Path, data) -> None:
     (tmp_path / "a.txt").write_text("emma\n")
     (tmp_path / "b.txt").write_bytes(b"ava\n\xff")
     with pytest.raises(BadInput) as refused:
@@ -258,7 +257,7 @@ def test_what_is_wrong_in_one_of_several_files_names_it(tmp_path: Path) -> None:
         text.read(data(tmp_path))
 
 
-def test_a_pattern_that_fits_nothing(tmp_path: Path) -> None:
+def test_a_pattern_that_fits_nothing(tmp_path: Path, data) -> None:
     (tmp_path / "inner").mkdir()
     with pytest.raises(BadInput, match=r"\*\.txt: no such file\.$"):
         text.read(data(tmp_path / "*.txt"))
@@ -266,7 +265,7 @@ def test_a_pattern_that_fits_nothing(tmp_path: Path) -> None:
         text.read(data(tmp_path / "in*"))
 
 
-def test_line_ends_are_settled_file_by_file(tmp_path: Path) -> None:
+def test_line_ends_are_settled_file_by_file(tmp_path: Path, data) -> None:
     (tmp_path / "a.txt").write_bytes(b"emma\r\nava\r\n")
     (tmp_path / "b.txt").write_bytes(b"mia\r\nzoe\n")
     (tmp_path / "c.txt").write_bytes("\ufeffava\n".encode())
@@ -279,7 +278,7 @@ def test_line_ends_are_settled_file_by_file(tmp_path: Path) -> None:
     ]
 
 
-def test_a_strangers_text_is_not_looked_at_before_it_is_known_to_be_the_runs(tmp_path: Path) -> None:
+def test_a_strangers_text_is_not_looked_at_before_it_is_known_to_be_the_runs(tmp_path: Path, data) -> None:
     (tmp_path / "a.txt").write_bytes(b"secret\xff")
     with pytest.raises(BadInput, match=r"has changed since the run was trained on it") as refused:
         text.read(data(tmp_path), download=False, expected="0" * 64)

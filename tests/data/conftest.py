@@ -1,0 +1,34 @@
+"""Fixtures of the tests of data: the settings that say which text is read, and how."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nextchar.config.data_settings import Data
+from nextchar.config.fields import validated
+
+PLAIN = {
+    "name": "lines",
+    "path": None,
+    "url": None,
+    "sha256": None,
+    "encoding": "utf-8",
+    "normalize": "none",
+    "split": None,
+    "val": None,
+    "dedup": "none",
+    "unk": "error",
+    "batch_size": "all",
+    "merge": True,
+}
+
+
+@pytest.fixture(scope="session")
+def data() -> Callable[..., Data]:
+    """Settings of group data: data(path, "text", split="all")."""
+
+    def settings(path: Path | str | None, name: str = "lines", **changed: object) -> Data:
+        return validated(Data, PLAIN | {"name": name, "path": None if path is None else str(path)} | changed)
+
+    return settings
