@@ -270,7 +270,7 @@ def plain_step(words: list[str]) -> float:
 def sampling(options: Options) -> list[Row]:
     """Microseconds a name: drawn side by side, and one character at a time with torch.multinomial as in the notes."""
     from nextchar.data.vocabulary import Vocabulary
-    from nextchar.evaluation import sampling
+    from nextchar.evaluation.sampling import sample
     from nextchar.models.ngram.counts import of_stream
     from nextchar.models.ngram.model import CountModel
     from nextchar.models.ngram.smoothing import AddK
@@ -281,7 +281,7 @@ def sampling(options: Options) -> list[Row]:
     ours, loops = [], []
     for number in range(options.pairs):
         began = time.perf_counter()
-        sampling.batched(model, SAMPLED, seed=number)
+        list(sample(model, SAMPLED, seed=number, batched=True))
         ours.append((time.perf_counter() - began) / SAMPLED * 1e6)
         loops.append(notes_sampling(model, number))
     return [

@@ -9,7 +9,7 @@ from methods import smoothing
 
 from nextchar.data.vocabulary import Ids, Vocabulary
 from nextchar.errors import BadInput
-from nextchar.evaluation.explain import explain, in_percent, mean_nll, telling
+from nextchar.evaluation.explain import explain, in_percent, mean_nll, orders_to_show
 from nextchar.models.base import Floats, LanguageModel, Tensors
 from nextchar.models.ngram.model import CountModel
 
@@ -77,14 +77,14 @@ def test_order_1_reads_nothing(counted) -> None:
     steps = explain(counted(["aab", "b"], order=1, smoothing=smoothing("none")), "ab", "text")
     assert [(step.context, step.char, step.order) for step in steps] == [("", "a", 1), ("", "b", 1), ("", ".", 1)]
     assert [step.by_order for step in steps] == [pytest.approx([2 / 6])] * 3
-    assert telling(steps) == 0
+    assert orders_to_show(steps) == 0
 
 
-def test_orders_that_repeat_what_they_are_told_are_not_shown(counted) -> None:
+def test_orders_that_repeat_the_one_below_are_not_shown(counted) -> None:
     model = counted(["abcabc", "abd"], order=9, smoothing=smoothing("witten_bell"))
     steps = explain(model, "dabc", "text")
     assert len(steps[-1].by_order) == 6
-    assert telling(steps) == 4  # "abc." after which nothing longer was seen
+    assert orders_to_show(steps) == 4  # "abc." is the longest n-gram seen
     assert steps[-1].by_order[3] == steps[-1].by_order[5]
 
 

@@ -8,8 +8,8 @@ import pytest
 from nextchar.data import encoded as splits
 from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
-from nextchar.evaluation import loss as metrics
-from nextchar.evaluation.loss import Loss
+from nextchar.evaluation import loss as loss_module
+from nextchar.evaluation.loss import Loss, loss_on
 from nextchar.models import base as language_model
 from nextchar.models.base import LanguageModel, windows
 
@@ -20,7 +20,7 @@ def test_value_is_the_sum_over_the_sum():
 
 
 def test_names_and_derived_values():
-    values = metrics.named("test", Loss(np.full(20, 2 * math.log(2)), np.full(20, 2)))
+    values = Loss(np.full(20, 2 * math.log(2)), np.full(20, 2)).metrics("test")
     assert values == pytest.approx(
         {
             "test/loss": math.log(2),
@@ -78,16 +78,16 @@ def test_the_loss_does_not_depend_on_where_the_stream_is_cut(monkeypatch, table_
     monkeypatch.setattr(language_model, "TABLE_CELLS", table_cells)
     monkeypatch.setattr(language_model, "SCORED_AT_ONCE", 5)
     monkeypatch.setattr(splits, "PIECE", at_once)
-    monkeypatch.setattr(metrics, "BLOCK", 4)
+    monkeypatch.setattr(loss_module, "TEXT_BLOCK", 4)
     model, documents = Counting(5), ["abcd", "d", "ccab", "ba"]
-    part = Split.of(model.vocabulary, documents)
+    split = Split.of(model.vocabulary, documents)
     by_hand = []
     for document in documents:
         ids = [0, 0, *model.vocabulary.encode(document).tolist(), 0]
         by_hand.append([-model.log_probs(np.array([ids[i - 2 : i]]))[0, ids[i]] for i in range(2, len(ids))])
     if is_text:
-        flat = [nll for part in by_hand for nll in part]
+        flat = [nll for unit in by_hand for nll in unit]
         by_hand = [flat[i : i + 4] for i in range(0, len(flat), 4)]
-    measured = metrics.loss(model, part, is_text)
-    assert measured.nll == pytest.approx([sum(part) for part in by_hand])
-    assert measured.chars.tolist() == [len(part) for part in by_hand]
+    measured = loss_on(model, split, is_text)
+    assert measured.nll == pytest.approx([sum(unit) for unit in by_hand])
+    assert measured.chars.tolist() == [len(unit) for unit in by_hand]

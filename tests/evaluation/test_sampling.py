@@ -1,4 +1,4 @@
-"""Sampled text: drawn from the model's distribution, bent as asked, the same however many are drawn at once."""
+"""Sampling: from the model's distribution, changed by the decoding, the same documents for every batch size."""
 
 import zlib
 from collections import Counter
@@ -15,9 +15,9 @@ from nextchar.data.corpus import EMBEDDED
 from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
-from nextchar.evaluation import loss as metrics
 from nextchar.evaluation import sampling
-from nextchar.evaluation.sampling import Shape
+from nextchar.evaluation.loss import loss_on
+from nextchar.evaluation.sampling import Decoding, NovelOnly, sample
 from nextchar.models.base import LanguageModel
 from nextchar.rng import TorchStream, document_uniform
 
@@ -26,6 +26,14 @@ from nextchar.rng import TorchStream, document_uniform
 def bigram(bigram_of):
     """The bigram of makemore's names with add-one smoothing."""
     return bigram_of(Vocabulary("".join(SYMBOLS[1:])), COUNTS, k=1)
+
+
+def one_by_one(model, n, seed, *args, **decoding):
+    return list(sample(model, n, seed, *args, **decoding))
+
+
+def side_by_side(model, n, seed, *args, **decoding):
+    return list(sample(model, n, seed, *args, **decoding, batched=True))
 
 
 class Fixed(LanguageModel):
@@ -47,14 +55,14 @@ class Fixed(LanguageModel):
 
 
 def test_batches_of_any_size_give_the_same_documents(monkeypatch, bigram):
-    many = sampling.batched(bigram, 300, seed=7)
-    assert sampling.batched(bigram, 20, seed=7) == many[:20]
-    monkeypatch.setattr(sampling, "SIDE_BY_SIDE", 7)
-    assert sampling.batched(bigram, 300, seed=7) == many
-    assert sampling.batched(bigram, 300, seed=8) != many
+    many = side_by_side(bigram, 300, seed=7)
+    assert side_by_side(bigram, 20, seed=7) == many[:20]
+    monkeypatch.setattr(sampling, "BATCH", 7)
+    assert side_by_side(bigram, 300, seed=7) == many
+    assert side_by_side(bigram, 300, seed=8) != many
 
 
-@pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
+@pytest.mark.parametrize("draw", [one_by_one, side_by_side])
 def test_the_text_has_the_models_own_entropy(draw, bigram, pairs):
     """Mean of NLL - H over sampled characters is 0 within four standard errors; so are the bigrams (chi square)."""
     texts = draw(bigram, 20_000, 11, max_chars=10_000)
@@ -70,7 +78,7 @@ def test_the_text_has_the_models_own_entropy(draw, bigram, pairs):
     assert abs(chi_square - common.sum()) < 5 * np.sqrt(2 * common.sum())
 
 
-@pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
+@pytest.mark.parametrize("draw", [one_by_one, side_by_side])
 def test_prefix_and_length(draw, bigram):
     assert all(text.startswith("em") for text in draw(bigram, 50, 1, prefix="em"))
     assert all(len(text) <= 4 for text in draw(bigram, 50, 1, prefix="em", max_chars=4))
@@ -79,57 +87,57 @@ def test_prefix_and_length(draw, bigram):
         draw(bigram, 1, 1, prefix="ñu")
 
 
-@pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
+@pytest.mark.parametrize("draw", [one_by_one, side_by_side])
 def test_contexts_are_the_last_ids_and_padded_with_the_boundary(draw, monkeypatch):
-    monkeypatch.setattr(sampling, "FEW_CELLS", 0)  # else all contexts are asked for at once
+    monkeypatch.setattr(sampling, "TABLE_CELLS", 0)  # else all contexts are asked for at once
     model = Fixed([0.0, 1.0, 0.0])
     assert draw(model, 1, 1, prefix="b", max_chars=4) == ["baaa"]
     asked = [tuple(row) for rows in model.asked for row in rows]
     assert asked == [(0, 2), (2, 1), (1, 1)]
 
 
-@pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
+@pytest.mark.parametrize("draw", [one_by_one, side_by_side])
 def test_what_has_probability_zero_is_never_drawn(draw):
     model = Fixed([0.0, 0.0, 0.3, 0.0, 0.7, 0.0])
     assert set("".join(draw(model, 200, 3, max_chars=50))) == {"b", "d"}
 
 
-@pytest.mark.parametrize("draw", [sampling.documents, sampling.batched])
+@pytest.mark.parametrize("draw", [one_by_one, side_by_side])
 def test_temperature_zero_takes_the_likeliest(draw, bigram):
-    assert draw(bigram, 2, 1, shape=Shape(temperature=0)) == draw(bigram, 2, 2, shape=Shape(temperature=0))
+    assert draw(bigram, 2, 1, decoding=Decoding(temperature=0)) == draw(bigram, 2, 2, decoding=Decoding(temperature=0))
 
 
 rows = st.lists(st.floats(0.01, 1), min_size=2, max_size=8)
 
 
 @given(rows, st.floats(0.1, 5), st.integers(1, 10), st.floats(0.05, 1))
-def test_shapes_against_a_loop(weights, temperature, top_k, top_p):
+def test_decodings_against_a_loop(weights, temperature, top_k, top_p):
     """The definitions, one id at a time."""
     p = np.array(weights) / sum(weights)
-    bent = p ** (1 / temperature) / (p ** (1 / temperature)).sum()
-    likeliest = sorted(range(len(p)), key=lambda i: (-bent[i], i))[:top_k]
-    kept, held, total = [], 0.0, sum(bent[i] for i in likeliest)
+    scaled = p ** (1 / temperature) / (p ** (1 / temperature)).sum()
+    likeliest = sorted(range(len(p)), key=lambda i: (-scaled[i], i))[:top_k]
+    kept, held, total = [], 0.0, sum(scaled[i] for i in likeliest)
     for i in likeliest:
         if held < top_p - 1e-12:
             kept.append(i)
-        held += bent[i] / total
-    expected = np.array([bent[i] if i in kept else 0 for i in range(len(p))])
-    shaped = Shape(temperature, top_k, top_p).probabilities(np.log(p)[None])[0]
-    assert shaped.sum() == pytest.approx(1, abs=1e-12)
-    if len(set(np.round(bent, 9))) == len(bent):  # of equals either may come first after rounding
-        assert shaped == pytest.approx(expected / expected.sum(), abs=1e-9)
+        held += scaled[i] / total
+    expected = np.array([scaled[i] if i in kept else 0 for i in range(len(p))])
+    decoded = Decoding(temperature, top_k, top_p).probabilities(np.log(p)[None])[0]
+    assert decoded.sum() == pytest.approx(1, abs=1e-12)
+    if len(set(np.round(scaled, 9))) == len(scaled):  # of equals either may come first after rounding
+        assert decoded == pytest.approx(expected / expected.sum(), abs=1e-9)
 
 
 def test_both_ways_draw_from_the_same_distribution(bigram):
-    one = Counter(map(len, sampling.documents(bigram, 20_000, 5)))
-    other = Counter(map(len, sampling.batched(bigram, 20_000, 6)))
+    one = Counter(map(len, one_by_one(bigram, 20_000, 5)))
+    other = Counter(map(len, side_by_side(bigram, 20_000, 6)))
     for length in range(1, 12):
         assert abs(one[length] - other[length]) < 5 * np.sqrt(one[length] + other[length])
 
 
 def test_a_samples_loss_is_near_the_entropy_rate(bigram):
-    texts = sampling.batched(bigram, 5_000, seed=1)
-    loss = metrics.loss(bigram, Split.of(bigram.vocabulary, texts), is_text=False)
+    texts = side_by_side(bigram, 5_000, seed=1)
+    loss = loss_on(bigram, Split.of(bigram.vocabulary, texts), is_text=False)
     low, high = loss.interval
     assert low < loss.value < high
 
@@ -138,7 +146,7 @@ def test_a_samples_loss_is_near_the_entropy_rate(bigram):
 
 NAMES = EMBEDDED.read_text().split()[:500]
 ORDERS = [1, 2, 6, 20]
-SHAPES = [Shape(), Shape(temperature=0.5), Shape(top_k=3), Shape(top_p=0.8), Shape(2.0, 5, 0.9)]
+DECODINGS = [Decoding(), Decoding(temperature=0.5), Decoding(top_k=3), Decoding(top_p=0.8), Decoding(2.0, 5, 0.9)]
 
 
 @pytest.fixture(scope="session")
@@ -147,15 +155,15 @@ def models(counted):
     return {order: counted(NAMES, order, METHODS["modified_kneser_ney"][0]) for order in ORDERS}
 
 
-def known_of(documents):
-    return sampling.Known(np.array([hash(document) for document in documents], dtype=np.int64))
+def hashes(documents):
+    return np.array([hash(document) for document in documents], dtype=np.int64)
 
 
-def one_at_a_time(model, uniforms, prefix, shape, max_chars):
+def one_at_a_time(model, uniforms, prefix, decoding, max_chars):
     """A document by the definition: the last ids, their distribution, the first id whose sum is above u."""
     ids = [0] * model.context + model.vocabulary.known(prefix, "").tolist()
     while len(ids) < model.context + max_chars:
-        row = shape.probabilities(model.log_probs(np.array([ids[-model.context :]])))[0]
+        row = decoding.probabilities(model.log_probs(np.array([ids[-model.context :]])))[0]
         sums = np.cumsum(row)
         ids.append(int(np.searchsorted(sums / sums[-1], next(uniforms), side="right")))
         if not ids[-1]:
@@ -163,29 +171,29 @@ def one_at_a_time(model, uniforms, prefix, shape, max_chars):
     return model.vocabulary.decode(ids)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=repr)
+@pytest.mark.parametrize("decoding", DECODINGS, ids=repr)
 @pytest.mark.parametrize("order", ORDERS)
-def test_documents_of_any_order_against_a_loop(order, shape, models):
+def test_documents_of_any_order_against_a_loop(order, decoding, models):
     model, stream = models[order], TorchStream(3)
     uniforms = iter(stream.uniform(5000).tolist())
-    expected = [one_at_a_time(model, uniforms, "ma", shape, 12) for _ in range(30)]
-    assert sampling.documents(model, 30, 3, "ma", shape, 12) == expected
+    expected = [one_at_a_time(model, uniforms, "ma", decoding, 12) for _ in range(30)]
+    assert one_by_one(model, 30, 3, "ma", decoding, 12) == expected
     batched = [
-        one_at_a_time(model, (document_uniform(3, np.array([i]), step)[0] for step in count()), "ma", shape, 12)
+        one_at_a_time(model, (document_uniform(3, np.array([i]), step)[0] for step in count()), "ma", decoding, 12)
         for i in range(30)
     ]
-    assert sampling.batched(model, 30, 3, "ma", shape, 12) == batched
+    assert side_by_side(model, 30, 3, "ma", decoding, 12) == batched
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_what_is_kept_of_contexts_changes_nothing(order, monkeypatch, models):
     model = models[order]
-    one, many = sampling.documents(model, 50, 1), sampling.batched(model, 300, 1)
+    one, many = one_by_one(model, 50, 1), side_by_side(model, 300, 1)
     for cells in (0, 100, 2000):
-        monkeypatch.setattr(sampling, "FEW_CELLS", 0)
-        monkeypatch.setattr(sampling, "KEPT_CELLS", cells)
-        assert sampling.documents(model, 50, 1) == one
-        assert sampling.batched(model, 300, 1) == many
+        monkeypatch.setattr(sampling, "TABLE_CELLS", 0)
+        monkeypatch.setattr(sampling, "CACHE_CELLS", cells)
+        assert one_by_one(model, 50, 1) == one
+        assert side_by_side(model, 300, 1) == many
 
 
 # --- novel ----------------------------------------------------------------------------------------------------------
@@ -195,24 +203,25 @@ def test_what_is_kept_of_contexts_changes_nothing(order, monkeypatch, models):
 def test_novel_is_the_same_text_without_what_is_known(order, models):
     model, training = models[order], set(NAMES)
     for stream in (
-        lambda: sampling.stream_of_documents(model, 5),
-        lambda: sampling.stream_of_batches(model, None, 5),
+        lambda: sample(model, None, 5),
+        lambda: sample(model, None, 5, batched=True),
     ):
         everything = list(islice(stream(), 300))
-        known = known_of(NAMES)
+        novel = NovelOnly(stream(), hashes(NAMES))
         new = [text for text in everything if text not in training]
-        assert list(islice(known.left_out_of(stream()), len(new))) == new
+        assert list(islice(novel, len(new))) == new
         last = max(i for i, text in enumerate(everything) if text not in training)
-        assert known.met == last + 1 - len(new)
-    assert list(islice(sampling.stream_of_batches(model, None, 5), 300)) == sampling.batched(model, 300, 5)
+        assert novel.skipped == last + 1 - len(new)
+    assert list(islice(sample(model, None, 5, batched=True), 300)) == side_by_side(model, 300, 5)
 
 
-def test_a_model_that_says_nothing_new_is_an_error(counted):
+def test_a_model_that_gives_nothing_new_is_an_error(counted):
     model = counted(["emma"], 6, METHODS["none"][0])
-    with pytest.raises(BadInput, match=r"novel=true: 10,000 documents in a row stand in the training set"):
-        next(known_of(["emma"]).left_out_of(sampling.stream_of_batches(model, None, 1)))
-    assert not [text for text in ("", "Emma", "emm", "emmaa") if text in known_of(["emma"])]
-    assert "x" not in known_of([])
+    with pytest.raises(BadInput, match=r"novel=true: 10,000 documents in a row are in the training set"):
+        next(iter(NovelOnly(sample(model, None, 1, batched=True), hashes(["emma"]))))
+    texts = ["", "Emma", "emm", "emmaa"]
+    assert list(NovelOnly([*texts, "emma"], hashes(["emma"]))) == texts
+    assert list(NovelOnly(["x"], hashes([]))) == ["x"]
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +243,7 @@ def test_novel_as_typed(run, batched, run_script):
     assert answer.stdout.split("\n")[:-1] == new[:20]
     left_out = sum(text in train for text in everything[: everything.index(new[19])])
     assert answer.stderr == (
-        f"note: {left_out} of {20 + left_out} documents drawn stand in the training set and were left out\n"
+        f"note: {left_out} of {20 + left_out} documents drawn are in the training set and were left out\n"
     )
 
 

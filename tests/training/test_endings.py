@@ -40,7 +40,7 @@ def before(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], object]) 
         "nextchar.training.callbacks.Watch.save",
         "nextchar.runs.atomic.os.replace",
         "nextchar.training.train.measure",
-        "nextchar.evaluation.sampling.documents",
+        "nextchar.evaluation.sampling.sample",
         "nextchar.plots.matrices.count_matrix",
         "nextchar.training.train._Run.close",
     ],

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from nextchar.comparison.ranking import HEADS, Comparison, cells
 from nextchar.data.report import DataReport
-from nextchar.evaluation.explain import Step, in_percent, mean_nll, telling
+from nextchar.evaluation.explain import Step, in_percent, mean_nll, orders_to_show
 from nextchar.messages import printable
 from nextchar.sweeps.folder import WELL, Job, SweepFolder, value_of
 
@@ -100,7 +100,7 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
         context = ("…" if len(step.context) > CONTEXT_SHOWN else "") + step.context[-CONTEXT_SHOWN:]
         table.add_row(Text(_one(context)), Text(_one(step.char)), *numbers, Text(best))
     _print(table)
-    if orders := telling(steps):
+    if orders := orders_to_show(steps):
         _orders(steps, orders)
     nats = mean_nll(list(steps))
     print(f"mean negative log-likelihood {nats:.6f} nats, {nats / math.log(2):.6f} bits a character")

@@ -19,7 +19,7 @@ from nextchar.comparison.significance import FEWEST, Estimate, difference, of_al
 from nextchar.config.fields import flat, not_compared
 from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
-from nextchar.evaluation.loss import BLOCK, Loss
+from nextchar.evaluation.loss import TEXT_BLOCK, Loss
 from nextchar.messages import one_line, shown
 from nextchar.runs.record import LOSSES, Record
 
@@ -384,7 +384,7 @@ def _luck(a: Row, b: Row) -> str:
 def _units(record: Record) -> str:
     assert record.data is not None
     if record.settings.data.is_text:
-        blocks = -(-record.data.predicted.get("test", 0) // BLOCK)
-        return f"{blocks:,} block{'s' * (blocks != 1)} of {BLOCK:,} characters"
+        blocks = -(-record.data.predicted.get("test", 0) // TEXT_BLOCK)
+        return f"{blocks:,} block{'s' * (blocks != 1)} of {TEXT_BLOCK:,} characters"
     documents = record.data.documents.get("test", 0)
     return f"{documents:,} document{'s' * (documents != 1)}"

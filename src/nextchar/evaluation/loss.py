@@ -1,4 +1,4 @@
-"""The loss, as sums divided once, with an interval."""
+"""The loss of a model on one split: sums over documents, divided once, with a bootstrap interval."""
 
 import math
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import BOUNDARY, Ids
 from nextchar.models.base import Floats, LanguageModel
 
-BLOCK = 1000  # characters of a running text that count as one document when resampling
+TEXT_BLOCK = 1000  # characters; a running text has no documents, so blocks of this size are resampled instead
 GROUPS = 1000
 RESAMPLES = 1000
-FEWEST = 10  # units; resampling fewer says nothing
+FEWEST_RESAMPLED = 10  # documents; resampling fewer gives no usable interval
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Sums over the documents of a text: `nll` (D,) float64 nats, `chars` (D,) int64, document ends counted.
+    """Sums over the D documents of a split: `nll` (D,) float64 in nats, `chars` (D,) int64, document ends included.
 
-    `impossible`: how many characters had probability 0.
+    `impossible`: the number of characters with probability 0.
     """
 
     nll: Floats
@@ -29,65 +29,59 @@ class Loss:
 
     @property
     def value(self) -> float:
-        """Nats per character: the sum of all over the number of all."""
+        """Nats per character: one sum divided by another, not a mean of the documents' means."""
         return float(self.nll.sum() / self.chars.sum())
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
-        """95% bootstrap interval of `value`: what it would be on another draw of documents.
+        """95% percentile bootstrap interval of `value` over documents (Efron and Tibshirani 1993, ch. 13).
 
-        Percentiles over resampled documents (Efron and Tibshirani 1993, ch. 13). Many documents are first dealt at
-        random into 1,000 groups, which are then resampled: the same spread at a price that does not grow.
-        None for fewer than 10 documents, or where the loss is infinite.
+        None for fewer than 10 documents or an infinite loss.
         """
-        if len(self.chars) < FEWEST or not np.isfinite(self.nll).all():
+        if len(self.chars) < FEWEST_RESAMPLED or not np.isfinite(self.nll).all():
             return None
         random = np.random.default_rng(0)
+        # Resampling D documents 1,000 times costs 1,000 D. Summing them first into 1,000 random groups, and resampling
+        # the groups, gives the same spread at a cost that does not grow with D.
         n = min(GROUPS, len(self.chars))
         group = random.permutation(len(self.chars))
         group %= n
-        nll, chars = np.bincount(group, self.nll), np.bincount(group, self.chars)
+        nll, chars = np.bincount(group, self.nll), np.bincount(group, self.chars)  # (n,)
         drawn = random.integers(0, n, size=(RESAMPLES, n))
-        means = np.sort(nll[drawn].sum(1) / chars[drawn].sum(1))
+        means = np.sort(nll[drawn].sum(1) / chars[drawn].sum(1))  # (RESAMPLES,)
         tail = RESAMPLES // 40  # 2.5%
         return float(means[tail - 1]), float(means[-tail])
 
+    def metrics(self, split: str) -> dict[str, float]:
+        """The metrics of the split of this name, as run.json and TensorBoard name them."""
+        values = in_all_units(split, self.value)
+        if self.interval:
+            values |= {f"{split}/loss_low": self.interval[0], f"{split}/loss_high": self.interval[1]}
+        return values
 
-def loss(model: LanguageModel, part: Split, is_text: bool) -> Loss:
-    """The loss on a part, read once; a running text is cut into blocks of 1,000 characters for want of documents."""
-    nll: list[Floats] = [np.zeros(0)]  # of the units, those begun in one piece together
-    chars: list[Ids] = [np.zeros(0, dtype=np.int64)]
-    scored, units, impossible = 0, 0, 0
-    for ids, n_context in part.blocks(model.context):
-        scores = model.score(ids)[n_context - 1 :]
+
+def loss_on(model: LanguageModel, split: Split, is_text: bool) -> Loss:
+    """Scores every character of a split in one pass and sums by document, or by block of 1,000 in a running text."""
+    units = -(-split.predicted // TEXT_BLOCK) if is_text else split.documents
+    nll, chars = np.zeros(units), np.zeros(units, dtype=np.int64)
+    scored = ended = impossible = 0
+    for ids, n_context in split.blocks(model.context):
+        scores = model.score(ids)[n_context - 1 :]  # of ids[n_context:]
         if is_text:
-            unit = np.arange(scored, scored + len(scores)) // BLOCK
+            unit = np.arange(scored, scored + len(scores)) // TEXT_BLOCK
         else:
-            unit = np.cumsum(ids[n_context - 1 : -1] == BOUNDARY) + units - 1
-        here = unit - unit[0]
-        sums, sizes = np.bincount(here, -scores).astype(np.float64), np.bincount(here)
-        if unit[0] < units:  # begun in the piece before
-            nll[-1][-1] += sums[0]
-            chars[-1][-1] += sizes[0]
-        begun = int(unit[0] < units)
-        if len(sums) > begun:
-            nll.append(sums[begun:])
-            chars.append(sizes[begun:])
-        scored, units = scored + len(scores), int(unit[-1]) + 1
+            # A document begins where the id before a score is a boundary. A document that began in the block before
+            # continues in this one, so its two partial sums are added up.
+            unit = ended - 1 + np.cumsum(ids[n_context - 1 : -1] == BOUNDARY)
+        first, scored, ended = int(unit[0]), scored + len(scores), int(unit[-1]) + 1
+        nll[first:ended] += np.bincount(unit - first, -scores)
+        chars[first:ended] += np.bincount(unit - first)
         impossible += int(np.isneginf(scores).sum())
-    return Loss(np.concatenate(nll), np.concatenate(chars), impossible)
+    return Loss(nll, chars, impossible)
 
 
-def in_all_units(part: str, loss: float) -> dict[str, float]:
-    """A loss in nats per character, in bits per character, and as perplexity: among how many it is like guessing."""
-    with np.errstate(over="ignore"):  # what diverges has an infinite perplexity
+def in_all_units(split: str, loss: float) -> dict[str, float]:
+    """A loss in nats per character, in bits per character, and as perplexity exp(loss)."""
+    with np.errstate(over="ignore"):  # the perplexity of a run that diverged is infinite
         perplexity = float(np.exp(loss))
-    return {f"{part}/loss": loss, f"{part}/bits_per_char": loss / math.log(2), f"{part}/perplexity": perplexity}
-
-
-def named(part: str, measured: Loss) -> dict[str, float]:
-    """The metrics of one part, as run.json and TensorBoard name them."""
-    values = in_all_units(part, measured.value)
-    if interval := measured.interval:
-        values |= {f"{part}/loss_low": interval[0], f"{part}/loss_high": interval[1]}
-    return values
+    return {f"{split}/loss": loss, f"{split}/bits_per_char": loss / math.log(2), f"{split}/perplexity": perplexity}

@@ -1,9 +1,11 @@
-"""The metrics of a model on every split."""
+"""The metrics of a model on every split, and notes on what the losses do not count."""
+
+from typing import NamedTuple
 
 import numpy as np
 
 from nextchar.data.encoded import Split
-from nextchar.evaluation import loss as metrics
+from nextchar.evaluation.loss import Loss, loss_on
 from nextchar.models.base import LanguageModel
 from nextchar.models.ngram.fit import Counting
 from nextchar.models.ngram.model import CountModel
@@ -11,55 +13,62 @@ from nextchar.models.ngram.model import CountModel
 SCORED_AT_ONCE = 1 << 20  # windows
 
 
-def measure(
-    model: LanguageModel, parts: dict[str, Split], is_text: bool, counting: Counting | None = None
-) -> tuple[dict[str, float], list[str], dict[str, metrics.Loss]]:
-    """The metrics of every part, what must be said of them, and the sums that they were made of.
+class Measured(NamedTuple):
+    """Metrics by name ("test/loss_low"), sentences for the user, and the losses by split."""
 
-    With `counting` a large train is not read again: its loss is that of its windows, and has no interval.
+    metrics: dict[str, float]
+    notes: list[str]
+    losses: dict[str, Loss]
+
+
+def measure(
+    model: LanguageModel, splits: dict[str, Split], is_text: bool, counting: Counting | None = None
+) -> Measured:
+    """Measures the loss of every split, each distinct one once: data.split=all has one split under three names.
+
+    A large train that was counted is not read again: its loss follows from the counts of its windows, without interval.
     """
+    losses: dict[int, Loss] = {}  # by id() of the split
+    train = splits.get("train")
+    if counting is not None and train is not None and train.held is None and splits["test"] is not train:
+        counted = loss_of_windows(counting)
+        losses |= {id(train): counted} if counted is not None else {}
     values: dict[str, float] = {}
     notes: list[str] = []
-    measured: dict[int, metrics.Loss] = {}  # split=all has one part under three names
-    train = parts.get("train")
-    if counting is not None and train is not None and train.held is None and parts["test"] is not train:
-        measured |= {id(train): loss} if (loss := loss_of_windows(counting)) is not None else {}
-    for name, part in parts.items():
-        if id(part) not in measured:
-            measured[id(part)] = metrics.loss(model, part, is_text)
-        values |= metrics.named(name, measured[id(part)])
-        if (unseen := _unseen(measured[id(part)], part)) is not None:
+    for name, split in splits.items():
+        if id(split) not in losses:
+            losses[id(split)] = loss_on(model, split, is_text)
+        loss = losses[id(split)]
+        values |= loss.metrics(name)
+        if split.in_train is not None and split.in_train.any() and not split.in_train.all():
+            unseen = Loss(loss.nll[~split.in_train], loss.chars[~split.in_train]).value
             values[f"{name}/loss_unseen"] = unseen
-            notes.append(f"{name}: some documents stand in train too; on the others the loss is {unseen:.6f}")
-        if not np.isfinite(values[f"{name}/loss"]):
-            impossible = measured[id(part)].impossible
-            remedy = "; another smoothing, such as add_k, leaves nothing without a chance"
+            repeated = f"{split.in_train.sum():,} of its {len(split.in_train):,} documents"
+            notes.append(f"{name}: {repeated} also appear in train; the loss on the others is {unseen:.6f}")
+        if not np.isfinite(loss.value):
+            remedy = "; a smoothing such as add_k gives every character a non-zero probability"
             notes.append(
-                f"{name}/loss is infinite: {impossible:,} of {part.predicted:,} characters have probability 0"
+                f"{name}/loss is infinite: {loss.impossible:,} of {split.predicted:,} characters have probability 0"
                 + remedy * isinstance(model, CountModel)
             )
-        if part.skipped:
-            notes.append(f"{name}: {part.skipped:,} characters that train never shows were left out of the metric")
+        if split.skipped:
+            notes.append(f"{name}: {split.skipped:,} out-of-vocabulary characters were excluded from the loss")
     if not model.sums_to_one:
-        notes.append("the losses are those of scores that do not sum to 1; no loss of probabilities compares with them")
-    return values, notes, {name: measured[id(part)] for name, part in parts.items()}
+        notes.append(
+            "this model gives scores that do not sum to 1; its losses do not compare with those of other models"
+        )
+    return Measured(values, notes, {name: losses[id(split)] for name, split in splits.items()})
 
 
-def _unseen(measured: metrics.Loss, part: Split) -> float | None:
-    """The loss on the documents that do not stand in train; None where that says nothing of its own."""
-    if part.in_train is None or part.in_train.all() or not part.in_train.any():
+def loss_of_windows(counting: Counting) -> Loss | None:
+    """The loss of train from its counted windows, as one document; None where they are longer than the model reads."""
+    windows, model = counting.windows, counting.model
+    if windows.order != model.order:
         return None
-    return metrics.Loss(measured.nll[~part.in_train], measured.chars[~part.in_train]).value
-
-
-def loss_of_windows(counting: Counting) -> metrics.Loss | None:
-    """The loss of train, as one document, from its windows; None where they are longer than the model looks."""
-    if counting.windows.order != counting.model.order:
-        return None
-    sums, impossible = 0.0, 0
-    for start in range(0, len(counting.windows), SCORED_AT_ONCE):
+    nll, impossible = 0.0, 0
+    for start in range(0, len(windows), SCORED_AT_ONCE):
         part = slice(start, start + SCORED_AT_ONCE)
-        scores, times = counting.model.score_windows(counting.windows.keys[part]), counting.windows.counts[part]
-        sums -= float(scores @ times)
-        impossible += int(times[np.isneginf(scores)].sum())
-    return metrics.Loss(np.array([sums]), np.array([counting.windows.total]), impossible)
+        scores, counts = model.score_windows(windows.keys[part]), windows.counts[part]
+        nll -= float(scores @ counts)
+        impossible += int(counts[np.isneginf(scores)].sum())
+    return Loss(np.array([nll]), np.array([windows.total]), impossible)

@@ -1,7 +1,12 @@
-"""Text out of any model: one uniform number a character, turned into an id by the inverse cumulative distribution."""
+"""Sampling documents from any model: one uniform random number a character, mapped to an id by the inverse CDF.
+
+A uniform u in [0, 1) picks the first id whose cumulative probability exceeds u. All sums are float64, and the numbers
+come from streams that no library version changes (rng.py), so the same model and seed give the same text everywhere.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 import numpy as np
@@ -9,19 +14,18 @@ import numpy as np
 from nextchar.data.vocabulary import BOUNDARY, Ids
 from nextchar.errors import BadInput
 from nextchar.models.base import Floats, LanguageModel, every_context, number
-from nextchar.models.ngram.keys import Keys, Packing
+from nextchar.models.ngram.keys import Packing
 from nextchar.rng import TorchStream, document_uniform
 
-SIDE_BY_SIDE = 1 << 14  # documents
-FEWEST_SIDE_BY_SIDE = 64  # at first, where nobody knows how many will be asked for
-FEW_CELLS = 1 << 15  # up to here the distributions of all contexts are computed at once
-KEPT_CELLS = 1 << 22  # of the distributions of contexts that may be asked for again
-PATIENCE = 10_000  # documents that are known, one after the other: the model has nothing else to say
+BATCH, FIRST_BATCH = 1 << 14, 64  # documents drawn side by side; at first, where their number is unknown
+TABLE_CELLS = 1 << 15  # (contexts, V): up to here batches take the distributions of all contexts from a table
+CACHE_CELLS = 1 << 22  # (contexts, V): of the distributions that are kept for the next time
+MOST_REPEATED = 10_000  # documents of the training set in a row, after which a model is taken to give no new ones
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How a distribution is bent before a character is drawn from it."""
+class Decoding:
+    """How a distribution is changed before a character is drawn: temperature, then top-k, then top-p."""
 
     temperature: float = 1
     top_k: int | None = None
@@ -30,12 +34,13 @@ class Shape:
     def probabilities(self, log_probs: Floats) -> Floats:
         """(N, V) log-probabilities -> (N, V) float64 that sum to 1.
 
-        temperature: p^(1/t), 0 puts all on the likeliest; top_k (Fan et al. 2018): the k likeliest; top_p (nucleus,
-        Holtzman et al. 2020): the fewest likeliest ones that together hold p. Of equal ones the lower id comes first.
+        temperature t: p^(1/t) normalised, 0 picks the most probable id; top_k (Fan et al. 2018): the k most probable
+        ids; top_p (nucleus sampling, Holtzman et al. 2020): the smallest set of the most probable ids that holds a
+        probability of p. Ties go to the lower id.
         """
         if self.temperature == 0:
-            certain: Floats = np.eye(log_probs.shape[1])[log_probs.argmax(1)]
-            return certain
+            greedy: Floats = np.eye(log_probs.shape[1])[log_probs.argmax(1)]
+            return greedy
         scaled = log_probs / self.temperature
         probs: Floats = np.exp(scaled - scaled.max(1, keepdims=True))
         probs /= probs.sum(1, keepdims=True)
@@ -53,176 +58,160 @@ class Shape:
         return probs
 
 
-class _Cumulative:
-    """The cumulative distributions of contexts: of all where these are few, else of those that were asked for, kept."""
-
-    def __init__(self, model: LanguageModel, shape: Shape) -> None:
-        self.model, self.shape, self.size = model, shape, len(model.vocabulary)
-        self._packing = Packing(self.size)
-        self._all: Floats | None = None
-        if self.size ** (model.context + 1) <= FEW_CELLS:
-            self._all = self._compute(every_context(self.size, model.context))
-        self._forget()
-
-    def of(self, contexts: Ids) -> Floats:
-        """(N, context) -> (N, V)."""
-        if self._all is not None:
-            rows: Floats = self._all[number(contexts, self.size)]
-            return rows
-        keys, which = np.unique(self._packing.pack(contexts), return_inverse=True)
-        if (len(self._keys) + len(keys)) * self.size > KEPT_CELLS:
-            self._forget()
-        if len(keys) * self.size > KEPT_CELLS:
-            return self._compute(contexts)
-        places = self._places(keys)[which]
-        return self._rows[places]
-
-    def one(self, context: tuple[int, ...]) -> Floats:
-        """(V,) of one context."""
-        if context not in self._ones:
-            if len(self._ones) * self.size > KEPT_CELLS:
-                self._ones.clear()
-            asked = np.array([context])
-            self._ones[context] = self._compute(asked)[0] if self._all is None else self.of(asked)[0]
-        return self._ones[context]
-
-    def _forget(self) -> None:
-        """`_keys` (M,), ascending, those of the contexts kept, and which of `_rows` (>= M, V) each has."""
-        self._keys = np.zeros(0, dtype=self._packing.dtype(self.model.context))
-        self._row_of = np.zeros(0, dtype=np.int64)
-        self._rows = np.empty((0, self.size))
-        self._ones: dict[tuple[int, ...], Floats] = {}
-
-    def _places(self, keys: Keys) -> Ids:
-        """Distinct keys, ascending -> which rows they have; those that are new get one."""
-        at = np.searchsorted(self._keys, keys)
-        is_new = np.ones(len(keys), dtype=bool)
-        inside = at < len(self._keys)
-        is_new[inside] = self._keys[at[inside]] != keys[inside]
-        if is_new.any():
-            new, kept = keys[is_new], len(self._keys)
-            if kept + len(new) > len(self._rows):
-                larger = np.empty((max(2 * len(self._rows), kept + len(new)), self.size))
-                larger[:kept] = self._rows[:kept]
-                self._rows = larger
-            self._rows[kept : kept + len(new)] = self._compute(self._packing.unpack(new, self.model.context))
-            self._row_of = np.insert(self._row_of, at[is_new], np.arange(kept, kept + len(new)))
-            self._keys = np.insert(self._keys, at[is_new], new)
-            at = np.searchsorted(self._keys, keys)
-        return self._row_of[at]
-
-    def _compute(self, contexts: Ids) -> Floats:
-        cumulative: Floats = np.cumsum(self.shape.probabilities(self.model.log_probs(contexts)), axis=1)
-        # rounding may leave the last sum below 1: whatever u, no id of probability 0 and none beyond V is drawn
-        cumulative[cumulative >= cumulative[:, -1:]] = 1
-        return cumulative
-
-
-def documents(
-    model: LanguageModel, n: int, seed: int, prefix: str = "", shape: Shape = Shape(), max_chars: int = 1000
-) -> list[str]:
-    """n documents from one random stream that runs through them in order: the first 5 of 1,000 are those of n=5.
-
-    Raises BadInput where the vocabulary lacks a character of the prefix.
-    """
-    return list(islice(stream_of_documents(model, seed, prefix, shape, max_chars), n))
-
-
-def stream_of_documents(
-    model: LanguageModel, seed: int, prefix: str = "", shape: Shape = Shape(), max_chars: int = 1000
+def sample(
+    model: LanguageModel,
+    n: int | None,
+    seed: int,
+    prefix: str = "",
+    decoding: Decoding = Decoding(),
+    max_chars: int = 1000,
+    batched: bool = False,
 ) -> Iterator[str]:
-    """Documents without end; see `documents`."""
-    start = model.vocabulary.known(prefix, f"prefix={prefix}").tolist()
-    cumulative = _Cumulative(model, shape)
-    uniforms = _one_by_one(TorchStream(seed))
+    """Draws n documents, each beginning with `prefix` and of at most `max_chars` characters; endlessly where n is None.
+
+    By default one random stream runs through the documents in order, as in the lecture: the first 5 of 1,000 are those
+    of n=5. `batched` draws many documents side by side, each from a random stream of its own: faster, other documents,
+    and again the same ones for every n. Raises BadInput where the vocabulary lacks a character of the prefix.
+    """
+    start = model.vocabulary.known(prefix, f"prefix={prefix}")
+    if batched:
+        return _in_batches(model, decoding, n, seed, start, max_chars)
+    return islice(_one_by_one(model, decoding, seed, start.tolist(), max_chars), n)
+
+
+class NovelOnly:
+    """Iterates over the texts that are not in the training set, in their order; `skipped` counts the others.
+
+    training_hashes (D,): the `hash` of each document. A new text collides with one of them in D of 2^64 cases.
+    Raises BadInput after 10,000 texts in a row that are in the training set.
+    """
+
+    def __init__(self, texts: Iterable[str], training_hashes: Ids) -> None:
+        self._texts, self._hashes, self.skipped = texts, np.unique(training_hashes), 0
+
+    def __iter__(self) -> Iterator[str]:
+        in_a_row = 0
+        for text in self._texts:
+            place = int(self._hashes.searchsorted(hash(text)))
+            if place == len(self._hashes) or self._hashes[place] != hash(text):
+                in_a_row = 0
+                yield text
+                continue
+            self.skipped, in_a_row = self.skipped + 1, in_a_row + 1
+            if in_a_row == MOST_REPEATED:
+                raise BadInput(
+                    f"novel=true: {MOST_REPEATED:,} documents in a row are in the training set; "
+                    "a higher temperature or a model of lower order gives new ones"
+                )
+
+
+def _cumulative(model: LanguageModel, decoding: Decoding, contexts: Ids) -> Floats:
+    """(N, context) -> (N, V) cumulative probabilities of the next id."""
+    cumulative: Floats = np.cumsum(decoding.probabilities(model.log_probs(contexts)), axis=1)
+    # Rounding may leave the last sum below 1. From the last id with a probability on it is set to 1, so that no u
+    # draws an id of probability 0 or one beyond V.
+    cumulative[cumulative >= cumulative[:, -1:]] = 1
+    return cumulative
+
+
+# --- one document after the other -----------------------------------------------------------------------------------
+
+
+def _one_by_one(model: LanguageModel, decoding: Decoding, seed: int, start: list[int], max_chars: int) -> Iterator[str]:
+    @lru_cache(CACHE_CELLS // len(model.vocabulary))
+    def distribution(*context: int) -> Floats:
+        row: Floats = _cumulative(model, decoding, np.array([context]))[0]
+        return row
+
+    uniforms = _uniforms(TorchStream(seed))
     while True:
         ids = [BOUNDARY] * model.context + start
         while len(ids) < model.context + max(max_chars, len(start)):
-            context = tuple(ids[-model.context :])
-            ids.append(int(np.searchsorted(cumulative.one(context), next(uniforms), side="right")))
+            cumulative = distribution(*ids[-model.context :])
+            ids.append(int(np.searchsorted(cumulative, next(uniforms), side="right")))
             if ids[-1] == BOUNDARY:
                 break
         yield model.vocabulary.decode(ids)
 
 
-def batched(
-    model: LanguageModel, n: int, seed: int, prefix: str = "", shape: Shape = Shape(), max_chars: int = 1000
-) -> list[str]:
-    """n documents drawn side by side, each with a random stream of its own: the same however many are drawn at once.
-
-    Raises BadInput where the vocabulary lacks a character of the prefix.
-    """
-    return list(stream_of_batches(model, n, seed, prefix, shape, max_chars))
+def _uniforms(stream: TorchStream) -> Iterator[float]:
+    while True:
+        yield from stream.uniform(256).tolist()
 
 
-def stream_of_batches(
-    model: LanguageModel, n: int | None, seed: int, prefix: str = "", shape: Shape = Shape(), max_chars: int = 1000
+# --- many documents side by side ------------------------------------------------------------------------------------
+
+
+def _in_batches(
+    model: LanguageModel, decoding: Decoding, n: int | None, seed: int, start: Ids, max_chars: int
 ) -> Iterator[str]:
-    """The documents of `batched`, one after the other; without end where n is None."""
-    start = model.vocabulary.known(prefix, f"prefix={prefix}")
-    cumulative = _Cumulative(model, shape)
-    first = 0
+    distributions, first = _Distributions(model, decoding), 0
     while n is None or first < n:
-        size = min(SIDE_BY_SIDE, n - first if n is not None else max(first, FEWEST_SIDE_BY_SIDE))
-        yield from _side_by_side(model, cumulative, np.arange(first, first + size), seed, start, max_chars)
+        size = min(BATCH, n - first if n is not None else max(first, FIRST_BATCH))
+        table = _batch(distributions, np.arange(first, first + size), seed, start, max_chars)
+        text, ends = model.vocabulary.decode(table.ravel()), np.cumsum((table != BOUNDARY).sum(1)).tolist()
+        yield from [text[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
         first += size
 
 
-def _side_by_side(
-    model: LanguageModel, cumulative: _Cumulative, numbers: Ids, seed: int, start: Ids, max_chars: int
-) -> list[str]:
-    """The documents of these numbers, one column of ids a step until all have ended."""
-    contexts = np.zeros((len(numbers), model.context), dtype=np.int64)
-    tail = start[-model.context :]
-    contexts[:, model.context - len(tail) :] = tail
+def _batch(distributions: "_Distributions", numbers: Ids, seed: int, start: Ids, max_chars: int) -> Ids:
+    """The documents of these numbers, (B, T) ids: one column is drawn at a time until all documents have ended."""
+    context = distributions.model.context
+    contexts = np.zeros((len(numbers), context), dtype=np.int64)  # of the documents that have not ended
+    tail = start[-context:]
+    contexts[:, context - len(tail) :] = tail
     alive = np.arange(len(numbers))
     columns = [np.full(len(numbers), id_) for id_ in start]
     for step in range(max(max_chars - len(start), 0)):
         uniform = document_uniform(seed, numbers[alive], step)
-        ids = (cumulative.of(contexts) <= uniform[:, None]).sum(1)
-        column = np.zeros(len(numbers), dtype=np.int64)
+        ids = (distributions.of(contexts) <= uniform[:, None]).sum(1)
+        column = np.full(len(numbers), BOUNDARY)
         column[alive] = ids
         columns.append(column)
-        going_on = ids != BOUNDARY
-        alive = alive[going_on]
-        contexts = np.concatenate([contexts[going_on, 1:], ids[going_on, None]], axis=1)
+        unfinished = ids != BOUNDARY
+        alive = alive[unfinished]
+        contexts = np.concatenate([contexts[unfinished, 1:], ids[unfinished, None]], axis=1)
         if not len(alive):
             break
-    table = np.stack(columns, axis=1) if columns else np.zeros((len(numbers), 0), dtype=np.int64)
-    text, ends = model.vocabulary.decode(table.ravel()), np.cumsum((table != BOUNDARY).sum(1)).tolist()
-    return [text[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(numbers), 0), dtype=np.int64)
 
 
-class Known:
-    """The documents of a training set by the `hash` of each: of D, a new one is taken for one in D of 2^64 cases.
+class _Distributions:
+    """The cumulative distributions of contexts: of all of them in a table where these are few, else in a cache.
 
-    `met`: how many documents were left out of what was drawn.
+    The cache: `_keys` (M,) packed contexts, ascending; `_row_of` (M,) the row of `_rows` that holds each one's.
     """
 
-    def __init__(self, hashes: Ids) -> None:
-        self._hashes, self.met = np.unique(hashes), 0
+    def __init__(self, model: LanguageModel, decoding: Decoding) -> None:
+        self.model, self.decoding, self._packing = model, decoding, Packing(len(model.vocabulary))
+        v = len(model.vocabulary)
+        is_small = v ** (model.context + 1) <= TABLE_CELLS
+        self._table = _cumulative(model, decoding, every_context(v, model.context)) if is_small else None
+        self._rows: Floats = np.empty((CACHE_CELLS // v, v))
+        self._clear()
 
-    def __contains__(self, text: str) -> bool:
-        wanted = hash(text)
-        place = int(self._hashes.searchsorted(wanted))
-        return place < len(self._hashes) and int(self._hashes[place]) == wanted
+    def _clear(self) -> None:
+        self._keys = np.zeros(0, dtype=self._packing.dtype(self.model.context))
+        self._row_of = np.zeros(0, dtype=np.int64)
 
-    def left_out_of(self, texts: Iterable[str]) -> Iterator[str]:
-        """The texts that are not known, in their order. Raises BadInput where nothing new comes for long."""
-        in_a_row = 0
-        for text in texts:
-            if text not in self:
-                in_a_row = 0
-                yield text
-                continue
-            self.met, in_a_row = self.met + 1, in_a_row + 1
-            if in_a_row == PATIENCE:
-                raise BadInput(
-                    f"novel=true: {PATIENCE:,} documents in a row stand in the training set; "
-                    "a higher temperature, or a model of a lower order, says new ones"
-                )
-
-
-def _one_by_one(stream: TorchStream) -> Iterator[float]:
-    while True:
-        yield from stream.uniform(256).tolist()
+    def of(self, contexts: Ids) -> Floats:
+        """(N, context) -> (N, V)."""
+        if self._table is not None:
+            found: Floats = self._table[number(contexts, len(self.model.vocabulary))]
+            return found
+        keys, of_key = np.unique(self._packing.pack(contexts), return_inverse=True)
+        if len(keys) > len(self._rows):
+            return _cumulative(self.model, self.decoding, contexts)
+        if len(self._keys) + len(keys) > len(self._rows):
+            self._clear()
+        at = np.searchsorted(self._keys, keys)
+        is_new = at == np.searchsorted(self._keys, keys, side="right")  # else there is an equal key between the two
+        if is_new.any():
+            new, known = keys[is_new], len(self._keys)
+            rows = slice(known, known + len(new))
+            self._rows[rows] = _cumulative(self.model, self.decoding, self._packing.unpack(new, self.model.context))
+            self._row_of = np.insert(self._row_of, at[is_new], np.arange(known, known + len(new)))
+            self._keys = np.insert(self._keys, at[is_new], new)
+            at = np.searchsorted(self._keys, keys)
+        found = self._rows[self._row_of[at[of_key]]]
+        return found

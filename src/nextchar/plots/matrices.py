@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from nextchar.evaluation.explain import Step, in_percent, mean_nll, telling
+from nextchar.evaluation.explain import Step, in_percent, mean_nll, orders_to_show
 
 Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -117,7 +117,7 @@ def breakdown(word: str, steps: Sequence[Step]) -> Picture:
     labels = [
         f"{_cut(visible(step.context), -12)} → {_cut(visible(step.char), 10)}".lstrip() for step in steps[:MOST_STEPS]
     ]
-    orders = telling(steps)
+    orders = orders_to_show(steps)
     shown = 3 if orders else 6
     bests = ["    ".join(f"{visible(c)} {100 * p:.1f} %" for c, p in step.best[:shown]) for step in steps[:MOST_STEPS]]
     bar = 2 * MARGIN + max(150, _widest(labels, 22))

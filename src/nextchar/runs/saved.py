@@ -10,7 +10,7 @@ import numpy as np
 
 from nextchar.config.fields import validated
 from nextchar.errors import BadInput
-from nextchar.evaluation.loss import BLOCK, Loss
+from nextchar.evaluation.loss import TEXT_BLOCK, Loss
 from nextchar.messages import shown
 from nextchar.models.base import TensorSpec
 from nextchar.runs.folder import RECORD, SETTINGS, WEIGHTS
@@ -78,7 +78,7 @@ def open_losses(path: Path, record: Record) -> Loss | None:
     if record.data is None or vouched is None or not os.path.lexists(path / LOSSES):
         return None
     predicted = record.data.predicted.get("test", 0)
-    units = -(-predicted // BLOCK) if record.settings.data.is_text else record.data.documents.get("test", 0)
+    units = -(-predicted // TEXT_BLOCK) if record.settings.data.is_text else record.data.documents.get("test", 0)
     if not 0 < units <= MOST_UNITS:
         raise BadInput(
             f"{path / RECORD}: {units:,} documents of test with a sum each; there may be 1 to {MOST_UNITS:,}"

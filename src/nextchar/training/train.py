@@ -18,8 +18,8 @@ from nextchar.config.trainer_settings import Ddp
 from nextchar.data.load import Dataset, load
 from nextchar.errors import Diverged, Interrupted, Pruned, Stop, refuse_beyond_memory
 from nextchar.evaluation import by_order as orders
-from nextchar.evaluation import loss as metrics
 from nextchar.evaluation import sampling
+from nextchar.evaluation.loss import Loss, loss_on
 from nextchar.evaluation.measure import measure
 from nextchar.messages import printable
 from nextchar.models.base import LanguageModel
@@ -324,7 +324,7 @@ class _Run:
             self.vocabulary,
             self.folder,
             self.source.report.sha256,
-            metrics.loss(self.counting.model, self.source.splits["train"], self.settings.data.is_text).value,
+            loss_on(self.counting.model, self.source.splits["train"], self.settings.data.is_text).value,
             self._open_board,
             self._glimpse,
             self.report,
@@ -351,9 +351,9 @@ class _Run:
     def samples(self, model: LanguageModel) -> list[str]:
         """What the model says. The random numbers begin anew at every look, so that only the model has changed."""
         chars = SAMPLE_CHARS[self.settings.data.is_text]
-        return sampling.documents(model, SAMPLED, self.settings.seed, max_chars=chars)
+        return list(sampling.sample(model, SAMPLED, self.settings.seed, max_chars=chars))
 
-    def write(self, model: LanguageModel, values: dict[str, float], tested: metrics.Loss, samples: list[str]) -> None:
+    def write(self, model: LanguageModel, values: dict[str, float], tested: Loss, samples: list[str]) -> None:
         """Weights, sums of the test part, samples, TensorBoard and pictures."""
         import safetensors.numpy
 

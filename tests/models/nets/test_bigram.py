@@ -8,7 +8,7 @@ from makemore import COUNTS, SYMBOLS
 
 from nextchar.config.model_settings import NN
 from nextchar.data.vocabulary import Vocabulary
-from nextchar.evaluation import sampling
+from nextchar.evaluation.sampling import sample
 from nextchar.models.nets.net import NetModel, build, restore, spec
 
 VOCABULARY = Vocabulary("".join(SYMBOLS[1:]))
@@ -48,7 +48,7 @@ def test_log_counts_are_the_weights_of_the_counted_model(net, bigram_of):
     assert np.abs(np.exp(model.log_probs(every)) - np.exp(counted.log_probs(every))).max() < 1e-7
     stream = VOCABULARY.stream(["emma", "olivia", "zzyzx"])
     assert model.score(stream) == pytest.approx(counted.score(stream), abs=1e-6)
-    assert sampling.documents(model, 5, 2147483647) == sampling.documents(counted, 5, 2147483647)
+    assert list(sample(model, 5, 2147483647)) == list(sample(counted, 5, 2147483647))
 
 
 @pytest.mark.parametrize("precision", [32, 64])

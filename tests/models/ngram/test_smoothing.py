@@ -13,7 +13,7 @@ from methods import METHODS, SHORT, smoothing
 
 from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
-from nextchar.evaluation import loss as metrics
+from nextchar.evaluation.loss import loss_on
 from nextchar.models.ngram import model as ngrams
 from nextchar.models.ngram.counts import of_stream
 from nextchar.models.ngram.model import CountModel
@@ -222,4 +222,4 @@ def test_a_markov_chain_of_known_entropy(method, counted):
 
 def test_maximum_likelihood_gives_what_was_never_seen_no_chance(counted):
     model = counted(["ab"], 2, smoothing("none"))
-    assert math.isinf(metrics.loss(model, Split.of(model.vocabulary, ["ba"]), is_text=False).value)
+    assert math.isinf(loss_on(model, Split.of(model.vocabulary, ["ba"]), is_text=False).value)
