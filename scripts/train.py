@@ -13,6 +13,8 @@ from nextchar.cli import terminal
 from nextchar.cli.parse import parse, run_script
 from nextchar.config import compose
 from nextchar.config.fields import validated
+from nextchar.config.groups import CONF
+from nextchar.config.quoting import quote
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
 from nextchar.errors import BadInput, Interrupted, Stop
@@ -40,9 +42,9 @@ def main() -> None:
 
 
 def one(command: Command) -> None:
-    if strange := [key for key in command.typed() if key.startswith(("sweep", "hydra.sweep."))]:
+    if strange := [key for key in command.typed if key.startswith(("sweep", "hydra.sweep."))]:
         raise BadInput(f"{strange[0]} belongs to a sweep; say -m")
-    settings = command.settings().run() if command.value("resume") is None else resumed(command)
+    settings = command.settings().run() if command.typed.get("resume") is None else resumed(command)
     if one_of_many_processes() and not isinstance(settings.trainer, Ddp):
         raise BadInput("torchrun or srun has started several processes, and only trainer=ddp has a use for them")
     try:
@@ -56,7 +58,7 @@ def one(command: Command) -> None:
 
 def resumed(command: Command) -> TrainSettings:
     """The settings that an interrupted run began with; only its budget may be another."""
-    typed = command.typed()
+    typed = command.typed
     if strange := [key for key in typed if key not in ("resume", "json", "trainer.max_steps")]:
         raise BadInput(
             f"{strange[0]}: a resumed run keeps its settings; beside resume=DIR only trainer.max_steps may change"
@@ -76,7 +78,7 @@ def resumed(command: Command) -> TrainSettings:
 
 def folder(command: Command, key: str) -> Path | None:
     """The folder that was typed for a key, None where none was."""
-    typed = command.value(key)
+    typed = command.typed.get(key)
     return Path(os.path.abspath(Path(typed).expanduser())) if typed else None
 
 
@@ -127,7 +129,7 @@ def many(command: Command) -> None:
     if one_of_many_processes():
         raise BadInput("torchrun and srun would run the whole sweep in each process; start it without them")
     for key, meant in (("resume", "sweep.resume=DIR"), ("hydra.run.dir", "hydra.sweep.dir=DIR")):
-        if command.value(key) is not None:
+        if command.typed.get(key) is not None:
             raise BadInput(f"{key} is for one run; for a sweep there is {meant}")
     sweep, settings = multirun.plan(command)
     if settings.dry_run:
@@ -156,8 +158,8 @@ def many(command: Command) -> None:
 
 def launch(command: Command, sweep: SweepFolder) -> None:
     """Hydra composes its own part, and calls our sweeper, which finds the plan in the folder."""
-    own = compose.quote(TrainCommand, [f"hydra.sweep.dir={sweep.path}"], multirun=False)
-    sys.argv[1:] = ["-m", "hydra/sweeper=nextchar", *compose.to_launcher(command), *own]
+    own = quote(TrainCommand, [f"hydra.sweep.dir={sweep.path}"], multirun=False)
+    sys.argv[1:] = ["-m", "hydra/sweeper=nextchar", *command.for_launcher, *own]
     job()
 
 
@@ -168,7 +170,7 @@ def conclude(command: Command, sweep: SweepFolder, stopped: bool) -> bool:
     if stopped:
         sweep.blame_the_stop()
     with terminal.even_if_nobody_reads():
-        if command.value("json"):
+        if command.typed.get("json"):
             terminal.print_json([job.plain() for job in sweep.ranked()])
         else:
             tell(command, sweep)
@@ -192,13 +194,13 @@ def tell(command: Command, sweep: SweepFolder) -> None:
     if running := [str(job.number) for job in sweep.jobs if job.status == "running"]:
         print(f"still runs   {', '.join(running)}: whoever launched them must end them")
     if sweep.finished_number() < sweep.planned_number():
-        again = [f"sweep.resume={terminal.short(sweep.path)}", *compose.to_launcher(command)]
+        again = [f"sweep.resume={terminal.short(sweep.path)}", *command.for_launcher]
         print(f"to go on     python scripts/train.py -m {shlex.join(again)}")
     print(f"sweep folder {terminal.short(sweep.path)}")
     print(f"curves       tensorboard --logdir {shlex.quote(terminal.short(sweep.path))}")
 
 
-@hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(config: DictConfig) -> None:
     """One job of a sweep, in whatever process the launcher runs it."""
     run_job(Path(HydraConfig.get().runtime.output_dir))

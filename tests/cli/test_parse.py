@@ -54,7 +54,7 @@ def takes_text(setting: Setting) -> bool:
 
 ONLY = (
     ": of Hydra's settings only hydra.run.dir or hydra.sweep.dir can be set "
-    "(and, in a sweep, hydra/launcher with what it takes)"
+    "(and, in a sweep, hydra/launcher with its settings)"
 )
 
 
@@ -76,10 +76,10 @@ ONLY = (
             "smoothing=addk: must be absolute_discount, add_k, dirichlet, jelinek_mercer, katz, kneser_ney, "
             "l2, modified_kneser_ney, none, pitman_yor, stupid_backoff, usual or witten_bell. Did you mean add_k?",
         ),
-        ("model=count optim.lr=15", "optim.lr=15: model=count takes no optim"),
-        ("model=count +optim.lr=15", "optim.lr=15: model=count takes no optim"),
-        ("model=count optim=adam", "optim=adam: model=count takes no optim"),
-        ("trainer.max_steps=4", "trainer.max_steps=4: model=count takes no trainer"),
+        ("model=count optim.lr=15", "optim.lr=15: model=count has no group optim"),
+        ("model=count +optim.lr=15", "optim.lr=15: model=count has no group optim"),
+        ("model=count optim=adam", "optim=adam: model=count has no group optim"),
+        ("trainer.max_steps=4", "trainer.max_steps=4: model=count has no group trainer"),
         ("smoothing.strength=1", "smoothing.strength=1: smoothing=usual has no strength; smoothing=l2 has"),
         ("model=nn optim.beta1=0.5", "optim.beta1=0.5: optim=sgd has no beta1; optim=adam or optim=adamw has"),
         ("model.prune=3", "model.prune=3: must be a list of whole numbers."),
@@ -111,7 +111,7 @@ ONLY = (
         ("smoothing.k=", "smoothing.k=: must be a number of at least 0."),
         ("smoothing.k=[1,2]", "smoothing.k=[1, 2]: must be a number of at least 0."),
         ("smoothing.k=true", "smoothing.k=true: must be a number of at least 0."),
-        ("smoothing.k=1,2", "smoothing.k=1,2: several values make a sweep; say -m before them"),
+        ("smoothing.k=1,2", "smoothing.k=1,2: several values; add -m to sweep"),
         ("seed=1.5", "seed=1.5: must be a whole number of at least 0."),
         ("seed=4294967296", "seed=4294967296: must be at most 4294967295"),
         ("seed={a:1}", "seed={...}: must be a whole number of at least 0."),
@@ -128,14 +128,14 @@ ONLY = (
         ("experiment=lecture_net model=count", "optim.lr=50: the model that was chosen takes no optim"),
         ("data=lines data.path=", "data.path=: must be a path or null."),
         ("resume=http://x/y", "resume=http://x/y: a URL is not opened; download it, and give the path of your copy"),
-        ("model.name=nn", "model.name=nn: choose with model=nn, which brings the settings that it has"),
+        ("model.name=nn", "model.name=nn: set model=nn instead, which also loads its settings"),
         ("hydra.run.dri=x", f"hydra.run.dri{ONLY}"),
         ("seed", "'seed' is not key=value (no spaces around the '=')."),
         ("=1", "'=1' is not key=value (no spaces around the '=')."),
         ("help", "'help' is not key=value (no spaces around the '='). For help: --help"),
         ("seed==1", "seed==1: Hydra's grammar cannot read this value; put it in quotes"),
         ("smoothing.k=[1", "smoothing.k=[1: Hydra's grammar cannot read this value; put it in quotes"),
-        ("~smoothing", "~smoothing: nothing can be left out; choose another option, as in smoothing=none"),
+        ("~smoothing", "~smoothing: a setting cannot be deleted; choose another option, as in smoothing=none"),
         ("seed=${nope}", "Interpolation key 'nope' not found"),
         ("--frobnicate", "--frobnicate: scripts/train.py does not take this flag; see --help"),
         ("--experimental-rerun x", "--experimental-rerun: scripts/train.py does not take this flag; see --help"),
@@ -232,7 +232,7 @@ def test_a_path_arrives_as_typed(typed: str) -> None:
     assert parse("data=lines", f"data.path={typed}").data.path == wanted
     assert parse(f"run={typed}", script="sample").run == wanted
     command = command_of("train", TrainCommand, [f"hydra.run.dir={typed}", f"resume={typed}"])
-    assert command.value("hydra.run.dir") == typed == command.value("resume")
+    assert command.typed["hydra.run.dir"] == typed == command.typed["resume"]
 
 
 @settings(max_examples=60, deadline=None)

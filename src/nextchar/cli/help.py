@@ -3,8 +3,8 @@
 import shutil
 import textwrap
 
-from nextchar.config.compose import groups_of, options_of
 from nextchar.config.fields import Setting, Settings, every_setting
+from nextchar.config.groups import groups_of, options_of
 
 # What --help says besides of a script that can be swept
 OF_A_JOB = {

@@ -7,13 +7,15 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from nextchar.cli.help import help_text
-from nextchar.config.compose import Command, command_of, hydra_answers
 from nextchar.config.fields import Tree
 from nextchar.errors import BadInput, Diverged, Interrupted
 from nextchar.messages import one_line
+
+if TYPE_CHECKING:
+    from nextchar.config.compose import Command
 
 
 class _Flags(argparse.ArgumentParser):
@@ -36,7 +38,7 @@ FLAGS.add_argument("--shell-completion", "-sc", action="store_true")
 
 def parse(
     name: str, tree: type[Tree], argv: Sequence[str], about: str | None = None, job: bool = False, operands: str = ""
-) -> Command[Tree]:
+) -> "Command[Tree]":
     """Reads argv; answers --help itself, with `about` on top. Raises BadInput for words that no setting takes.
 
     `job`: the command can be swept (-m) and asked for its configuration (--cfg). `operands`: how --help calls the
@@ -46,6 +48,8 @@ def parse(
     if args.help:
         print(help_text(name, tree, about or tree.__doc__ or "", job, operands))
         raise SystemExit(0)
+    from nextchar.config.compose import command_of, hydra_answers  # Hydra's import takes longer than all of --help
+
     if args.shell_completion:
         hydra_answers(name, argv)
         raise SystemExit(0)
@@ -57,7 +61,7 @@ def parse(
         raise BadInput(f"{flag}: scripts/{name}.py does not take this flag{where}; see --help")
     parsed = command_of(name, tree, args.overrides, args.multirun)
     if for_hydra:
-        parsed.composes()
+        parsed.refuse_uncomposable()
         hydra_answers(name, [*for_hydra, *parsed.overrides])
         raise SystemExit(0)
     return parsed

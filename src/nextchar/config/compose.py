@@ -1,22 +1,19 @@
-"""argv -> settings: quoting, composing and refusing, before anything is made or imported that costs time.
+"""key=value words -> checked settings. The only module that asks Hydra to compose conf/.
 
-With scripts/train.py the only place that sees Hydra. Hydra composes `conf/` and the command line into plain values;
-`settings.py` checks them. The YAML files are read from the clone, so the package is installed with `pip install -e .`.
+Hydra makes plain values of conf/ and the words; the settings check them. The YAML files are read from the clone, so
+the package is installed with `pip install -e .`.
 """
 
-import re
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from functools import cache, cached_property
 from typing import Any, Generic
 
 import hydra
-from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -24,151 +21,128 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from nextchar.config.fields import Settings, Tree, every_setting, unknown_key, validated
+from nextchar.config.diagnose import LAUNCHER, Refused, Word
+from nextchar.config.fields import Tree, validated
+from nextchar.config.groups import CONF
+from nextchar.config.quoting import HYDRA_PATHS, quote
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.errors import BadInput
-from nextchar.messages import nearest, one_of, shown
-
-# Hydra's own keys that hold a path
-HYDRA_PATHS = ("hydra.run.dir", "hydra.sweep.dir")
-OF_A_WHOLE_SWEEP = (*HYDRA_PATHS, "resume", "sweep.resume")  # a comma in these is a comma
-LAUNCHER = "hydra/launcher"
-CONF = Path(__file__).resolve().parents[3] / "conf"
+from nextchar.messages import one_of, shown
 
 
 @dataclass(frozen=True)
 class Command(Generic[Tree]):
-    """What was typed, taken apart and not yet composed."""
+    """A command's words, each read once."""
 
-    name: str
+    name: str  # of its file in conf/
     tree: type[Tree]
-    overrides: list[str]
-    multirun: bool
+    overrides: list[str]  # quoted
+    multirun: bool = False
 
-    def settings(self) -> Tree:
-        """The checked settings of what was typed. Raises BadInput."""
-        return self.read(self.overrides)
+    @cached_property
+    def parsed(self) -> list[Override]:
+        """The overrides as Hydra's grammar reads them. Raises BadInput."""
+        return parse_overrides(self.overrides)
 
-    def composes(self) -> None:
-        """Raises BadInput where the words fit no configuration; whether its values make sense is not asked."""
-        try:
-            self.compose(self.overrides)
-        except Exception as error:
-            raise self._refusal(error, self.overrides, {}) from None
-
-    def value(self, key: str) -> Any:
-        """The last value typed for a key, None where none was."""
-        return self.typed().get(key)
-
+    @cached_property
     def typed(self) -> dict[str, Any]:
         """The keys and groups that were typed, with their last values."""
-        return {override.key_or_group: resolved(override.value()) for override in parse_overrides(self.overrides)}
+        return {override.key_or_group: resolved(override.value()) for override in self.parsed}
+
+    @property
+    def for_launcher(self) -> list[str]:
+        """The overrides of Hydra's launcher."""
+        return [word for word in self.overrides if word.startswith((f"{LAUNCHER}=", "hydra.launcher."))]
+
+    def settings(self) -> Tree:
+        """Returns the checked settings. Raises BadInput."""
+        return self.read(self.overrides)
+
+    def read(self, words: Sequence[str]) -> Tree:
+        """Returns the checked settings of other words of this command. Raises BadInput."""
+        composed: dict[str, Any] = {}
+        try:
+            composed = self.compose(words)
+            return validated(self.tree, composed)
+        except Exception as error:  # Hydra raises bare ValueErrors too, as for `optim=null`
+            raise BadInput(self._why(error, words, composed)) from None
 
     def compose(self, words: Sequence[str]) -> dict[str, Any]:
-        """What Hydra makes of these words, as plain values and not yet checked. Raises whatever it raises."""
-        config = conf().load_configuration(self.name, list(words), RunMode.RUN, from_shell=False)
+        """Returns the plain values that Hydra composes, unchecked. Raises any exception that Hydra raises."""
+        config = config_loader().load_configuration(self.name, list(words), RunMode.RUN, from_shell=False)
         with open_dict(config):
             del config["hydra"]
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
         assert isinstance(values, dict)
         return _without_missing(values)
 
-    def read(self, words: Sequence[str]) -> Tree:
-        """The checked settings of these words. Raises BadInput."""
-        composed: dict[str, Any] = {}
+    def refuse_uncomposable(self) -> None:
+        """Raises BadInput where the words fit no configuration. The values are not checked."""
         try:
-            composed = self.compose(words)
-            return validated(self.tree, composed)
-        except Exception as error:  # Hydra lets bare errors through too, as for `optim=null`
-            raise self._refusal(error, words, composed) from None
+            self.compose(self.overrides)
+        except Exception as error:
+            raise BadInput(self._why(error, self.overrides, {})) from None
 
-    def _refusal(self, error: Exception, overrides: Sequence[str], composed: dict[str, Any]) -> BadInput:
-        """The line that says what is wrong; `composed` is empty where nothing could be."""
-        groups = cache(lambda: composed or self.composed_of_groups(overrides))  # a tenth of a second
-        why = next((line for override in parse_overrides(overrides) if (line := self._wrong(override, groups))), "")
+    def _why(self, error: Exception, words: Sequence[str], composed: dict[str, Any]) -> str:
+        parsed = self.parsed if words is self.overrides else parse_overrides(words)
+        refused = Refused(
+            self.tree, [_word(override) for override in parsed], composed, self._compose_or_none, launchers
+        )
         cause = f": {_first_line(error.__cause__)}" if error.__cause__ else ""
-        return BadInput(why or f"{_first_line(error)}{cause}")
+        return refused.line() or f"{_first_line(error)}{cause}"
 
-    def _wrong(self, override: Override, composed_groups: Callable[[], dict[str, Any]]) -> str:
-        """What is wrong with an override's key or option, or ''."""
-        key, value = override.key_or_group, override.value()
-        group, _, leaf = key.partition(".")
-        if key == LAUNCHER and value not in (launchers := _launchers()):
-            return f"{key}={shown(value)}: must be {one_of(launchers)}; others come with hydra-NAME-launcher from PyPI"
-        if key.startswith(f"{LAUNCHER.replace('/', '.')}.") and LAUNCHER not in self.typed():
-            return f"{key}={shown(value)}: is a setting of another launcher; add {LAUNCHER}=joblib"
-        if key.startswith("hydra"):
-            return ""
-        if override.is_delete():
-            return f"{override.input_line}: nothing can be left out; choose another option, as in smoothing=none"
-        if override.is_sweep_override():
-            return f"{override.input_line}: several values make a sweep; say -m before them"
-        groups = groups_of(self.tree)
-        if key in groups and value not in options_of(key):
-            return f"{key}={shown(value)}: must be {one_of(options_of(key))}.{nearest(str(value), options_of(key))}"
-        if group in groups and leaf == "name":
-            return f"{key}={shown(value)}: choose with {group}={shown(value)}, which brings the settings that it has"
-        known = [setting for setting in every_setting(self.tree) if not setting.is_name]
-        variants = [setting for setting in known if setting.key == key]
-        if not variants and key not in groups:
-            meant = nearest(key, [*groups, *(setting.key for setting in known)]) if "." not in key else ""
-            if any(meant == f" Did you mean {each}?" for each in groups):
-                return f"{key}={shown(value)}: there is no group {key}.{meant}"
-            return unknown_key(self.tree, key, value)
-        options = [setting.option for setting in variants if setting.option]
-        if group not in groups or not (options or group in ("smoothing", "optim", "trainer")):
-            return ""
-        composed = composed_groups()
-        chosen = (composed.get(group) or {}).get("name")
-        if chosen is None:
-            return f"{key}={shown(value)}: model={composed['model']['name']} takes no {group}"
-        if options and chosen not in options:
-            owners = one_of(f"{group}={option}" for option in options)
-            return f"{key}={shown(value)}: {group}={chosen} has no {leaf}; {owners} has"
-        return ""
-
-    def composed_of_groups(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """The values of the groups that were chosen, no matter what else was typed."""
-        chosen = [override for override in parse_overrides(overrides) if override.key_or_group in groups_of(self.tree)]
-        brought = [override for override in chosen if override.key_or_group in ("model", "data", "experiment")]
-        for some in (chosen, brought):  # a model does not bring every group
-            try:
-                return self.compose([str(override.input_line) for override in some])
-            except Exception:
-                continue
-        return self.compose([])
-
-
-@cache
-def groups_of(tree: type[Settings]) -> list[str]:
-    """Returns the groups of a tree, each a folder of conf/."""
-    of_tree = dict.fromkeys(setting.key.partition(".")[0] for setting in every_setting(tree) if "." in setting.key)
-    found = [group for group in of_tree if (CONF / group).is_dir()]
-    return [*found, "experiment"] if "model" in found else found
-
-
-def options_of(group: str) -> list[str]:
-    """The options of a group, each a file of conf/GROUP/."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    def _compose_or_none(self, words: list[str]) -> dict[str, Any]:
+        try:
+            return self.compose(words)
+        except Exception:
+            return {}
 
 
 def command_of(name: str, tree: type[Tree], words: Sequence[str], multirun: bool = False) -> Command[Tree]:
-    """The command that these key=value words make. Raises BadInput for words that no setting can take."""
-    overrides = quote(tree, words, multirun)
-    has_runs = "sweep" in tree.model_fields
-    for override in parse_overrides(overrides):
+    """Reads key=value words. Raises BadInput for a word that the command cannot take."""
+    command = Command(name, tree, quote(tree, words, multirun), multirun)
+    makes_runs = "sweep" in tree.model_fields
+    for override in command.parsed:
         key = override.key_or_group
         allowed = key in HYDRA_PATHS or (multirun and (key == LAUNCHER or key.startswith("hydra.launcher.")))
-        if key.startswith(("hydra.", "hydra/")) and not (allowed and has_runs):
-            which = f"only {one_of(HYDRA_PATHS)} can be set" if has_runs else "none can be set here"
-            sweeps = " (and, in a sweep, hydra/launcher with what it takes)" if has_runs else ""
+        if key.startswith(("hydra.", "hydra/")) and not (allowed and makes_runs):
+            which = f"only {one_of(HYDRA_PATHS)} can be set" if makes_runs else "none can be set here"
+            sweeps = f" (and, in a sweep, {LAUNCHER} with its settings)" if makes_runs else ""
             raise BadInput(f"{key}: of Hydra's settings {which}{sweeps}")
-    return Command(name, tree, overrides, multirun)
+    return command
 
 
 def run_settings(words: Sequence[str]) -> TrainSettings:
-    """The checked settings of the run that these words ask for. Raises BadInput."""
+    """Returns the checked settings of the run that these words ask for. Raises BadInput."""
     return command_of("train", TrainCommand, words).settings().run()
+
+
+# --- Hydra ----------------------------------------------------------------------------------------------------------
+
+_initializing = threading.Lock()
+
+
+@cache
+def _loader() -> ConfigLoader:
+    running = GlobalHydra.instance().hydra  # of a program that is itself a Hydra job
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(CONF), job_name="nextchar", version_base="1.3"):
+            return GlobalHydra.instance().config_loader()
+    finally:
+        if running is not None:
+            GlobalHydra.instance().initialize(running)
+
+
+def config_loader() -> ConfigLoader:
+    """Returns Hydra's loader of conf/. `hydra.compose` would need Hydra to be free, which it is not within a sweep."""
+    with _initializing:
+        return _loader()
+
+
+def launchers() -> list[str]:
+    """Returns the names of Hydra's launchers that are installed."""
+    return sorted(config_loader().get_group_options(LAUNCHER))
 
 
 def hydra_answers(name: str, argv: Sequence[str]) -> None:
@@ -177,111 +151,43 @@ def hydra_answers(name: str, argv: Sequence[str]) -> None:
     def job(config: object) -> None:
         pass
 
-    job.__module__ = name  # Hydra calls the job so
+    job.__module__ = name  # the name that Hydra gives the job
     sys.argv[1:] = argv
     hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
 
 
-@cache
-def conf() -> ConfigLoader:
-    """What composes the files of conf/; unlike `hydra.compose` it works within a sweep too, where Hydra is at work."""
-    version.setbase("1.3")
-    return ConfigLoaderImpl(create_config_search_path(str(CONF)))
-
-
-def to_launcher(command: Command[Tree]) -> list[str]:
-    """What was typed of the launcher."""
-    return [word for word in command.overrides if word.startswith((f"{LAUNCHER}=", "hydra.launcher."))]
-
-
-def quote(tree: type[Tree], overrides: Sequence[str], multirun: bool) -> list[str]:
-    """Quotes what is free text, which Hydra's grammar would trip over ('a b (1)') or convert ('null', '1e3').
-
-    In a multirun a comma separates values, as everywhere in Hydra. What is in quotes already is left as it is.
-    """
-    free = {setting.key: setting for setting in every_setting(tree) if setting.is_as_typed}
-    quoted = []
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if override.startswith("~"):  # Hydra's deletion
-            quoted.append(override)
-            continue
-        if not (key and equals):
-            raise BadInput(f"'{shown(override)}' is not key=value (no spaces around the '=').{_meant_help(override)}")
-        name = key.lstrip("+")
-        setting = free.get(name)
-        if any("\ud800" <= c <= "\udfff" for c in override):  # how Python takes in bytes that are not UTF-8
-            remedy = "; rename the file or the folder" if name in HYDRA_PATHS or (setting and setting.is_path) else ""
-            raise BadInput(f"{shown(name)}={shown(value)}: not valid UTF-8{remedy}")
-        if name in HYDRA_PATHS or (setting and not (value == "null" and "null" in setting.types)):
-            values = _swept(value) if multirun and name not in OF_A_WHOLE_SWEEP else [value]
-            value = ",".join(_quoted(part) for part in values)
-        quoted.append(f"{key}={value}")
-    return quoted
-
-
-# --- Hydra ----------------------------------------------------------------------------------------------------------
-
-
-def _launchers() -> list[str]:
-    """What is installed to run the jobs of a sweep."""
-    return sorted(conf().get_group_options(LAUNCHER))
+def parse_overrides(words: Sequence[str]) -> list[Override]:
+    """Reads words by Hydra's grammar. Raises BadInput."""
+    parser = OverridesParser.create()
+    parsed = []
+    for word in words:
+        try:
+            parsed.append(parser.parse_override(word))
+        except HydraException:
+            raise BadInput(f"{shown(word)}: Hydra's grammar cannot read this value; put it in quotes") from None
+    return parsed
 
 
 def resolved(value: object) -> object:
-    """A typed value as it would stand in the composed configuration: `\\${` is `${` again."""
+    """Returns a typed value as it stands in the composed configuration: `\\${` becomes `${`. Raises BadInput."""
     try:
         return OmegaConf.create({"value": value})["value"] if isinstance(value, str) else value
     except OmegaConfBaseException as error:
         raise BadInput(f"{shown(value)}: {_first_line(error)}") from None
 
 
-def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """What was typed, as Hydra takes it apart. Raises BadInput."""
-    parser = OverridesParser.create()
-    parsed = []
-    for override in overrides:
-        try:
-            parsed.append(parser.parse_override(override))
-        except HydraException:
-            raise BadInput(f"{shown(override)}: Hydra's grammar cannot read this value; put it in quotes") from None
-    return parsed
+def _word(override: Override) -> Word:
+    deletes, several = override.is_delete(), override.is_sweep_override()
+    return Word(str(override.input_line), override.key_or_group, override.value(), deletes, several)
 
 
 def _without_missing(values: dict[Any, Any]) -> dict[Any, Any]:
-    """Drops what is `???`, so that the settings call it missing."""
+    """Drops values of `???`, so that the settings report them as missing."""
     return {
         key: _without_missing(value) if isinstance(value, dict) else value
         for key, value in values.items()
         if value != "???"
     }
-
-
-# --- small change ---------------------------------------------------------------------------------------------------
-
-
-_IN_QUOTES = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\""""
-
-
-def _swept(text: str) -> list[str]:
-    """What stands between the commas, those in quotes not counted."""
-    part = re.match(rf"(?:{_IN_QUOTES})(?=,|$)|[^,]*", text)
-    assert part is not None
-    rest = text[part.end() :]
-    return [part[0], *_swept(rest[1:])] if rest else [part[0]]
-
-
-def _quoted(text: str) -> str:
-    if re.fullmatch(_IN_QUOTES, text):
-        return text
-    # Inside quotes Hydra takes \' for ' and a backslash before it for itself when doubled; OmegaConf does so for ${
-    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-    return "'" + re.sub(r"(\\+)$", r"\1\1", text) + "'"
-
-
-def _meant_help(word: str) -> str:
-    return " For help: --help" if word in ("help", "h", "?") else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -110,4 +110,5 @@ class TrainCommand(TrainSettings):
     sweep: Sweep
 
     def run(self) -> TrainSettings:
-        return TrainSettings.model_validate({key: value for key, value in self.plain().items() if key != "sweep"})
+        """Returns the settings of one run, which are checked already."""
+        return TrainSettings.model_construct(**{name: getattr(self, name) for name in TrainSettings.model_fields})

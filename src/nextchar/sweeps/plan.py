@@ -13,9 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from nextchar.config.compose import Command, command_of, conf, groups_of, parse_overrides, quote, resolved
+from nextchar.config.compose import Command, command_of, config_loader, parse_overrides, resolved
 from nextchar.config.field_types import absolute
 from nextchar.config.fields import every_setting, validated
+from nextchar.config.groups import groups_of
+from nextchar.config.quoting import quote
 from nextchar.config.sweep_settings import Grid, Optuna, Sweep
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
@@ -38,7 +40,7 @@ def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
     """The sweep that was typed, or the one to go on with, and how it goes. Raises BadInput for any wrong job."""
     command = _of_a_search(command)
     settings = _how(command)
-    swept = any(_group(override) not in OF_THE_SWEEP for override in parse_overrides(command.overrides))
+    swept = any(_group(override) not in OF_THE_SWEEP for override in command.parsed)
     if settings.resume is not None:
         return _resumed(command, settings, swept), settings
     if not (swept or settings.space):
@@ -55,7 +57,7 @@ def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
 
 def _of_a_search(command: Command[TrainCommand]) -> Command[TrainCommand]:
     """A search that is gone on with takes the settings of searches, though nobody typed sweep=optuna again."""
-    path, typed = command.value("sweep.resume"), command.typed()
+    path, typed = command.typed.get("sweep.resume"), command.typed
     if not path or "sweep" in typed or SweepFolder.open(Path(path).expanduser().absolute()).search is None:
         return command
     return replace(command, overrides=["sweep=optuna", *command.overrides])
@@ -65,7 +67,7 @@ def _resumed(command: Command[TrainCommand], settings: Sweep, swept: bool) -> Sw
     """A sweep that is gone on with; a grid may be given more values, a search more trials."""
     assert settings.resume is not None
     sweep = SweepFolder.open(Path(settings.resume))
-    if "sweep.metric" in command.typed():
+    if "sweep.metric" in command.typed:
         sweep.wanted_metric = settings.metric
     if isinstance(settings, Grid) and sweep.search is None:
         if swept:
@@ -74,11 +76,11 @@ def _resumed(command: Command[TrainCommand], settings: Sweep, swept: bool) -> Sw
     if sweep.search is None:
         raise BadInput(f"sweep.resume={settings.resume} is a grid; leave out sweep={settings.name}")
     allowed = {"sweep", "sweep.resume", "sweep.n_trials", "sweep.dry_run", "json"}
-    if strange := [key for key in command.typed() if key not in allowed and not key.startswith("hydra")]:
+    if strange := [key for key in command.typed if key not in allowed and not key.startswith("hydra")]:
         raise BadInput(f"{strange[0]}: a resumed search stays what it is; only sweep.n_trials may change")
     if sweep.jobs and Study(sweep.path, sweep.search).number < len(sweep.jobs):
         raise BadInput(f"sweep.resume={settings.resume}: the study of this search has lost trials")
-    if "sweep.n_trials" in command.typed():
+    if "sweep.n_trials" in command.typed:
         assert isinstance(settings, Optuna)
         kept = sweep.search.settings.model_copy(update={"n_trials": settings.n_trials})
         sweep.search = sweep.search.model_copy(update={"settings": kept})
@@ -87,7 +89,7 @@ def _resumed(command: Command[TrainCommand], settings: Sweep, swept: bool) -> Sw
 
 def _with_what_all_share(command: Command[TrainCommand], sweep: SweepFolder) -> Command[TrainCommand]:
     """More values for a grid: what is not typed again is as in all of its jobs."""
-    typed = command.typed()
+    typed = command.typed
     shared = [word for word in sweep.shared() if word.partition("=")[0].lstrip("+") not in typed]
     return replace(command, overrides=[*quote(TrainCommand, shared, multirun=False), *command.overrides])
 
@@ -103,7 +105,7 @@ def _how(command: Command[TrainCommand]) -> Sweep:
 
 def cautions(command: Command[TrainCommand], sweep: SweepFolder) -> list[str]:
     """What is worth saying before the jobs run."""
-    at_once, cores = command.value("hydra.launcher.n_jobs") or 1, os.cpu_count() or 1
+    at_once, cores = command.typed.get("hydra.launcher.n_jobs") or 1, os.cpu_count() or 1
     threads = max((_threads(job.settings) for job in sweep.jobs), default=1)
     said = []
     if at_once * threads > cores and at_once > 1:
@@ -266,7 +268,7 @@ def _of_jobs(command: Command[TrainCommand], sweep: Sweep) -> list[Override]:
 def _parsed(words: Sequence[str]) -> list[Override]:
     """With what `glob(*)` needs to know: the options of the groups."""
     parse_overrides(words)  # which says what is wrong
-    return OverridesParser.create(conf()).parse_overrides(list(words))
+    return OverridesParser.create(config_loader()).parse_overrides(list(words))
 
 
 def _group(override: Override) -> str:
