@@ -340,7 +340,7 @@ def test_counting_stores_only_the_pairs_that_occur(many_characters: Path, tmp_pa
     ended = subprocess.run(
         [sys.executable, project / "scripts" / "train.py", *argv, f"hydra.run.dir={tmp_path / 'run'}"],
         capture_output=True,
-        timeout=60,
+        timeout=600,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)),
     )
     assert ended.returncode == 0, ended.stderr
