@@ -23,8 +23,10 @@ from nextchar.config.smoothing_settings import Smoothing
 from nextchar.data.corpus import EMBEDDED
 from nextchar.data.encoded import Block
 from nextchar.data.vocabulary import Ids, Stream, Vocabulary
-from nextchar.models.ngram import estimation
-from nextchar.models.ngram.counts import Counted, count, first_seen, of_stream, tables
+from nextchar.models.ngram import counts
+from nextchar.models.ngram.counts import NgramCounts, TrainCounts, tables_by_order
+from nextchar.models.ngram.estimation import estimate
+from nextchar.models.ngram.fit import prune_by_count
 from nextchar.models.ngram.keys import Packing
 from nextchar.models.ngram.model import CountModel
 
@@ -178,12 +180,12 @@ class Runs:
 ADD_ONE = smoothing("add_k", k=1.0, tune=False)
 
 
-def _count_ngrams(vocabulary: Vocabulary, documents: Sequence[str], order: int) -> Counted:
-    return count([Block(vocabulary.stream(documents), 1)], Packing(len(vocabulary)), order)
+def _count_ngrams(vocabulary: Vocabulary, documents: Sequence[str], order: int) -> NgramCounts:
+    return counts.count_ngrams([Block(vocabulary.stream(documents), 1)], Packing(len(vocabulary)), order)
 
 
 @pytest.fixture(scope="session")
-def count_ngrams() -> Callable[..., Counted]:
+def count_ngrams() -> Callable[..., NgramCounts]:
     """(vocabulary, documents, order) -> the n-grams of that order with their counts."""
     return _count_ngrams
 
@@ -200,12 +202,12 @@ def counted() -> Callable[..., CountModel]:
         prune: Sequence[int] = (),
     ) -> CountModel:
         vocabulary = Vocabulary.of(documents)
-        raw = tables(_count_ngrams(vocabulary, documents, order))
-        held_out = _count_ngrams(vocabulary, val, order) if val else None
-        first = first_seen([Block(vocabulary.stream(documents), 1)], len(vocabulary))
-        estimated, method = estimation.fit(smoothing, raw, held_out, first)
+        blocks = [Block(vocabulary.stream(documents), 1)]
+        raw = tables_by_order(_count_ngrams(vocabulary, documents, order))
+        train = TrainCounts(raw, lambda: counts.first_appearance(blocks, len(vocabulary)))
+        method = estimate(smoothing, train, _count_ngrams(vocabulary, val, order) if val else None)
         settings = Count(name="count", order=order, prune=list(prune), prune_entropy=None)
-        return CountModel(vocabulary, estimation.pruned(estimated, raw, settings), method)
+        return CountModel(vocabulary, prune_by_count(method.tables(train), raw, settings), method)
 
     return model
 
@@ -217,9 +219,9 @@ def bigram_of() -> Callable[..., CountModel]:
     def model(vocabulary: Vocabulary, matrix: np.ndarray, k: float) -> CountModel:
         packing = Packing(len(vocabulary))
         found = np.argwhere(matrix)
-        top = Counted(packing.pack(found), matrix[tuple(found.T)], packing, 2)
+        tables = tables_by_order(NgramCounts(packing.pack(found), matrix[tuple(found.T)], packing, 2))
         settings = smoothing("add_k", k=k, tune=False) if k else smoothing("none")
-        return CountModel(vocabulary, *estimation.fit(settings, tables(top), None))
+        return CountModel(vocabulary, tables, estimate(settings, TrainCounts(tables), None))
 
     return model
 
@@ -227,4 +229,4 @@ def bigram_of() -> Callable[..., CountModel]:
 @pytest.fixture(scope="session")
 def pairs() -> Callable[[Stream, int], Ids]:
     """(ids, V) -> how often each id follows each: (V, V)."""
-    return lambda stream, vocab_size: of_stream(stream, vocab_size, 2)[1].matrix(np.arange(vocab_size))
+    return lambda stream, vocab_size: counts.count_stream(stream, vocab_size, 2)[1].matrix(np.arange(vocab_size))

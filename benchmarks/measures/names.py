@@ -250,10 +250,10 @@ def plain_step(words: list[str]) -> float:
     import torch.nn.functional as F
 
     from nextchar.data.vocabulary import Vocabulary
-    from nextchar.models.ngram.counts import of_stream
+    from nextchar.models.ngram.counts import count_stream
 
     vocabulary = Vocabulary.of(words)
-    _, pairs = of_stream(vocabulary.stream([w for w in words if w]), len(vocabulary), 2)
+    _, pairs = count_stream(vocabulary.stream([w for w in words if w]), len(vocabulary), 2)
     counts = torch.tensor(pairs.matrix(np.arange(len(vocabulary))))
     shares = (counts / counts.sum()).float()
     W = torch.nn.Parameter(torch.randn(counts.shape))
@@ -269,15 +269,18 @@ def plain_step(words: list[str]) -> float:
 
 def sampling(options: Options) -> list[Row]:
     """Microseconds a name: drawn side by side, and one character at a time with torch.multinomial as in the notes."""
+    from nextchar.config.smoothing_settings import AddK
     from nextchar.data.vocabulary import Vocabulary
     from nextchar.evaluation.sampling import sample
-    from nextchar.models.ngram.counts import of_stream
+    from nextchar.models.ngram.counts import TrainCounts, count_stream
+    from nextchar.models.ngram.estimation import estimate
     from nextchar.models.ngram.model import CountModel
-    from nextchar.models.ngram.smoothing import AddK
 
     words = [word for word in options.data.read_text().split("\n") if word]
     vocabulary = Vocabulary.of(words)
-    model = CountModel(vocabulary, of_stream(vocabulary.stream(words), len(vocabulary), 2), AddK(np.ones((2, 1))))
+    tables = count_stream(vocabulary.stream(words), len(vocabulary), 2)
+    add_one = AddK(name="add_k", k=1, tune=False)
+    model = CountModel(vocabulary, tables, estimate(add_one, TrainCounts(tables), None))
     ours, loops = [], []
     for number in range(options.pairs):
         began = time.perf_counter()

@@ -7,8 +7,8 @@ from costs import Costs
 
 from nextchar.config.compose import run_settings
 from nextchar.data.load import load
-from nextchar.models.ngram import counts
-from nextchar.models.ngram import estimation as fitting
+from nextchar.models.ngram.counts import TrainCounts, count_ngrams, tables_by_order
+from nextchar.models.ngram.estimation import estimate
 from nextchar.models.ngram.keys import Packing
 from nextchar.models.ngram.model import CountModel
 
@@ -19,11 +19,13 @@ costs = Costs()
 text = load(settings.data)
 costs.lap("read")
 train, packing = text.splits["train"], Packing(len(text.vocabulary))
-windows = counts.count(train.blocks(order - 1), packing, order, threads=1)
+ngrams = count_ngrams(train.blocks(order - 1), packing, order, threads=1)
 costs.lap("count")
-distinct, scored = len(windows), 0
+distinct, scored = len(ngrams), 0
 if held_out:
-    model = CountModel(text.vocabulary, *fitting.fit(settings.smoothing, counts.tables(windows), None))
+    counts = TrainCounts(tables_by_order(ngrams))
+    smoothing = estimate(settings.smoothing, counts, None)
+    model = CountModel(text.vocabulary, smoothing.tables(counts), smoothing)
     for table in model.tables:
         _ = table.contexts  # made when first asked for
     costs.lap("estimate")

@@ -12,10 +12,9 @@ from backing_off import witten_bell
 from kenlm_models import ODD, by_kenlm
 from methods import smoothing
 
-from nextchar.config.model_settings import Count
 from nextchar.data.corpus import EMBEDDED
 from nextchar.errors import BadInput
-from nextchar.models.base import windows
+from nextchar.models.base import contexts_before
 from nextchar.models.ngram.arpa_writer import arpa_file
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.runs.open_run import open_model
@@ -55,12 +54,12 @@ def model_of(counted):
 @pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
 @pytest.mark.parametrize("prune", [(), (0, 1, 2)])
 def test_the_tables_are_the_model_to_the_last_bits(plain, order, prune, model_of):
-    model = model_of(plain, order, prune=() if plain["name"] in Count.keeps_all else prune)
+    model = model_of(plain, order, prune=prune if smoothing(**plain).prunable else ())
     again = BackoffModel(model.vocabulary, model.backoff_tables())
     assert again.context == model.context
     stream = model.vocabulary.stream(OTHERS)
     contexts = np.random.default_rng(0).integers(1, len(model.vocabulary), (200, model.context))
-    contexts = np.concatenate([contexts, windows(stream, model.context)[:300]])
+    contexts = np.concatenate([contexts, contexts_before(stream, model.context)[:300]])
     for ours, theirs in (
         (again.score(stream), model.score(stream)),
         (again.log_probs(contexts), model.log_probs(contexts)),
@@ -163,7 +162,7 @@ def test_pruned_by_entropy_it_is_smaller_and_kenlm_reads_it(run, tmp_path, runs,
         assert np.array(by_kenlm(out, OTHERS)) == pytest.approx(model.score(stream) / math.log(10), abs=1e-5)
         left, whole = sum(runs.record(folder)["ngrams"]), sum(runs.record(run)["ngrams"])
         assert f"note: pruned: {left:,} of {whole:,} n-grams are left" in (folder / "train.log").read_text()
-        every = np.exp(model.log_probs(windows(stream, model.context)))
+        every = np.exp(model.log_probs(contexts_before(stream, model.context)))
         assert np.abs(every.sum(1) - 1).max() < 1e-9
         sizes.append(left)
         metrics = runs.record(folder)["metrics"]

@@ -22,7 +22,7 @@ from nextchar.data.encoded import Split
 from nextchar.data.load import Dataset, load
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
-from nextchar.models.base import windows
+from nextchar.models.base import contexts_before
 
 Window = tuple[tuple[int, ...], int]
 
@@ -64,7 +64,7 @@ def seen(parts: list[Split], context: int) -> list[Window]:
     for part in parts:
         for ids, lead in part.blocks(context):
             assert 1 <= lead <= context
-            before = windows(ids, context)[lead - 1 :]
+            before = contexts_before(ids, context)[lead - 1 :]
             found += zip(map(tuple, before.tolist()), ids[lead:].tolist(), strict=True)
     return found
 

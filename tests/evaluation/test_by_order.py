@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from methods import METHODS
 
 from nextchar.evaluation import by_order as orders
-from nextchar.models.base import windows as contexts_before
+from nextchar.models.base import contexts_before
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.plots import charts
 from nextchar.plots.charts import Panel, over_orders
@@ -52,10 +52,10 @@ def test_every_order_is_the_twins(method, documents, others, order, counted):
     assert np.exp(found.log_probs) == pytest.approx(np.array(expected), rel=1e-10, abs=1e-13)
     whole = model.log_probs(contexts)[np.arange(len(pairs)), stream[1:]]
     assert found.log_probs[-1] == pytest.approx(whole, rel=1e-12)
-    assert found.seen.tolist() == [longest_seen(raw, *pair) for pair in pairs]
-    assert found.length.tolist() == [len(context) + 1 for context, _ in pairs]
+    assert found.longest_ngram.tolist() == [longest_seen(raw, *pair) for pair in pairs]
+    assert found.longest_possible.tolist() == [len(context) + 1 for context, _ in pairs]
     known = [max(k for k in raw if k == 1 or (c[len(c) - k + 1 :] in raw[k] and len(c) >= k - 1)) for c, _ in pairs]
-    assert found.known.tolist() == known
+    assert found.longest_context.tolist() == known
 
 
 @pytest.mark.parametrize("method", ["witten_bell", "absolute_discount", "modified_kneser_ney", "katz"])
@@ -72,30 +72,30 @@ def test_a_back_off_model_says_the_same(method, documents, others, order, counte
 
 @pytest.mark.parametrize("method", NAMES)
 @pytest.mark.parametrize("order", [1, 2, 4])
-def test_worth_is_the_twins(method, order, monkeypatch, counted, count_ngrams):
+def test_metrics_are_the_twins(method, order, monkeypatch, counted, count_ngrams):
     documents, others = ["abac", "abb", "cab", "abacb"], ["abab", "cabac", "bbbca", "a"]
     model, raw = counted(documents, order, METHODS[method][0]), twin.raw_tables(documents, order)
     counts = count_ngrams(model.vocabulary, others, model.context + 1)
-    found = orders.worth(model, counts)
+    found = orders.measure_orders(model, counts)
     for k, p in enumerate(alone(method, documents, order), 1):
         pairs = [pair for document in others for pair in twin.positions(document, k)]
         impossible = any(p(*pair) == 0 for pair in pairs)
         assert found.loss[k - 1] == pytest.approx(math.inf if impossible else twin.mean_nll(p, others, k))
         tables = [raw[len(context) + 1] for context, _ in pairs]
         contexts = [context in table for table, (context, _) in zip(tables, pairs, strict=True)]
-        ngrams = [bool(table[c][y]) if c in table else False for table, (c, y) in zip(tables, pairs, strict=True)]
-        assert found.contexts[k - 1] == pytest.approx(np.mean(contexts))
-        assert found.ngrams[k - 1] == pytest.approx(np.mean(ngrams))
-    monkeypatch.setattr(orders, "READ_AT_ONCE", 3)
-    for one, other in zip(vars(found).values(), vars(orders.worth(model, counts)).values(), strict=True):
+        seen = [bool(table[c][y]) if c in table else False for table, (c, y) in zip(tables, pairs, strict=True)]
+        assert found.contexts_seen[k - 1] == pytest.approx(np.mean(contexts))
+        assert found.ngrams_seen[k - 1] == pytest.approx(np.mean(seen))
+    monkeypatch.setattr(orders, "SCORED_AT_ONCE", 3)
+    for one, other in zip(vars(found).values(), vars(orders.measure_orders(model, counts)).values(), strict=True):
         assert one == pytest.approx(other)
 
 
 def test_a_text_is_all_seen_by_the_model_that_counted_it(counted, count_ngrams):
     documents = ["abac", "abb", "cab"]
     model = counted(documents, 3, METHODS["witten_bell"][0])
-    found = orders.worth(model, count_ngrams(model.vocabulary, documents, 3))
-    assert found.contexts.tolist() == found.ngrams.tolist() == [1, 1, 1]
+    found = orders.measure_orders(model, count_ngrams(model.vocabulary, documents, 3))
+    assert found.contexts_seen.tolist() == found.ngrams_seen.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])

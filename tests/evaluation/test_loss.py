@@ -11,7 +11,7 @@ from nextchar.data.vocabulary import Vocabulary
 from nextchar.evaluation import loss as loss_module
 from nextchar.evaluation.loss import Loss, loss_on
 from nextchar.models import base as language_model
-from nextchar.models.base import LanguageModel, windows
+from nextchar.models.base import LanguageModel, contexts_before
 
 
 def test_value_is_the_sum_over_the_sum():
@@ -52,8 +52,8 @@ def test_the_interval_covers_the_truth(documents):
 
 def test_windows_stop_at_the_start_of_a_document():
     stream = np.array([0, 1, 2, 3, 0, 4, 0])
-    assert windows(stream, 2).tolist() == [[0, 0], [0, 1], [1, 2], [2, 3], [0, 0], [0, 4]]
-    assert windows(np.array([5, 6, 7]), 3).tolist() == [[0, 0, 5], [0, 5, 6]]  # a text that was cut
+    assert contexts_before(stream, 2).tolist() == [[0, 0], [0, 1], [1, 2], [2, 3], [0, 0], [0, 4]]
+    assert contexts_before(np.array([5, 6, 7]), 3).tolist() == [[0, 0, 5], [0, 5, 6]]  # a text that was cut
 
 
 class Counting(LanguageModel):

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from nextchar.config.field_types import FilePath
 from nextchar.config.fields import Settings
+from nextchar.config.smoothing_settings import METHODS
 from nextchar.messages import shown
 
 
@@ -23,21 +24,7 @@ class Count(Settings):
     )
 
     net: ClassVar[str | None] = None
-    smoothings: ClassVar[tuple[str, ...]] = (
-        "none",
-        "add_k",
-        "jelinek_mercer",
-        "witten_bell",
-        "absolute_discount",
-        "kneser_ney",
-        "modified_kneser_ney",
-        "katz",
-        "stupid_backoff",
-        "dirichlet",
-        "pitman_yor",
-    )
-
-    keeps_all: ClassVar[tuple[str, ...]] = ("none", "add_k", "katz", "stupid_backoff")  # cannot be pruned
+    smoothings: ClassVar[tuple[str, ...]] = tuple(method.option() for method in METHODS if method.counts)
 
     @property
     def is_pruned(self) -> bool:
@@ -63,7 +50,7 @@ class NN(Settings):
 
     # module of nextchar.models : class; `net` is None for what is counted
     net: ClassVar[str | None] = "bigram:Bigram"
-    smoothings: ClassVar[tuple[str, ...]] = ("none", "add_k", "l2")
+    smoothings: ClassVar[tuple[str, ...]] = tuple(method.option() for method in METHODS if method.nets)
 
 
 class Arpa(Settings):

@@ -1,6 +1,6 @@
 """Settings of the smoothing methods."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -12,40 +12,70 @@ Discount = Annotated[float, Field(ge=0, le=1)]
 Tune = Annotated[bool, Field(description="fit the method's own parameters on val")]
 
 
-class NoSmoothing(Settings):
+class SmoothingSettings(Settings):
+    """Base of the settings of a smoothing method: for which models it is, and what it needs."""
+
+    name: str
+
+    counts: ClassVar[bool] = True  # can smooth counted n-grams
+    nets: ClassVar[bool] = False  # can smooth a net
+    prunable: ClassVar[bool] = True  # gives the probability of pruned n-grams to lower orders
+
+    @property
+    def needs_val(self) -> bool:
+        """Whether parameters are fitted on val."""
+        return bool(getattr(self, "tune", False))
+
+    @classmethod
+    def option(cls) -> str:
+        """Returns the name that chooses the method, as in smoothing=add_k."""
+        return str(get_args(cls.model_fields["name"].annotation)[0])
+
+
+class NoSmoothing(SmoothingSettings):
     name: Literal["none"]
 
+    nets = True
+    prunable = False
 
-class AddK(Settings):
+
+class AddK(SmoothingSettings):
     name: Literal["add_k"]
     k: float = Field(ge=0, le=1e12, description="pseudo-counts added to every n-gram (Laplace: 1)")
     tune: Tune
 
+    nets = True
+    prunable = False
 
-class JelinekMercer(Settings):
+
+class JelinekMercer(SmoothingSettings):
     name: Literal["jelinek_mercer"]
     weights: Literal["order", "bucket"] = Field(
         description="fitted on val: one weight an order, or one for contexts about as frequent"
     )
 
+    @property
+    def needs_val(self) -> bool:
+        return True
 
-class WittenBell(Settings):
+
+class WittenBell(SmoothingSettings):
     name: Literal["witten_bell"]
 
 
-class AbsoluteDiscount(Settings):
+class AbsoluteDiscount(SmoothingSettings):
     name: Literal["absolute_discount"]
     discount: Discount | None = Field(description="taken off every count; null: estimated by order")
     tune: Tune
 
 
-class KneserNey(Settings):
+class KneserNey(SmoothingSettings):
     name: Literal["kneser_ney"]
     discount: Discount | None = Field(description="taken off every count; null: estimated by order")
     tune: Tune
 
 
-class ModifiedKneserNey(Settings):
+class ModifiedKneserNey(SmoothingSettings):
     name: Literal["modified_kneser_ney"]
     base: Literal["uniform", "kenlm"] = Field(
         description="below the unigrams: uniform over the vocabulary, or, as KenLM has it, over an unknown symbol too"
@@ -53,39 +83,48 @@ class ModifiedKneserNey(Settings):
     tune: Tune
 
 
-class Katz(Settings):
+class Katz(SmoothingSettings):
     name: Literal["katz"]
 
+    prunable = False
 
-class StupidBackoff(Settings):
+
+class StupidBackoff(SmoothingSettings):
     name: Literal["stupid_backoff"]
     alpha: float = Field(gt=0, le=1, description="the factor of a score for each order that is left out")
 
+    prunable = False
 
-class Dirichlet(Settings):
+
+class Dirichlet(SmoothingSettings):
     name: Literal["dirichlet"]
     concentration: float = Field(gt=0, le=1e12, description="pseudo-counts dealt out as the order below says")
     tune: Tune
 
 
-class PitmanYor(Settings):
+class PitmanYor(SmoothingSettings):
     name: Literal["pitman_yor"]
     discount: Discount | None = Field(description="taken off every count; null: estimated by order")
     concentration: float = Field(ge=0, le=1e12, description="pseudo-counts dealt out as the order below says")
     tune: Tune
 
 
-class Usual(Settings):
+class Usual(SmoothingSettings):
     """What stands for another method until the order is known; no run has it."""
 
     name: Literal["usual"]
     k: float | None = Field(description="add_k with this k; null: by the order")
     tune: Tune
 
+    counts = False
 
-class L2(Settings):
+
+class L2(SmoothingSettings):
     name: Literal["l2"]
     strength: float = Field(ge=0, le=1e12, description="weight of the mean squared logit in the objective")
+
+    counts = False
+    nets = True
 
 
 Smoothing = Annotated[
@@ -105,7 +144,4 @@ Smoothing = Annotated[
     Field(discriminator="name"),
 ]
 
-
-def is_fitted(smoothing: Smoothing | None) -> bool:
-    """Whether a method needs val: for weights that it always learns there, or because it is to be tuned."""
-    return isinstance(smoothing, JelinekMercer) or getattr(smoothing, "tune", False)
+METHODS: tuple[type[SmoothingSettings], ...] = get_args(get_args(Smoothing)[0])

@@ -9,7 +9,7 @@ from nextchar.config.field_types import FilePath, Seed
 from nextchar.config.fields import AS_TYPED, NOT_COMPARED, Settings
 from nextchar.config.model_settings import Count, Model
 from nextchar.config.optim_settings import Lbfgs, Optimizer
-from nextchar.config.smoothing_settings import Smoothing, is_fitted
+from nextchar.config.smoothing_settings import Smoothing
 from nextchar.config.sweep_settings import Sweep
 from nextchar.config.trainer_settings import Ddp, Trainer
 from nextchar.messages import one_of, shown
@@ -86,12 +86,12 @@ class TrainSettings(Settings):
                 raise ValueError(
                     f"data.{key}={shown(value)} means nothing for model={model.name}, which counts every pair once"
                 )
-        if is_fitted(smoothing) and self.data.split == "makemore" and self.data.val is None:
+        if smoothing is not None and smoothing.needs_val and self.data.split == "makemore" and self.data.val is None:
             raise ValueError(
-                f"smoothing={shown(smoothing and smoothing.name)} is fitted on val, and data.split=makemore has none; "
+                f"smoothing={shown(smoothing.name)} is fitted on val, and data.split=makemore has none; "
                 "set data.val=1000"
             )
-        if isinstance(model, Count) and model.is_pruned and smoothing and smoothing.name in model.keeps_all:
+        if isinstance(model, Count) and model.is_pruned and smoothing and not smoothing.prunable:
             knob = "prune" if any(model.prune) else "prune_entropy"
             raise ValueError(
                 f"model.{knob}={shown(getattr(model, knob))}: smoothing={smoothing.name} mixes no lower orders in, "

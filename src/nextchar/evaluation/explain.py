@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nextchar.data.vocabulary import BOUNDARY
-from nextchar.models.base import LanguageModel, windows
+from nextchar.models.base import LanguageModel, contexts_before
 
 ALTERNATIVES = 5
 MOST_ORDERS = 20  # shown side by side
@@ -32,13 +32,13 @@ def explain(model: LanguageModel, text: str, name: str, ends: bool = True) -> li
     """
     symbols = model.vocabulary.symbols
     ids = np.concatenate([[BOUNDARY], model.vocabulary.known(text, name), [BOUNDARY] * ends]).astype(np.int64)
-    contexts = windows(ids, model.context)  # (N, context)
+    contexts = contexts_before(ids, model.context)  # (N, context)
     log_probs = model.log_probs(contexts)  # (N, V)
     ranking = np.argsort(-log_probs, axis=1, kind="stable")
     length = np.minimum(np.arange(len(ids) - 1) + 1, model.context)  # (N,) ids of a context that are not padding
     orders = model.by_order(contexts, ids[1:])
     if orders is not None:
-        length = orders.length - 1
+        length = orders.longest_possible - 1
     steps = []
     for i, next_id in enumerate(ids[1:]):
         step = Step(
@@ -51,7 +51,7 @@ def explain(model: LanguageModel, text: str, name: str, ends: bool = True) -> li
         )
         if orders is not None:
             alone = np.exp(orders.log_probs[: length[i] + 1, i])
-            step = step._replace(order=int(orders.seen[i]), by_order=tuple(alone.tolist()))
+            step = step._replace(order=int(orders.longest_ngram[i]), by_order=tuple(alone.tolist()))
         steps.append(step)
     return steps
 

@@ -7,10 +7,10 @@ import numpy as np
 from nextchar.data.encoded import Split
 from nextchar.evaluation.loss import Loss, loss_on
 from nextchar.models.base import LanguageModel
-from nextchar.models.ngram.fit import Counting
+from nextchar.models.ngram.fit import NgramFit
 from nextchar.models.ngram.model import CountModel
 
-SCORED_AT_ONCE = 1 << 20  # windows
+SCORED_AT_ONCE = 1 << 20  # n-grams
 
 
 class Measured(NamedTuple):
@@ -22,16 +22,16 @@ class Measured(NamedTuple):
 
 
 def measure(
-    model: LanguageModel, splits: dict[str, Split], is_text: bool, counting: Counting | None = None
+    model: LanguageModel, splits: dict[str, Split], is_text: bool, counting: NgramFit | None = None
 ) -> Measured:
     """Measures the loss of every split, each distinct one once: data.split=all has one split under three names.
 
-    A large train that was counted is not read again: its loss follows from the counts of its windows, without interval.
+    A large train that was counted is not read again: its loss follows from its counts, without interval.
     """
     losses: dict[int, Loss] = {}  # by id() of the split
     train = splits.get("train")
     if counting is not None and train is not None and train.held is None and splits["test"] is not train:
-        counted = loss_of_windows(counting)
+        counted = loss_of_counts(counting)
         losses |= {id(train): counted} if counted is not None else {}
     values: dict[str, float] = {}
     notes: list[str] = []
@@ -60,15 +60,15 @@ def measure(
     return Measured(values, notes, {name: losses[id(split)] for name, split in splits.items()})
 
 
-def loss_of_windows(counting: Counting) -> Loss | None:
-    """The loss of train from its counted windows, as one document; None where they are longer than the model reads."""
-    windows, model = counting.windows, counting.model
-    if windows.order != model.order:
+def loss_of_counts(counting: NgramFit) -> Loss | None:
+    """The loss of train from its counts, as one document; None where they are longer than the model reads."""
+    ngrams, model = counting.train, counting.model
+    if ngrams.order != model.order:
         return None
     nll, impossible = 0.0, 0
-    for start in range(0, len(windows), SCORED_AT_ONCE):
+    for start in range(0, len(ngrams), SCORED_AT_ONCE):
         part = slice(start, start + SCORED_AT_ONCE)
-        scores, counts = model.score_windows(windows.keys[part]), windows.counts[part]
+        scores, counts = model.score_ngrams(ngrams.keys[part]), ngrams.counts[part]
         nll -= float(scores @ counts)
         impossible += int(counts[np.isneginf(scores)].sum())
-    return Loss(np.array([nll]), np.array([windows.total]), impossible)
+    return Loss(np.array([nll]), np.array([ngrams.total]), impossible)

@@ -13,7 +13,7 @@ import numpy as np
 
 from nextchar.data.vocabulary import BOUNDARY, Ids
 from nextchar.errors import BadInput
-from nextchar.models.base import Floats, LanguageModel, every_context, number
+from nextchar.models.base import Floats, LanguageModel, context_numbers, every_context
 from nextchar.models.ngram.keys import Packing
 from nextchar.rng import TorchStream, document_uniform
 
@@ -197,7 +197,7 @@ class _Distributions:
     def of(self, contexts: Ids) -> Floats:
         """(N, context) -> (N, V)."""
         if self._table is not None:
-            found: Floats = self._table[number(contexts, len(self.model.vocabulary))]
+            found: Floats = self._table[context_numbers(contexts, len(self.model.vocabulary))]
             return found
         keys, of_key = np.unique(self._packing.pack(contexts), return_inverse=True)
         if len(keys) > len(self._rows):

@@ -9,8 +9,8 @@ from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Ids
 from nextchar.evaluation import by_order as orders
 from nextchar.evaluation.explain import explain
-from nextchar.models.base import Floats, LanguageModel, windows
-from nextchar.models.ngram.counts import Table
+from nextchar.models.base import Floats, LanguageModel, contexts_before
+from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.model import CountModel
 
 if TYPE_CHECKING:  # drawing takes time to import
@@ -32,7 +32,7 @@ PLACES = 200  # in train where a character stands
 CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
 
 
-def pictures(model: LanguageModel, pairs: Table, train: Split, document: str) -> Iterator[tuple[str, "Picture"]]:
+def pictures(model: LanguageModel, pairs: CountTable, train: Split, document: str) -> Iterator[tuple[str, "Picture"]]:
     """The counts and the probabilities of pairs, and how the model reads a document, each with its name."""
     from nextchar.plots import matrices as figures
 
@@ -65,7 +65,7 @@ def _after(model: LanguageModel, shown: Ids, train: Split) -> tuple[Floats, str]
         # of many places one in each of equal stretches, at random: a text may have a rhythm
         stretch = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.random.default_rng(0).random(n.sum())
         at = first[of_row] + (stretch * np.repeat((last - first) / np.maximum(n, 1), n)).astype(np.int64)
-        contexts = windows(ids, model.context, ends[at])
+        contexts = contexts_before(ids, model.context, ends[at])
         rows += f", the mean over {most:,} of its places in train, or all"
     sums, blocks = np.zeros((len(shown), len(shown))), max(1, -(-len(contexts) * v // CELLS_AT_ONCE))
     for block, of_block in zip(np.array_split(contexts, blocks), np.array_split(of_row, blocks), strict=True):
@@ -76,32 +76,35 @@ def _after(model: LanguageModel, shown: Ids, train: Split) -> tuple[Floats, str]
     return probs, rows
 
 
-def picture_of_orders(report: orders.Report, model: LanguageModel) -> "Picture":
+def picture_of_orders(report: orders.OrderReport, model: LanguageModel) -> "Picture":
     """The loss by order, how much of test was seen in training, how rare n-grams are, what smoothing made of it."""
     from nextchar.plots.charts import Panel, over_orders
 
-    worths = report.worths
+    worths = report.metrics
     distinct = {name: worth for name, worth in worths.items() if name == "train" or worth is not worths["train"]}
     held_out = "test" if "test" in distinct else "train"
     seen = worths[held_out]
-    values = report.used()
+    values = report.used_parameters()
     words = zip(*(name.split(" ")[:-1] for name in values), strict=False)
     common = "".join(f"{word} " for word, *others in words if all(word == other for other in others))
     panels = [
         Panel("Loss of each order alone, nats per character", {name: w.loss.tolist() for name, w in distinct.items()}),
         Panel(
             f"Share of the characters of {held_out}",
-            {"context seen in training": seen.contexts.tolist(), "seen after its context": seen.ngrams.tolist()},
+            {
+                "context seen in training": seen.contexts_seen.tolist(),
+                "seen after its context": seen.ngrams_seen.tolist(),
+            },
             "percent",
         ),
     ]
-    if report.occurring:
-        occurring = dict(zip(WORDS, zip(*report.occurring, strict=True), strict=True))
+    if report.counts_of_counts:
+        occurring = dict(zip(WORDS, zip(*report.counts_of_counts, strict=True), strict=True))
         panels.append(Panel("How many n-grams occur", occurring, "log"))
     if values:
         rest = {name.removeprefix(common): row for name, row in values.items()}
         panels.append(Panel(f"Smoothing: {common.rstrip()}".rstrip(": "), rest))
     aside = ""
-    if isinstance(model, CountModel) and model.smoothing.continuation:
+    if isinstance(model, CountModel) and model.smoothing.continuations:
         aside = "below the highest order it counts in how many contexts an n-gram occurs, not how often"
     return over_orders(panels, "What each order knows", aside)

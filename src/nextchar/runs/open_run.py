@@ -13,7 +13,6 @@ from nextchar.data.splits import deal
 from nextchar.data.vocabulary import Ids, Vocabulary
 from nextchar.errors import BadInput
 from nextchar.models.base import LanguageModel
-from nextchar.models.ngram import estimation as fitting
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.models.ngram.model import CountModel
 from nextchar.runs.folder import WEIGHTS
@@ -35,8 +34,8 @@ def open_model(path: Path) -> tuple[Record, LanguageModel]:
     if isinstance(settings.model, Count):
         assert settings.smoothing is not None
         tensors = open_weights(path, record, CountModel.spec(settings.model, len(vocabulary)))
-        smoothing, where = fitting.method(settings.smoothing), str(path / WEIGHTS)
-        return record, CountModel.from_tensors(tensors, vocabulary, settings.model, smoothing, where)
+        where = str(path / WEIGHTS)
+        return record, CountModel.from_tensors(tensors, vocabulary, settings.model, settings.smoothing, where)
     from nextchar.models.nets import net
 
     assert settings.trainer is not None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nextchar.config.data_settings import Data
 from nextchar.data.vocabulary import Stream
-from nextchar.models.ngram.counts import of_stream
+from nextchar.models.ngram.counts import count_stream
 
 LONGEST_CHUNK = 1000  # steps: between two chunks there is time for a checkpoint, a signal, the progress bar
 
@@ -110,7 +110,7 @@ class Pairs(L.LightningDataModule):
         if not merged:
             ids = torch.from_numpy(stream.astype(np.int64))
             return Batch(ids[:-1, None], ids[1:, None])
-        _, pairs = of_stream(stream, self.vocab_size, order=2)
+        _, pairs = count_stream(stream, self.vocab_size, order=2)
         shares = torch.from_numpy(pairs.matrix(np.arange(self.vocab_size)) / pairs.total).to(self.dtype)
         followed = torch.from_numpy(pairs.contexts.keys.astype(np.int64))
         return Batch(followed[:, None], shares[followed, None])

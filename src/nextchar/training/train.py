@@ -24,9 +24,9 @@ from nextchar.evaluation.measure import measure
 from nextchar.messages import printable
 from nextchar.models.base import LanguageModel
 from nextchar.models.ngram import arpa_reader
-from nextchar.models.ngram import dask_counts as cluster
 from nextchar.models.ngram.backoff import BackoffModel
-from nextchar.models.ngram.fit import Counting, count
+from nextchar.models.ngram.dask_counts import check_cluster
+from nextchar.models.ngram.fit import NgramFit, fit_ngrams
 from nextchar.models.ngram.model import CountModel
 from nextchar.plots.model_pictures import WORD_CHARS, picture_of_orders, pictures
 from nextchar.runs.folder import RECORD, WEIGHTS, RunFolder
@@ -144,7 +144,7 @@ def _train(
     started, watch = datetime.now(UTC), Stopwatch()
     with Stop() as stop:
         if settings.cluster.address is not None:
-            cluster.reach(settings.cluster.address)
+            check_cluster(settings.cluster.address)
         with progress.phase("reading the text"):
             given = read_given(settings.model) if isinstance(settings.model, Arpa) else None
             source = load(settings.data, given.model.vocabulary if given else None)
@@ -276,24 +276,24 @@ class _Run:
         self.settings, self.source, self.given, self.folder = settings, source, given, folder
         self.progress, self.report, self.in_front = progress, report, in_front
         self.vocabulary = source.vocabulary
-        self._counting: Counting | None = None
+        self._counting: NgramFit | None = None
         self.step = 0
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.board: Board | None = None
 
     def count(self) -> None:
         """What every run does: a net is drawn beside the counted model of its pairs."""
-        self._counting = count(self.settings, self.source, self.given.model if self.given else None)
+        self._counting = fit_ngrams(self.settings, self.source, self.given.model if self.given else None)
         if self.settings.model.net is None:
             log.info("n-grams %s, smoothing %s", self.ngrams, self.parameters)
 
     @property
-    def counted(self) -> Counting | None:
+    def counted(self) -> NgramFit | None:
         """What was counted, where that is the model."""
         return self.counting if self.settings.model.net is None else None
 
     @property
-    def counting(self) -> Counting:
+    def counting(self) -> NgramFit:
         assert self._counting is not None, "a run counts first"
         return self._counting
 
@@ -309,7 +309,7 @@ class _Run:
         """How many different ones the model holds, by order; a net, and before: none."""
         if self._counting is None or self.settings.model.net is not None:
             return []
-        return self._counting.ngrams
+        return self._counting.sizes
 
     def learn(self) -> LanguageModel:
         """Counts, or descends."""
@@ -384,19 +384,19 @@ class _Run:
                 board.image("orders", picture, self.step)
         board.close()
 
-    def by_order(self, model: LanguageModel) -> orders.Report | None:
+    def by_order(self, model: LanguageModel) -> orders.OrderReport | None:
         """What each order of an n-gram model is worth on each part."""
         if not orders.has_orders(model):
             return None
-        worths: dict[int, orders.Worth] = {}  # split=all has one part under three names
+        worths: dict[int, orders.OrderMetrics] = {}  # split=all has one part under three names
         for name, part in self.source.splits.items():
             if id(part) not in worths:
-                windows = self.counting.windows
+                windows = self.counting.train
                 if name != "train" or windows.order != model.context + 1:
-                    windows = orders.counted(part.blocks(model.context), model)
-                worths[id(part)] = orders.worth(model, windows)
+                    windows = orders.count_for(model, part.blocks(model.context))
+                worths[id(part)] = orders.measure_orders(model, windows)
         by_part = {name: worths[id(part)] for name, part in self.source.splits.items()}
-        return orders.Report(by_part, self.parameters, self.counting.occurring)
+        return orders.OrderReport(by_part, self.parameters, self.counting.counts_of_counts)
 
     def close(self) -> None:
         """Closes the board of a run that ended badly too."""

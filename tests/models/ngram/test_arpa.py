@@ -23,7 +23,7 @@ from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
 from nextchar.models.ngram import arpa_reader
 from nextchar.models.ngram import arpa_writer as arpa
-from nextchar.models.ngram.backoff import BackoffModel, pruned
+from nextchar.models.ngram.backoff import BackoffModel, prune_by_entropy
 from nextchar.runs.atomic import write_atomically
 
 
@@ -46,7 +46,7 @@ def written(model, path):
 def test_kenlm_reads_in_our_file_what_we_score(order, documents, threshold, tmp_path):
     model = witten_bell(documents, order)
     if threshold is not None:
-        model = BackoffModel(model.vocabulary, pruned(model.tables, threshold))
+        model = BackoffModel(model.vocabulary, prune_by_entropy(model.tables, threshold))
     others = [document[::-1] for document in documents] + ["".join(sorted(documents[0]))]
     path = written(model, tmp_path / "model.arpa")
     stream = model.vocabulary.stream([*documents, *others])

@@ -13,7 +13,7 @@ from nextchar.data.corpus import EMBEDDED
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
 from nextchar.models.base import every_context
-from nextchar.models.ngram.backoff import BackoffModel, pruned
+from nextchar.models.ngram.backoff import BackoffModel, prune_by_entropy
 
 texts = st.lists(st.text(alphabet="abc", min_size=1, max_size=8), min_size=1, max_size=12)
 WIDE = "".join(map(chr, range(0x4E00, 0x4E00 + 5000)))  # 13 bits an id: from order 5 on keys are byte strings
@@ -131,7 +131,7 @@ def test_rows_go_by_the_relative_entropy_that_they_are_worth(threshold):
     whether it goes."""
     full = witten_bell(["abca", "abab", "cab", "bca", "aac", "abc", "ab"], 3)
     rows, _ = dictionaries(full)
-    kept, _ = dictionaries(BackoffModel(full.vocabulary, pruned(full.tables, threshold)))
+    kept, _ = dictionaries(BackoffModel(full.vocabulary, prune_by_entropy(full.tables, threshold)))
     decided = set()
     for gram in (gram for gram in rows if len(gram) == 3):
         without = pruned_by_hand(full, lambda other, gram=gram: other != gram)
@@ -160,7 +160,7 @@ def pruned_by_hand(model, stays):
 @pytest.mark.parametrize("threshold", [1e-7, 1e-4, 1e-2, 1])
 def test_what_is_pruned_still_sums_to_one_and_keeps_the_contexts_of_what_stays(order, threshold):
     full = witten_bell(names(150), order)
-    model = BackoffModel(full.vocabulary, pruned(full.tables, threshold))
+    model = BackoffModel(full.vocabulary, prune_by_entropy(full.tables, threshold))
     rows, weights = dictionaries(model)
     before, _ = dictionaries(full)
     assert {g for g in before if len(g) == 1} <= set(rows)
@@ -173,7 +173,7 @@ def test_what_is_pruned_still_sums_to_one_and_keeps_the_contexts_of_what_stays(o
 
 def test_the_weights_are_those_of_sums_over_what_has_no_row():
     full = witten_bell(names(60), 3)
-    model = BackoffModel(full.vocabulary, pruned(full.tables, 2e-3))
+    model = BackoffModel(full.vocabulary, prune_by_entropy(full.tables, 2e-3))
     rows, weights = dictionaries(model)
     assert 0 < sum(len(g) == 3 for g in rows) < len(full.tables[2])
     _, wanted = dictionaries(pruned_by_hand(full, rows.__contains__))
@@ -182,5 +182,5 @@ def test_the_weights_are_those_of_sums_over_what_has_no_row():
 
 def test_a_threshold_of_zero_takes_nothing_and_one_beyond_all_takes_all():
     full = witten_bell(names(60), 3)
-    assert [len(table) for table in pruned(full.tables, -1e-12)] == [len(table) for table in full.tables]
-    assert [len(table) for table in pruned(full.tables, math.inf)] == [len(full.tables[0]), 0, 0]
+    assert [len(table) for table in prune_by_entropy(full.tables, -1e-12)] == [len(table) for table in full.tables]
+    assert [len(table) for table in prune_by_entropy(full.tables, math.inf)] == [len(full.tables[0]), 0, 0]

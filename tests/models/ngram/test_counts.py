@@ -13,7 +13,14 @@ from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
 from nextchar.models.ngram import counts
 from nextchar.models.ngram import keys as packing
-from nextchar.models.ngram.counts import Counted, continuation_tables, count, merge, of_stream, tables
+from nextchar.models.ngram.counts import (
+    NgramCounts,
+    TrainCounts,
+    count_ngrams,
+    count_stream,
+    merge,
+    tables_by_order,
+)
 from nextchar.models.ngram.keys import Packing
 
 texts = st.lists(st.text(alphabet="abcde.\u00e9", min_size=1), min_size=1, max_size=30)
@@ -54,11 +61,11 @@ def test_equal_to_a_dictionary_wherever_cut(documents, order, size, cuts, thread
         patch.setattr(counts, "SORTED_AT_ONCE", 3 * at_once)
         patch.setattr(counts, "MERGED_AT_ONCE", at_once)
         patch.setattr(counts, "FAN_IN", 2)
-        windows = count(in_pieces(stream, cuts, order), packing_, order, threads)
-    found = tables(windows)
+        ngrams = count_ngrams(in_pieces(stream, cuts, order), packing_, order, threads)
+    found = tables_by_order(ngrams)
     raw = twin.raw_tables(documents, order)
     adjusted = twin.continuation_tables(documents, order)
-    for table, changed in zip(found, continuation_tables(found), strict=True):
+    for table, changed in zip(found, TrainCounts(found).continuations, strict=True):
         assert as_dictionary(table) == of_twin(raw[table.order], vocabulary)
         assert as_dictionary(changed) == of_twin(adjusted[table.order], vocabulary)
         assert table.counts.dtype == np.int64
@@ -67,8 +74,8 @@ def test_equal_to_a_dictionary_wherever_cut(documents, order, size, cuts, thread
 @given(texts, st.integers(1, 9), st.lists(st.integers(0, 40), min_size=1, max_size=3))
 def test_parts_counted_apart_and_merged_are_the_same_bits(documents, order, cuts):
     stream, packing_ = Vocabulary.of(documents).stream(documents), Packing(len(Vocabulary.of(documents)))
-    whole = count([Block(stream, 1)], packing_, order)
-    merged = merge([count([piece], packing_, order) for piece in in_pieces(stream, cuts, order)])
+    whole = count_ngrams([Block(stream, 1)], packing_, order)
+    merged = merge([count_ngrams([piece], packing_, order) for piece in in_pieces(stream, cuts, order)])
     assert whole.keys.tobytes() == merged.keys.tobytes()
     assert whole.keys.dtype == merged.keys.dtype
     assert whole.counts.tobytes() == merged.counts.tobytes()
@@ -78,7 +85,7 @@ def test_parts_counted_apart_and_merged_are_the_same_bits(documents, order, cuts
 def test_sums_over_contexts(documents, order):
     """N(h) = sum over c of N(h c), and each kind of count once."""
     vocabulary = Vocabulary.of(documents)
-    for table in of_stream(vocabulary.stream(documents), len(vocabulary), order):
+    for table in count_stream(vocabulary.stream(documents), len(vocabulary), order):
         raw = twin.raw_tables(documents, order)[table.order]
         rows = of_contexts(raw, vocabulary)
         found = table.packing.unpack(table.contexts.keys, table.order - 1).tolist()
@@ -99,7 +106,7 @@ def of_contexts(raw, vocabulary):
 @given(texts)
 def test_matrix_of_bigrams(documents):
     vocabulary = Vocabulary.of(documents)
-    _, pairs = of_stream(vocabulary.stream(documents), len(vocabulary), 2)
+    _, pairs = count_stream(vocabulary.stream(documents), len(vocabulary), 2)
     shown = np.arange(0, len(vocabulary), 2)
     found = as_dictionary(pairs)
     assert pairs.matrix(shown).tolist() == [[found.get((x, y), 0) for y in shown] for x in shown]
@@ -107,8 +114,8 @@ def test_matrix_of_bigrams(documents):
 
 @pytest.mark.parametrize("size", [2**24, 2**31, 2**53 + 1])
 def test_exact_where_floats_and_short_integers_are_not(size):
-    top = Counted(np.array([0, 1, 2], np.uint8), np.array([size - 1, 2, 1]), Packing(2), 2)
-    unigrams, pairs = tables(merge([top, top]))
+    top = NgramCounts(np.array([0, 1, 2], np.uint8), np.array([size - 1, 2, 1]), Packing(2), 2)
+    unigrams, pairs = tables_by_order(merge([top, top]))
     assert pairs.matrix(np.arange(2)).tolist() == [[2 * size - 2, 4], [2, 0]]
     assert unigrams.counts.tolist() == [2 * size, 4]
     assert pairs.total == 2 * size + 4
@@ -119,11 +126,11 @@ def test_exact_where_floats_and_short_integers_are_not(size):
 def test_counts_past_2_to_the_24_one_by_one(order):
     """Where float32 counting stops: 2^24 + 1 ones, counted in a table and as sorted keys."""
     stream = np.zeros(2**24 + 2, dtype=np.uint8)
-    assert count([Block(stream, 1)], Packing(1), order).counts.tolist() == [2**24 + 1]
+    assert count_ngrams([Block(stream, 1)], Packing(1), order).counts.tolist() == [2**24 + 1]
 
 
 def test_a_matrix_that_would_not_fit_is_refused_with_its_size():
-    *_, pairs = tables(Counted(np.array([5], np.uint64), np.array([1]), Packing(10**6), 2))
+    *_, pairs = tables_by_order(NgramCounts(np.array([5], np.uint64), np.array([1]), Packing(10**6), 2))
     with pytest.raises(BadInput, match=r"1,000,000 x 1,000,000 counts needs about 7,451 GiB"):
         pairs.matrix(np.arange(10**6))
 
@@ -136,4 +143,4 @@ def test_counts_that_would_not_fit_are_refused_while_they_grow(monkeypatch):
     monkeypatch.setattr(packing, "PACKED_AT_ONCE", 1 << 9)
     stream = np.random.default_rng(0).integers(1, 100, 10_000).astype(np.uint8)
     with pytest.raises(BadInput, match="a table of 512 different n-grams, after a part of the text, needs"):
-        count([Block(stream, 1)], Packing(100), 6)
+        count_ngrams([Block(stream, 1)], Packing(100), 6)

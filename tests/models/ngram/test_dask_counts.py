@@ -17,11 +17,12 @@ from distributed import LocalCluster
 
 from nextchar.config.compose import run_settings
 from nextchar.data.corpus import EMBEDDED
-from nextchar.data.encoded import Split
+from nextchar.data.encoded import Block, Split
 from nextchar.data.load import load
 from nextchar.errors import BadInput
-from nextchar.models.ngram import counts
-from nextchar.models.ngram import dask_counts as cluster
+from nextchar.models.ngram import dask_counts
+from nextchar.models.ngram.counts import NgramCounts, count_ngrams
+from nextchar.models.ngram.dask_counts import check_cluster, count_on_cluster
 from nextchar.models.ngram.keys import Packing
 
 LINES = EMBEDDED.read_text().splitlines(keepends=True)
@@ -47,7 +48,7 @@ def train_part(argv: list[str]) -> Split:
     return load(run_settings(argv).data).splits["train"]
 
 
-def same(one: counts.Counted, other: counts.Counted) -> bool:
+def same(one: NgramCounts, other: NgramCounts) -> bool:
     return np.array_equal(one.keys, other.keys) and np.array_equal(one.counts, other.counts)
 
 
@@ -67,7 +68,7 @@ def test_one_shard_is_enough(address: str, data: str, tmp_path: Path, runs) -> N
     if data == "lines":
         argv.append(runs.names(tmp_path))
     part, packing = train_part([*argv, "data.split=lecture"]), Packing(30)
-    assert same(cluster.count(part, packing, 3, address), counts.count(part.blocks(2), packing, 3))
+    assert same(count_on_cluster(part, packing, 3, address), count_ngrams(part.blocks(2), packing, 3))
 
 
 @dataclass
@@ -77,9 +78,9 @@ class Deadly:
     shard: Split
     marks: list[Path]
 
-    def blocks(self, context: int) -> Iterator[counts.Block]:
+    def blocks(self, context: int) -> Iterator[Block]:
         for piece in self.shard.blocks(context):
-            yield counts.Block(*piece)
+            yield Block(*piece)
             for mark in self.marks:
                 if not mark.exists():
                     mark.touch()
@@ -106,15 +107,15 @@ def with_deaths(part: Split, folder: Path, deaths: int) -> tuple[OfDeadly, list[
 
 def test_a_worker_that_is_killed_is_replaced(address: str, part: Split, tmp_path: Path) -> None:
     deadly, marks = with_deaths(part, tmp_path, 1)
-    counted = cluster.count(deadly, Packing(30), 5, address)  # type: ignore[arg-type]
+    counted = count_on_cluster(deadly, Packing(30), 5, address)  # type: ignore[arg-type]
     assert marks[0].exists()
-    assert same(counted, counts.count(part.blocks(4), Packing(30), 5))
+    assert same(counted, count_ngrams(part.blocks(4), Packing(30), 5))
 
 
 def test_a_file_that_kills_every_worker(address: str, part: Split, tmp_path: Path) -> None:
     deadly, marks = with_deaths(part, tmp_path, 9)
-    with pytest.raises(BadInput, match="workers died again and again, the last one tcp://"):
-        cluster.count(deadly, Packing(30), 5, address)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="a file killed one worker after another, the last one tcp://"):
+        count_on_cluster(deadly, Packing(30), 5, address)  # type: ignore[arg-type]
     assert marks[1].exists()
     assert not marks[8].exists()
 
@@ -122,10 +123,10 @@ def test_a_file_that_kills_every_worker(address: str, part: Split, tmp_path: Pat
 def test_a_file_that_is_another_one_on_a_worker(address: str, part: Split, tmp_path: Path) -> None:
     (tmp_path / "text" / "3.txt").unlink()
     with pytest.raises(BadInput, match=r"3\.txt.*No such file.*must see the same files under the same paths"):
-        cluster.count(part, Packing(30), 3, address)
+        count_on_cluster(part, Packing(30), 3, address)
     (tmp_path / "text" / "3.txt").write_text("anna\n")
     with pytest.raises(BadInput, match=r"3\.txt.*chang.*must see the same files under the same paths"):
-        cluster.count(part, Packing(30), 3, address)
+        count_on_cluster(part, Packing(30), 3, address)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
@@ -164,20 +165,23 @@ def answering(greeting: bytes) -> Iterator[str]:
 
 
 def test_who_is_no_scheduler(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(b"SSH-2.0-OpenSSH_9.6\r\n") as other, pytest.raises(BadInput, match="is no scheduler of Dask"):
-        cluster.reach(other)
-    monkeypatch.setattr(cluster, "ANSWERS_WITHIN", 0.2)
+    with (
+        answering(b"SSH-2.0-OpenSSH_9.6\r\n") as other,
+        pytest.raises(BadInput, match="server there is no scheduler"),
+    ):
+        check_cluster(other)
+    monkeypatch.setattr(dask_counts, "ANSWER_TIMEOUT", 0.2)
     with answering(b"") as silent, pytest.raises(BadInput, match=r"no answer within 0\.2 seconds"):
-        cluster.reach(silent)
+        check_cluster(silent)
 
 
 def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "FIRST_WORKER_WITHIN", 0.3)
+    monkeypatch.setattr(dask_counts, "FIRST_WORKER_TIMEOUT", 0.3)
     with (
         LocalCluster(n_workers=0, dashboard_address=":0") as empty,
         pytest.raises(BadInput, match=f"no workers; start some: dask worker {empty.scheduler_address}"),
     ):
-        cluster.reach(empty.scheduler_address)
+        check_cluster(empty.scheduler_address)
 
 
 WITHOUT_US = """
@@ -194,15 +198,15 @@ def test_a_cluster_that_lacks_this_package() -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", WITHOUT_US], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as other:
         assert other.stdout is not None
-        with pytest.raises(BadInput, match=r"it lacks nextchar.*; install nextchar where its scheduler"):
-            cluster.reach(other.stdout.readline().strip())
+        with pytest.raises(BadInput, match=r"it lacks nextchar.*; install nextchar for its scheduler"):
+            check_cluster(other.stdout.readline().strip())
         other.communicate()
 
 
 def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(BadInput, match=r"pip install 'dask\[distributed\]'"):
-        cluster.reach("tcp://127.0.0.1:8786")
+        check_cluster("tcp://127.0.0.1:8786")
 
 
 @pytest.mark.parametrize("argv", [["cluster.address=here:1"], ["model=nn", "cluster.address=tcp://here:1"]])

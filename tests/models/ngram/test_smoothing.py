@@ -15,9 +15,9 @@ from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.evaluation.loss import loss_on
 from nextchar.models.ngram import model as ngrams
-from nextchar.models.ngram.counts import of_stream
+from nextchar.models.ngram.counts import TrainCounts, count_stream
+from nextchar.models.ngram.estimation import estimate
 from nextchar.models.ngram.model import CountModel
-from nextchar.models.ngram.smoothing import AddK
 
 texts = st.lists(st.text(alphabet="abcd", min_size=1), min_size=1, max_size=20)
 orders = st.integers(1, 8)
@@ -66,7 +66,7 @@ def test_score_looks_up_what_log_probs_holds(method, documents, others, order, c
     assert scores == pytest.approx(by_rows, rel=1e-12, abs=1e-12)
 
 
-PRUNABLE = [name for name in METHODS if name not in ("none", "add_k", "katz", "stupid_backoff", "like kenlm")]
+PRUNABLE = [name for name, (chosen, _) in METHODS.items() if chosen.prunable and name != "like kenlm"]
 
 
 @pytest.mark.parametrize("method", PRUNABLE)
@@ -193,8 +193,8 @@ def test_much_smoothing_tends_to_uniform(name, order, counted):
 
 
 def bigram_of_stream(stream, vocabulary, k=0):
-    raw = of_stream(stream, len(vocabulary), 2)
-    return CountModel(vocabulary, raw, AddK(np.full((2, 1), float(k))))
+    raw = count_stream(stream, len(vocabulary), 2)
+    return CountModel(vocabulary, raw, estimate(smoothing("add_k", k=k, tune=False), TrainCounts(raw), None))
 
 
 def test_a_text_with_every_pair_once_has_loss_ln_v():

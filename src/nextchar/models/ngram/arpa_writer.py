@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from nextchar.data.vocabulary import BOUNDARY, Ids, Vocabulary
 from nextchar.models.base import Floats
-from nextchar.models.ngram.backoff import BackoffTable, log_probs_of, look_up
-from nextchar.models.ngram.keys import Keys
+from nextchar.models.ngram.backoff import BackoffTable, score_ngrams
+from nextchar.models.ngram.keys import Bools, Keys, look_up
 
 ZERO = -99.0  # log10 of 0, as SRILM writes it
 START, END, UNKNOWN = b"<s>", b"</s>", (b"<unk>", b"<UNK>")
@@ -108,7 +108,7 @@ def _completed(tables: Sequence[BackoffTable]) -> list[BackoffTable]:
         wanted = np.concatenate([contexts, above.packing.shorter(above.keys, k + 1)])
         missing = np.setdiff1d(wanted, table.keys)
         keys = np.concatenate([table.keys, missing])
-        log_probs = np.concatenate([table.log_probs, log_probs_of(tables[:k], missing)])
+        log_probs = np.concatenate([table.log_probs, score_ngrams(tables[:k], missing)])
         order = np.argsort(keys, kind="stable")
         complete.append(
             BackoffTable(table.packing, k, keys[order], log_probs[order], table.contexts, table.log_backoffs)
@@ -125,7 +125,7 @@ def _special_unigrams(above: BackoffTable | None) -> bytes:
     return _joined(never, [_padded([UNKNOWN[0]])]) + _joined(never, [_padded([START])], opening)
 
 
-def _weights(above: BackoffTable, contexts: Keys, is_context: npt.NDArray[np.bool_]) -> Bytes:
+def _weights(above: BackoffTable, contexts: Keys, is_context: Bools) -> Bytes:
     """The field of back-off weights, empty where they are 1, and on what ends a document."""
     values = np.where(is_context, look_up(above.contexts, above.log_backoffs, contexts, 0), 0)
     field = np.concatenate([np.full((len(values), 1), ord("\t"), dtype=np.uint8), _number(values)], axis=1)

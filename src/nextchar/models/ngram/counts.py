@@ -1,36 +1,36 @@
-"""Counts of n-grams of any order, exact (int64) and sparse: what a text shows, and not what it could have shown.
+"""Counts of n-grams of any order: exact (int64) and sparse, only n-grams that occur are stored.
 
-Windows are packed into keys, sorted, and equal ones counted by the lengths of their runs: the way that beat hash tables
-and data frames. One count of the longest windows gives those of all lower orders, and the continuation counts.
+N-grams become keys (keys.py); the keys are sorted, and equal ones counted by the lengths of their runs, which is faster
+than hash tables and data frames. The text is walked once, for the highest order: its counts give those of all lower
+orders, and the continuation counts of Kneser and Ney.
 """
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
-import numpy.typing as npt
 
 from nextchar.data.encoded import Block
 from nextchar.data.vocabulary import BOUNDARY, Ids, Stream
 from nextchar.errors import refuse_beyond_memory
-from nextchar.models.ngram.keys import Keys, Packing
+from nextchar.models.ngram.keys import Bools, Keys, Packing, run_starts
 
-DENSE_BITS = 16  # keys this narrow are counted in a table of all there could be
-SORTED_AT_ONCE = 1 << 22  # windows; with two of them under way the memory that counting takes beside the distinct ones
+DENSE_BITS = 16  # keys of at most so many bits are counted in an array with a cell for every possible key
+SORTED_AT_ONCE = 1 << 22  # n-grams; counting holds about two such arrays beside the counts themselves
 MERGED_AT_ONCE = 1 << 20  # rows of the longest of the parts that are merged
-TABLES_AT_ONCE = 4  # of the size of the largest: while parts are merged, and orders made of one another
-FAN_IN = 8  # sorted parts of like size that are merged at once
+TABLES_AT_ONCE = 4  # in memory, of the size of the largest, while parts are merged and lower orders made
+FAN_IN = 8  # sorted parts of similar size that are merged at once
 
 
 @dataclass(frozen=True)
-class Counted:
-    """Distinct windows of `order` symbols, sorted, and how often each occurs.
+class NgramCounts:
+    """Distinct n-grams of `order` ids and how often each occurs; n-grams of the highest order may be padded.
 
-    `keys` (R,): see packing.py. `counts` (R,) int64, all above 0.
+    `keys` (R,): sorted, see keys.py. `counts` (R,) int64, at least 1.
     """
 
     keys: Keys
@@ -48,99 +48,94 @@ class Counted:
 
 @dataclass(frozen=True)
 class Contexts:
-    """The contexts of a table: (G,) sorted keys, where the rows of each begin, and sums over these rows."""
+    """The G contexts of a table, and sums over the n-grams of each."""
 
-    keys: Keys
-    starts: Ids
-    totals: Ids  # (G,): what was pruned included
-    types: Ids  # (G, 3): how many rows have the count 1, 2, and 3 or more
+    keys: Keys  # (G,), sorted
+    starts: Ids  # (G,): the first row of each in the table
+    totals: Ids  # (G,): the sum of the counts, pruned n-grams included
+    types: Ids  # (G, 3): how many n-grams have the count 1, 2, and 3 or more
 
 
 @dataclass(frozen=True)
-class Table(Counted):
-    """The n-grams of one order that occur, those of one context side by side.
+class CountTable(NgramCounts):
+    """The n-grams of one order, none of them padded; those of one context are neighbours.
 
-    `pruned` (G,) int64, or None: for each context that still has rows the sum of the counts of those it has lost.
+    `pruned` (G,) int64, or None: for each context that still has n-grams, the sum of the counts that pruning removed.
     """
 
     pruned: Ids | None = None
 
     @cached_property
     def contexts(self) -> Contexts:
-        return contexts_of(self)
-
-    def matrix(self, shown: Ids) -> Ids:
-        """Of bigrams: (S,) ids, ascending -> (S, S) int64, how often each is followed by each.
-
-        Raises BadInput, before memory is taken, where that would not fit.
-        """
-        assert self.order == 2
-        what = f"a matrix of {len(shown):,} x {len(shown):,} counts"
-        refuse_beyond_memory(what, len(shown) ** 2 * 8, "model=count stores only the pairs that occur")
-        place = np.full(self.packing.vocab_size, -1)
-        place[shown] = np.arange(len(shown))
-        xs, ys = place[self.packing.unpack(self.keys, 2)].T
-        known = (xs >= 0) & (ys >= 0)
-        matrix = np.zeros((len(shown), len(shown)), dtype=np.int64)
-        matrix[xs[known], ys[known]] = self.counts[known]
-        return matrix
+        keys = self.packing.context(self.keys, self.order)
+        starts = run_starts(keys)
+        if not len(starts):
+            return Contexts(keys, starts, starts, np.zeros((0, 3), dtype=np.int64))
+        once, twice = (np.add.reduceat(self.counts == n, starts, dtype=np.int64) for n in (1, 2))
+        more = np.diff(starts, append=len(keys)) - once - twice
+        totals: Ids = np.add.reduceat(self.counts, starts)
+        if self.pruned is not None:
+            totals = totals + self.pruned
+        return Contexts(keys[starts], starts, totals, np.column_stack([once, twice, more]))
 
     @property
     def counts_of_counts(self) -> list[int]:
-        """How many n-grams have the count 1, 2, 3, 4."""
+        """Returns n_1, n_2, n_3, n_4: how many n-grams have the count 1, 2, 3, 4."""
         return [int((self.counts == count).sum()) for count in (1, 2, 3, 4)]
 
+    def keep(self, kept: Bools) -> "CountTable":
+        """Removes the other rows; each context that is left remembers the sum of the counts that it lost."""
+        table = CountTable(self.keys[kept], self.counts[kept], self.packing, self.order)
+        at = np.searchsorted(self.contexts.keys, table.contexts.keys)
+        return replace(table, pruned=self.contexts.totals[at] - table.contexts.totals)
 
-def contexts_of(table: Table) -> Contexts:
-    keys = table.packing.context(table.keys, table.order)
-    starts = run_starts(keys)
-    if not len(starts):
-        return Contexts(keys, starts, starts, np.zeros((0, 3), dtype=np.int64))
-    kinds = [np.add.reduceat(of_kind, starts, dtype=np.int64) for of_kind in (table.counts == 1, table.counts == 2)]
-    more = np.diff(starts, append=len(keys)) - kinds[0] - kinds[1]
-    totals: Ids = np.add.reduceat(table.counts, starts)
-    if table.pruned is not None:
-        totals = totals + table.pruned
-    return Contexts(keys[starts], starts, totals, np.column_stack([*kinds, more]))
+    def matrix(self, ids: Ids) -> Ids:
+        """Counts of bigrams: (S,) ascending ids -> (S, S) int64, first id by second id.
 
-
-def pruned(table: Table, keep: npt.NDArray[np.bool_]) -> Table:
-    """The table without some of its rows; the contexts that are left remember how much they have lost."""
-    kept = Table(table.keys[keep], table.counts[keep], table.packing, table.order)
-    before = table.contexts
-    at = np.searchsorted(before.keys, kept.contexts.keys)
-    return replace(kept, pruned=before.totals[at] - kept.contexts.totals)
+        Raises BadInput if the matrix would not fit in memory.
+        """
+        assert self.order == 2
+        what = f"a matrix of {len(ids):,} x {len(ids):,} counts"
+        refuse_beyond_memory(what, len(ids) ** 2 * 8, "model=count stores only the pairs that occur")
+        place = np.full(self.packing.vocab_size, -1)
+        place[ids] = np.arange(len(ids))
+        xs, ys = place[self.packing.unpack(self.keys, 2)].T
+        wanted = (xs >= 0) & (ys >= 0)
+        matrix = np.zeros((len(ids), len(ids)), dtype=np.int64)
+        matrix[xs[wanted], ys[wanted]] = self.counts[wanted]
+        return matrix
 
 
 # --- counting -------------------------------------------------------------------------------------------------------
 
 
-def count(pieces: Iterable[Block], packing: Packing, order: int, threads: int = 0) -> Counted:
-    """The windows of all predicted ids, at a price in memory that only what is distinct adds to.
+def count_ngrams(blocks: Iterable[Block], packing: Packing, order: int, threads: int = 0) -> NgramCounts:
+    """Counts the n-grams of all predicted ids of a text; memory grows with the distinct n-grams only.
 
-    The result does not depend on where the text was cut. `threads`: 0 for as many as pay.
+    The result does not depend on where the text is cut into blocks. `threads`: 0 chooses by the processor.
+    Raises BadInput if the counts would not fit in memory.
     """
-    blocks = (block for piece in pieces for block in packing.windows(piece.ids, piece.n_context, order))
+    keys = (keys for block in blocks for keys in packing.ngrams(block.ids, block.n_context, order))
     if order * packing.bits <= DENSE_BITS:
-        return _dense(blocks, packing, order)
+        return _count_densely(keys, packing, order)
     parts = _Parts()
-    for part in _sorted_parts(blocks, packing, order, threads or min(2, os.cpu_count() or 1)):
+    for part in _sorted_parts(keys, packing, order, threads or min(2, os.cpu_count() or 1)):
         parts.add(part)
-    return parts.merged() or Counted(np.zeros(0, packing.dtype(order)), np.zeros(0, dtype=np.int64), packing, order)
+    return parts.merged() or NgramCounts(np.zeros(0, packing.dtype(order)), np.zeros(0, dtype=np.int64), packing, order)
 
 
-def merge(parts: Sequence[Counted]) -> Counted:
-    """The counts of several parts of a text, added up: one range of keys after the other, to spare memory."""
+def merge(parts: Sequence[NgramCounts]) -> NgramCounts:
+    """Adds up the counts of several parts of a text, one range of keys after the other to save memory."""
     if len(parts) == 1:
         return parts[0]
     cuts = max(parts, key=len).keys[MERGED_AT_ONCE::MERGED_AT_ONCE]
     places = [[0, *np.searchsorted(part.keys, cuts).tolist(), len(part)] for part in parts]
     merged = []
     for i in range(len(cuts) + 1):
-        slices = [slice(place[i], place[i + 1]) for place in places]
-        keys = np.concatenate([part.keys[where] for part, where in zip(parts, slices, strict=True)])
-        counts = np.concatenate([part.counts[where] for part, where in zip(parts, slices, strict=True)])
-        merged.append(_aggregated(keys, counts, parts[0].packing, parts[0].order))
+        ranges = [slice(place[i], place[i + 1]) for place in places]
+        keys = np.concatenate([part.keys[rows] for part, rows in zip(parts, ranges, strict=True)])
+        counts = np.concatenate([part.counts[rows] for part, rows in zip(parts, ranges, strict=True)])
+        merged.append(_add_up(keys, counts, parts[0].packing, parts[0].order))
     return replace(
         parts[0],
         keys=np.concatenate([part.keys for part in merged]),
@@ -148,66 +143,58 @@ def merge(parts: Sequence[Counted]) -> Counted:
     )
 
 
-def _dense(blocks: Iterable[Keys], packing: Packing, order: int) -> Counted:
-    table = np.zeros(1 << (order * packing.bits), dtype=np.int64)
+def _count_densely(blocks: Iterable[Keys], packing: Packing, order: int) -> NgramCounts:
+    cells = np.zeros(1 << (order * packing.bits), dtype=np.int64)
     for block in blocks:
-        table += np.bincount(block, minlength=len(table))
-    keys = np.flatnonzero(table)
-    return Counted(keys.astype(packing.dtype(order)), table[keys], packing, order)
+        cells += np.bincount(block, minlength=len(cells))
+    keys = np.flatnonzero(cells)
+    return NgramCounts(keys.astype(packing.dtype(order)), cells[keys], packing, order)
 
 
-def _sorted_parts(blocks: Iterable[Keys], packing: Packing, order: int, threads: int) -> Iterator[Counted]:
-    """Parts of the text, each sorted and counted; np.sort lets other threads work, such as the one that reads on."""
-    counted = partial(_runs, packing=packing, order=order)
+def _sorted_parts(blocks: Iterable[Keys], packing: Packing, order: int, threads: int) -> Iterator[NgramCounts]:
+    """Yields parts of the text, each sorted and counted. np.sort releases the GIL: meanwhile the text is read on."""
+    count = partial(_count_by_sorting, packing=packing, order=order)
     if threads == 1:
-        yield from map(counted, _buffers(blocks))
+        yield from map(count, _gathered(blocks))
         return
     with ThreadPoolExecutor(threads - 1) as pool:
-        under_way: deque[Future[Counted]] = deque()
-        for buffer in _buffers(blocks):
-            under_way.append(pool.submit(counted, buffer))
-            if len(under_way) >= threads:
-                yield under_way.popleft().result()
-        yield from (future.result() for future in under_way)
+        pending: deque[Future[NgramCounts]] = deque()
+        for keys in _gathered(blocks):
+            pending.append(pool.submit(count, keys))
+            if len(pending) >= threads:
+                yield pending.popleft().result()
+        yield from (future.result() for future in pending)
 
 
-def _buffers(blocks: Iterable[Keys]) -> Iterator[Keys]:
-    """The keys of many blocks in one array, again and again."""
-    gathered: list[Keys] = []
+def _gathered(blocks: Iterable[Keys]) -> Iterator[Keys]:
+    """Joins successive blocks to arrays of about SORTED_AT_ONCE keys."""
+    waiting: list[Keys] = []
     size = 0
     for block in blocks:
-        gathered.append(block)
+        waiting.append(block)
         size += len(block)
         if size >= SORTED_AT_ONCE:
-            yield np.concatenate(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield np.concatenate(gathered)
+            yield np.concatenate(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
 
 
-def _runs(keys: Keys, packing: Packing, order: int) -> Counted:
-    """Sorts the keys in place."""
-    keys.sort()
+def _count_by_sorting(keys: Keys, packing: Packing, order: int) -> NgramCounts:
+    keys.sort()  # in place
     starts = run_starts(keys)
-    return Counted(keys[starts], np.diff(starts, append=len(keys)), packing, order)
-
-
-def run_starts(keys: Keys) -> Ids:
-    """Where the runs of equal keys begin."""
-    if not len(keys):
-        return np.zeros(0, dtype=np.int64)
-    return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+    return NgramCounts(keys[starts], np.diff(starts, append=len(keys)), packing, order)
 
 
 class _Parts:
-    """Sorted parts that wait to be merged: always those of like size, so that none is merged too often."""
+    """Sorted parts that wait to be merged, FAN_IN of similar size at a time, so that no n-gram is merged too often."""
 
     def __init__(self) -> None:
-        self._levels: list[list[Counted]] = []
+        self._levels: list[list[NgramCounts]] = []
 
-    def add(self, part: Counted, level: int = 0) -> None:
-        """Raises BadInput, before memory is taken, where the tables that are in sight would not fit."""
-        rows = max((len(each) for above in self._levels for each in above), default=0) + len(part)
+    def add(self, part: NgramCounts, level: int = 0) -> None:
+        """Raises BadInput if the tables to come would not fit in memory."""
+        rows = max((len(each) for waiting in self._levels for each in waiting), default=0) + len(part)
         what = f"a table of {rows:,} different n-grams, after a part of the text,"
         need = rows * (part.keys.itemsize + 8) * TABLES_AT_ONCE
         refuse_beyond_memory(what, need, "set a lower model.order, or take less text")
@@ -218,24 +205,24 @@ class _Parts:
             full, self._levels[level] = self._levels[level], []
             self.add(merge(full), level + 1)
 
-    def merged(self) -> Counted | None:
+    def merged(self) -> NgramCounts | None:
         parts = [part for level in self._levels for part in level]
         return merge(parts) if parts else None
 
 
-def _aggregated(keys: Keys, counts: Ids, packing: Packing, order: int) -> Counted:
-    """Equal keys, however they lie, made one."""
-    keys, places = packing.ordered(keys, order)
+def _add_up(keys: Keys, counts: Ids, packing: Packing, order: int) -> NgramCounts:
+    """Adds up the counts of equal keys, in whatever order they come."""
+    keys, places = packing.sort(keys, order)
     starts = run_starts(keys)
-    summed = np.add.reduceat(counts[places], starts) if len(starts) else counts
-    return Counted(keys[starts], summed, packing, order)
+    sums = np.add.reduceat(counts[places], starts) if len(starts) else counts
+    return NgramCounts(keys[starts], sums, packing, order)
 
 
-def first_seen(pieces: Iterable[Block], vocab_size: int) -> Ids:
-    """(V,): the ids ranked by their first appearance in a text, the boundary before all."""
+def first_appearance(blocks: Iterable[Block], vocab_size: int) -> Ids:
+    """Returns (V,) the rank of each id by its first appearance in a text; the boundary has rank 0."""
     order = np.array([BOUNDARY])
-    for piece in pieces:
-        distinct, at = np.unique(piece.ids[piece.n_context :], return_index=True)
+    for block in blocks:
+        distinct, at = np.unique(block.ids[block.n_context :], return_index=True)
         order = np.append(order, [id_ for id_ in distinct[np.argsort(at)] if id_ not in order])
         if len(order) == vocab_size:
             break
@@ -244,37 +231,47 @@ def first_seen(pieces: Iterable[Block], vocab_size: int) -> Ids:
     return rank
 
 
-# --- orders ---------------------------------------------------------------------------------------------------------
+# --- from the highest order to all ----------------------------------------------------------------------------------
 
 
-def tables(windows: Counted) -> list[Table]:
-    """The counts of the n-grams of order 1 up to that of the windows."""
-    found, packing = [], windows.packing
-    for k in range(windows.order, 0, -1):
-        own = ~packing.is_cut(windows.keys, k)  # the others are n-grams of an order below
-        found.append(Table(windows.keys[own], windows.counts[own], packing, k))
+def tables_by_order(counts: NgramCounts) -> list[CountTable]:
+    """Returns the tables of the orders 1, 2, ... up to that of the counts."""
+    tables, packing = [], counts.packing
+    for k in range(counts.order, 0, -1):
+        full = ~packing.is_padded(counts.keys, k)  # a padded n-gram is one of a lower order
+        tables.append(CountTable(counts.keys[full], counts.counts[full], packing, k))
         if k > 1:
-            windows = _aggregated(packing.shorter(windows.keys, k), windows.counts, packing, k - 1)
-    return found[::-1]
+            counts = _add_up(packing.shorter(counts.keys, k), counts.counts, packing, k - 1)
+    return tables[::-1]
 
 
-def of_stream(stream: Stream, vocab_size: int, order: int) -> list[Table]:
-    """The counts of a whole text: (N + 1,) ids, of which the first is context only."""
+def count_stream(stream: Stream, vocab_size: int, order: int) -> list[CountTable]:
+    """(N + 1,) ids, of which the first is context only -> the tables of the orders 1 to `order`."""
     packing = Packing(vocab_size)
-    return tables(count([Block(stream, 1)], packing, order))
+    return tables_by_order(count_ngrams([Block(stream, 1)], packing, order))
 
 
-def continuation_tables(raw: Sequence[Table]) -> list[Table]:
-    """The tables of Kneser and Ney (1995): below the highest order, in how many contexts an n-gram occurs.
+@dataclass(frozen=True)
+class TrainCounts:
+    """The counts that a smoothing method is estimated from: the tables by order, and what follows from them.
 
-    That is, how many different symbols stand in front of it. An n-gram that begins with the boundary has nothing in
-    front of it, and keeps its count; so does the highest order.
+    `appearance` returns (V,) the ids ranked by first appearance in the text (only KenLM's estimates ask for it).
     """
-    adjusted = [raw[-1]]
-    for table, above in zip(raw[-2::-1], raw[:0:-1], strict=True):
-        once = np.ones(len(above), dtype=np.int64)
-        extended = _aggregated(above.packing.shorter(above.keys, above.order), once, above.packing, table.order)
-        counts = table.counts.copy()
-        counts[np.searchsorted(table.keys, extended.keys)] = extended.counts
-        adjusted.append(Table(table.keys, counts, table.packing, table.order))
-    return adjusted[::-1]
+
+    occurrences: Sequence[CountTable]
+    appearance: Callable[[], Ids] | None = None
+
+    @cached_property
+    def continuations(self) -> list[CountTable]:
+        """The continuation counts of Kneser and Ney (1995), N1+(. w): how many different ids precede an n-gram w.
+
+        The highest order keeps its counts, and so does an n-gram that begins a document, which nothing precedes.
+        """
+        tables = [self.occurrences[-1]]
+        for table, above in zip(self.occurrences[-2::-1], self.occurrences[:0:-1], strict=True):
+            once = np.ones(len(above), dtype=np.int64)
+            preceded = _add_up(above.packing.shorter(above.keys, above.order), once, above.packing, table.order)
+            counts = table.counts.copy()
+            counts[np.searchsorted(table.keys, preceded.keys)] = preceded.counts
+            tables.append(CountTable(table.keys, counts, table.packing, table.order))
+        return tables[::-1]

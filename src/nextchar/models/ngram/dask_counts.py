@@ -1,107 +1,112 @@
-"""The files of a text counted by the workers of a Dask cluster, and merged there: the same counts as on one machine.
+"""Counting on a Dask cluster: each worker counts files, the workers merge; the counts are those of one machine.
 
-Dask sends code from process to process: name only a cluster that is yours.
+Dask sends code between processes: name only a cluster that you trust.
 """
 
 import logging
 import socket
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from nextchar.data.encoded import Split
+from nextchar.data.vocabulary import Ids
 from nextchar.errors import BadInput
-from nextchar.models.ngram import counts
-from nextchar.models.ngram.counts import Counted
-from nextchar.models.ngram.keys import Packing
+from nextchar.models.ngram.counts import NgramCounts, count_ngrams, merge
+from nextchar.models.ngram.keys import Keys, Packing
 
 if TYPE_CHECKING:  # Dask is optional, and takes time to import
-    from distributed import Client, Future
+    from distributed import Client
 
-ANSWERS_WITHIN = 5.0  # seconds; a scheduler's first bytes come at once
-FIRST_WORKER_WITHIN = 30.0  # seconds; a cluster may start workers only when it has work
+ANSWER_TIMEOUT = 5.0  # seconds; a scheduler greets at once
+FIRST_WORKER_TIMEOUT = 30.0  # seconds; a cluster may start workers only when it has work
 LONGEST_GREETING = 1 << 16  # bytes
 
 
-def reach(address: str) -> None:
-    """Raises BadInput where Dask is not installed, none of its schedulers answers, or the cluster cannot count."""
+def check_cluster(address: str) -> None:
+    """Raises BadInput if Dask is not installed, no scheduler answers, or the cluster cannot run our functions."""
     with _client(address):
         pass
 
 
-def count(part: Split, packing: Packing, order: int, address: str) -> Counted:
-    """Like `counts.count` of the part's pieces, each file by one of the cluster's workers; merged pair by pair there.
+def count_on_cluster(split: Split, packing: Packing, order: int, address: str) -> NgramCounts:
+    """Counts the n-grams of a split as `count_ngrams` does, each file on one worker.
 
-    What a dead worker had is done again by others. Raises BadInput where the cluster cannot be reached, where a worker
-    lacks this package or cannot read a file as it was read here, and where workers die of a file again and again.
+    Dask repeats the tasks of a worker that dies. Raises BadInput if the cluster cannot be reached, if a worker lacks
+    this package or cannot read the same file, or if a file kills one worker after another.
     """
     with _client(address) as client:
-        futures = [client.submit(_counted, shard, packing, order, pure=False) for shard in part.shards()]
-        while len(futures) > 1:
-            futures = [_merged(client, futures[i : i + 2]) for i in range(0, len(futures), 2)]
-        counted: Counted = futures[0].result()
-    return counted
+        parts = [client.submit(_count_file, shard, packing, order, pure=False) for shard in split.shards()]
+        while len(parts) > 1:
+            odd = parts[len(parts) & ~1 :]  # the last one, if their number is odd
+            pairs = zip(parts[0::2], parts[1::2], strict=False)
+            parts = [client.submit(_merge, *pair, packing, order, pure=False) for pair in pairs] + odd
+        keys, counts = parts[0].result()
+    return NgramCounts(keys, counts, packing, order)
 
 
-def _counted(shard: Split, packing: Packing, order: int) -> Counted:
-    """What a worker does with one file. Raises BadInput where the file is not there, or is not the one read here."""
-    return counts.count(shard.blocks(order - 1), packing, order, threads=1)
+def _count_file(shard: Split, packing: Packing, order: int) -> tuple[Keys, Ids]:
+    """Runs on a worker. Raises BadInput if the file is missing there, or is not the one read here."""
+    counted = count_ngrams(shard.blocks(order - 1), packing, order, threads=1)
+    return counted.keys, counted.counts
 
 
-def _merged(client: "Client", pair: Sequence["Future[Counted]"]) -> "Future[Counted]":
-    return client.submit(counts.merge, pair, pure=False) if len(pair) == 2 else pair[0]
+def _merge(one: tuple[Keys, Ids], other: tuple[Keys, Ids], packing: Packing, order: int) -> tuple[Keys, Ids]:
+    """Runs on a worker."""
+    merged = merge([NgramCounts(keys, counts, packing, order) for keys, counts in (one, other)])
+    return merged.keys, merged.counts
 
 
 @contextmanager
 def _client(address: str) -> Iterator["Client"]:
+    """Connects to a cluster that can run our functions; its failures become one line of BadInput."""
     try:
         from distributed import Client
         from distributed.versions import VersionMismatchWarning
     except ModuleNotFoundError:
         raise BadInput("cluster.address needs Dask; pip install 'dask[distributed]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
-    _greeted(address)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures that matter are raised
+    _check_greeting(address)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", VersionMismatchWarning)  # what cannot be understood is refused later
-            client = Client(address, timeout=ANSWERS_WITHIN, set_as_default=False)
-    except Exception as error:  # whatever comes to the mind of a server that speaks Dask and is no scheduler
+            warnings.simplefilter("ignore", VersionMismatchWarning)  # a version that does not work fails below
+            client = Client(address, timeout=ANSWER_TIMEOUT, set_as_default=False)
+    except Exception as error:  # a server that is not a scheduler can fail in any way here
         raise BadInput(f"cluster.address={address}: no scheduler of Dask ({type(error).__name__})") from None
-    with client, _failures_named(address):
-        _able(client)
+    with client, _failures_as_bad_input(address):
+        _check_package(client)
         yield client
 
 
-def _able(client: "Client") -> None:
-    """Whatever has this package finds the function; whatever lacks it, and was sent a part, would lose its head."""
-    name = f"{__name__}:{_counted.__name__}"
-    client.submit(resolve_name, name, pure=False).result(FIRST_WORKER_WITHIN)
+def _check_package(client: "Client") -> None:
+    """Checks that scheduler and workers can import our function; a worker that cannot unpickle its task dies."""
+    name = f"{__name__}:{_count_file.__name__}"
+    client.submit(resolve_name, name, pure=False).result(FIRST_WORKER_TIMEOUT)
     client.run_on_scheduler(resolve_name, name)
     client.run(resolve_name, name)
 
 
-def _greeted(address: str) -> None:
-    """Raises BadInput where nobody answers, or somebody does who does not begin as Dask does, with a short frame.
+def _check_greeting(address: str) -> None:
+    """Raises BadInput if no server answers, or one that does not begin with a short frame as Dask does.
 
-    Dask's own client tries a closed port until its time is up, and waits for ever for other servers.
+    Dask's own client retries a closed port until its timeout, and waits forever for other servers.
     """
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), ANSWERS_WITHIN) as connection:
+        with socket.create_connection((host.strip("[]"), int(port)), ANSWER_TIMEOUT) as connection:
             greeting = connection.recv(8, socket.MSG_WAITALL)
     except TimeoutError:
-        raise BadInput(f"cluster.address={address}: no answer within {ANSWERS_WITHIN:g} seconds") from None
+        raise BadInput(f"cluster.address={address}: no answer within {ANSWER_TIMEOUT:g} seconds") from None
     except OSError as error:
         raise BadInput(f"cluster.address={address}: no scheduler can be reached ({error.strerror})") from None
     if len(greeting) < 8 or int.from_bytes(greeting, "little") > LONGEST_GREETING:
-        raise BadInput(f"cluster.address={address}: who answers there is no scheduler of Dask")
+        raise BadInput(f"cluster.address={address}: the server there is no scheduler of Dask")
 
 
 @contextmanager
-def _failures_named(address: str) -> Iterator[None]:
-    """What goes wrong on the cluster, in one line."""
+def _failures_as_bad_input(address: str) -> Iterator[None]:
     from distributed import CancelledError, KilledWorker
 
     where = f"cluster.address={address}"
@@ -113,12 +118,14 @@ def _failures_named(address: str) -> Iterator[None]:
         ) from None
     except ModuleNotFoundError as error:
         raise BadInput(
-            f"{where}: it lacks {error.name}; install nextchar where its scheduler and its workers run"
+            f"{where}: it lacks {error.name}; install nextchar for its scheduler and its workers too"
         ) from None
     except TimeoutError:
         raise BadInput(f"{where}: it has no workers; start some: dask worker {address}") from None
     except KilledWorker as error:
-        raise BadInput(f"{where}: workers died again and again, the last one {error.last_worker.address}; "
-                       "give them more memory, or cut the text into smaller files") from None  # fmt: skip
+        raise BadInput(
+            f"{where}: a file killed one worker after another, the last one {error.last_worker.address}; "
+            "give them more memory, or cut the text into smaller files"
+        ) from None
     except (CancelledError, OSError) as error:
         raise BadInput(f"{where}: the scheduler is gone ({type(error).__name__})") from None

@@ -1,74 +1,89 @@
-"""Counting: from a split in ids to an n-gram model."""
+"""From the splits of a text to an n-gram model: count train, smooth, prune."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nextchar.config.model_settings import Count
-from nextchar.config.smoothing_settings import ModifiedKneserNey, is_fitted
 from nextchar.config.train_settings import TrainSettings
-from nextchar.data.encoded import Split
 from nextchar.data.load import Dataset
-from nextchar.models.ngram import backoff, counts
-from nextchar.models.ngram import dask_counts as cluster
-from nextchar.models.ngram import estimation as fitting
-from nextchar.models.ngram.backoff import BackoffModel
-from nextchar.models.ngram.counts import Counted, Table
+from nextchar.models.ngram.backoff import BackoffModel, prune_by_entropy
+from nextchar.models.ngram.counts import (
+    CountTable,
+    NgramCounts,
+    TrainCounts,
+    count_ngrams,
+    first_appearance,
+    tables_by_order,
+)
+from nextchar.models.ngram.dask_counts import count_on_cluster
+from nextchar.models.ngram.estimation import estimate
 from nextchar.models.ngram.keys import Packing
 from nextchar.models.ngram.model import CountModel
 
 
 @dataclass(frozen=True)
-class Counting:
-    """A counted model, or the given one, and what was counted of train on the way.
+class NgramFit:
+    """An n-gram model, and the counts of train that were made on the way: train is counted once a run.
 
-    `pairs`: the bigrams, from which pictures are made whatever its order. `windows`: of the highest order, or pairs.
-    `occurring`: for each order how many n-grams occur once, twice, three and four times, as the method counts them.
-    `parameters`: those of the smoothing method, by name, one an order. `unpruned`: how many n-grams occur in train.
+    `pairs`: the bigrams of train, for pictures and for the batches of a net. `train`: its distinct n-grams of the
+    highest order, at least 2. `counts_of_counts`: n_1 to n_4 of each order, as the smoothing method counts.
+    `parameters`: of the smoothing method by name, one value for each order. `unpruned`: the number of distinct n-grams
+    of all orders before pruning.
     """
 
     model: CountModel | BackoffModel
-    pairs: Table
-    windows: Counted
-    occurring: list[list[int]]
+    pairs: CountTable
+    train: NgramCounts
+    counts_of_counts: list[list[int]]
     parameters: dict[str, list[float]]
     unpruned: int
 
     @property
-    def ngrams(self) -> list[int]:
-        """How many different n-grams the model holds, by order."""
+    def sizes(self) -> list[int]:
+        """The number of distinct n-grams of each order that the model holds."""
         return [len(table) for table in self.model.tables]
 
 
-def count(settings: TrainSettings, text: Dataset, given: BackoffModel | None = None) -> Counting:
-    """The counted model that the settings name, or the given one; of a net, the bigram that it is drawn beside.
+def fit_ngrams(settings: TrainSettings, dataset: Dataset, given: BackoffModel | None = None) -> NgramFit:
+    """Fits the n-gram model of the settings; for a net the bigram that it is compared with.
 
-    Raises BadInput.
+    `given`: the model, if it was read from a file; then train is only counted. Raises BadInput.
     """
-    wanted, packing = settings.model, Packing(len(text.vocabulary))
+    wanted, packing, train = settings.model, Packing(len(dataset.vocabulary)), dataset.splits["train"]
     order = wanted.order if isinstance(wanted, Count) else 2
-    longest, train = max(2, order), text.splits["train"]
-    windows = _windows(settings, train, packing, longest)
-    tables = counts.tables(windows)
-    raw, pairs = tables[:order], tables[1]
-    if given is not None:
-        return Counting(given, pairs, windows, [], {}, sum(map(len, given.tables)))
-    assert settings.smoothing is not None
-    age = val = None
-    if is_fitted(settings.smoothing) and "val" in text.splits:
-        val = counts.count(text.splits["val"].blocks(max(1, order - 1)), packing, order)
-    if isinstance(settings.smoothing, ModifiedKneserNey) and settings.smoothing.base == "kenlm":
-        age = counts.first_seen(train.blocks(1), packing.vocab_size)
-    looked_up, smoothing = fitting.fit(settings.smoothing, raw, val, age)
-    occurring = [table.counts_of_counts for table in looked_up]
-    if isinstance(wanted, Count):
-        looked_up = fitting.pruned(looked_up, raw, wanted)
-    whole = CountModel(text.vocabulary, looked_up, smoothing)
-    model: CountModel | BackoffModel = whole
-    if isinstance(wanted, Count) and wanted.prune_entropy is not None:
-        model = BackoffModel(text.vocabulary, backoff.pruned(whole.backoff_tables(), wanted.prune_entropy))
-    return Counting(model, pairs, windows, occurring, smoothing.named_parameters(), sum(map(len, raw)))
-
-
-def _windows(settings: TrainSettings, train: Split, packing: Packing, order: int) -> Counted:
+    highest = max(2, order)  # the pictures of a unigram model show pairs too
     if (address := settings.cluster.address) is not None:
-        return cluster.count(train, packing, order, address)
-    return counts.count(train.blocks(order - 1), packing, order)
+        counted = count_on_cluster(train, packing, highest, address)
+    else:
+        counted = count_ngrams(train.blocks(highest - 1), packing, highest)
+    tables = tables_by_order(counted)
+    pairs = tables[1]
+    if given is not None:
+        return NgramFit(given, pairs, counted, [], {}, sum(map(len, given.tables)))
+
+    assert settings.smoothing is not None
+    train_counts = TrainCounts(tables[:order], lambda: first_appearance(train.blocks(1), packing.vocab_size))
+    val = None
+    if settings.smoothing.needs_val and "val" in dataset.splits:
+        val = count_ngrams(dataset.splits["val"].blocks(max(1, order - 1)), packing, order)
+    smoothing = estimate(settings.smoothing, train_counts, val)
+    looked_up = smoothing.tables(train_counts)
+    counts_of_counts = [table.counts_of_counts for table in looked_up]
+
+    if isinstance(wanted, Count):
+        looked_up = prune_by_count(looked_up, train_counts.occurrences, wanted)
+    counts = CountModel(dataset.vocabulary, looked_up, smoothing)
+    model: CountModel | BackoffModel = counts
+    if isinstance(wanted, Count) and wanted.prune_entropy is not None:
+        model = BackoffModel(dataset.vocabulary, prune_by_entropy(counts.backoff_tables(), wanted.prune_entropy))
+    unpruned = sum(map(len, train_counts.occurrences))
+    return NgramFit(model, pairs, counted, counts_of_counts, smoothing.named_parameters(), unpruned)
+
+
+def prune_by_count(tables: Sequence[CountTable], occurrences: Sequence[CountTable], model: Count) -> list[CountTable]:
+    """Removes the n-grams that occur no more often than model.prune says, whatever their continuation counts are."""
+    thresholds = [model.threshold(table.order) for table in occurrences]
+    return [
+        table.keep(raw.counts > threshold) if threshold else table
+        for table, raw, threshold in zip(tables, occurrences, thresholds, strict=True)
+    ]
