@@ -331,20 +331,6 @@ def test_bytes_that_are_not_utf8_are_refused_in_one_line(project) -> None:
     assert ended.stderr == b"error: prefix=\\udcff: not valid UTF-8\n"
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["optim.lrr=1"], ["data=lines", "data.path=/no/such/file"]])
-def test_neither_help_nor_a_refusal_imports_what_is_slow(argv: list[str], project) -> None:
-    code = (
-        "import atexit, runpy, sys\n"
-        "slow = {'torch', 'lightning', 'matplotlib', 'PIL', 'tensorboardX', 'pooch', 'requests', 'scipy', 'pandas'}\n"
-        "atexit.register(lambda: print('SLOW', sorted(slow & set(sys.modules)), file=sys.stderr))\n"
-        f"sys.argv = ['train.py', *{argv!r}]\n"
-        f"runpy.run_path({str(project / 'scripts' / 'train.py')!r}, run_name='__main__')"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert ended.returncode == (0 if argv == ["--help"] else 2)
-    assert ended.stderr.endswith("SLOW []\n")
-
-
 def test_odd_paths_work_from_end_to_end(tmp_path: Path, run_script) -> None:
     folder = tmp_path / "a b (1)" / "é'\"=,#${x}[bold]日"
     folder.mkdir(parents=True)
