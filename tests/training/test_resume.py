@@ -14,7 +14,7 @@ import pytest
 from nextchar.errors import BadInput, Diverged, Interrupted
 from nextchar.runs import atomic as run_module
 from nextchar.runs.atomic import write_atomically
-from nextchar.runs.folder import RunFolder
+from nextchar.runs.folder import RunFolder, lock
 
 QUICK = ["model=nn", "data=lines", "figures=false", "trainer.log_every=1"]
 OFTEN = "trainer.checkpoint_seconds=0.02"
@@ -120,7 +120,7 @@ def test_more_steps_than_planned(tmp_path: Path, runs) -> None:
     argv = [*QUICK, runs.names(tmp_path), "trainer.log_every=20", "optim=adam"]
     longer, whole = tmp_path / "longer", tmp_path / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nextchar.training.train._Run.write", _fail)  # trained to the end, but not finished
+        patch.setattr("nextchar.training.outputs.write", _fail)  # trained to the end, but not finished
         with pytest.raises(RuntimeError):
             runs.train(*argv, "trainer.max_steps=50", f"hydra.run.dir={longer}")
     runs.train(f"resume={longer}", "trainer.max_steps=130")
@@ -169,8 +169,7 @@ def test_a_counted_run_is_counted_again(tmp_path: Path, runs) -> None:
 def interrupted(runs, folder: Path, *argv: object) -> None:
     """A run that was interrupted after some checkpoints."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nextchar.training.train._Run.samples", lambda *_: signal.raise_signal(signal.SIGINT))
-        patch.setattr("nextchar.training.train._Run._glimpse", lambda *_: None)
+        patch.setattr("nextchar.training.outputs.sample", lambda *_: signal.raise_signal(signal.SIGINT))
         with pytest.raises(Interrupted):
             runs.train(*argv, f"hydra.run.dir={folder}")
 
@@ -200,8 +199,9 @@ def test_refusals_leave_the_folder_as_it_was(tmp_path: Path, runs) -> None:
 
     refused(r"trainer.max_steps=19: .* is already at step 20", "trainer.max_steps=19")
     refused(r"optim.lr: a resumed run keeps its settings", "optim.lr=1")
-    with RunFolder(folder):
-        refused(r"still running")
+    handle = lock(folder)
+    refused(r"still running")
+    os.close(handle)
     names = text.read_text()
     text.write_text(names + "ada\n")
     refused(r"the data has changed")
@@ -302,7 +302,7 @@ def test_a_full_disk_is_said_once_and_by_its_place(
         monkeypatch.setattr(RunFolder, "finish", full)
         full()
 
-    monkeypatch.setattr("nextchar.training.train._Run.write", from_now_on)
+    monkeypatch.setattr("nextchar.training.outputs.write", from_now_on)
     argv = ["model=count", "data=lines", runs.names(tmp_path), "figures=false", f"hydra.run.dir={folder}"]
     with pytest.raises(OSError, match=rf"No space left on device: '{folder}'"):
         runs.train(*argv)

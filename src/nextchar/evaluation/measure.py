@@ -26,12 +26,14 @@ def measure(
 ) -> Measured:
     """Measures the loss of every split, each distinct one once: data.split=all has one split under three names.
 
-    A large train that was counted is not read again: its loss follows from its counts, without interval.
+    A large train from which the model itself was counted is not read again: its loss follows from its counts, without
+    interval.
     """
     losses: dict[int, Loss] = {}  # by id() of the split
     train = splits.get("train")
-    if counting is not None and train is not None and train.held is None and splits["test"] is not train:
-        counted = loss_of_counts(counting)
+    own = counting if counting is not None and counting.model is model else None
+    if own is not None and train is not None and train.held is None and splits["test"] is not train:
+        counted = loss_of_counts(own)
         losses |= {id(train): counted} if counted is not None else {}
     values: dict[str, float] = {}
     notes: list[str] = []

@@ -1,19 +1,21 @@
-"""The run folder: claimed by one run alone, locked while it runs."""
+"""The run folder: claimed by one run alone, locked while it runs, complete with run.json."""
 
 import contextlib
 import fcntl
 import hashlib
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from nextchar.config.train_settings import TrainSettings
-from nextchar.errors import BadInput
+from nextchar.errors import BadInput, Interrupted, Stop
 from nextchar.runs.atomic import json_bytes, temporary_file, write_atomically
 from nextchar.runs.reading import check_folder, load_json
-from nextchar.runs.record import FileRecord, Record
+from nextchar.runs.record import FileRecord, Record, RunFacts, ending
+from nextchar.runs.train_log import log, logging_to
 
 SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
 
@@ -22,25 +24,35 @@ SWEEP = "sweep.json"  # in the folder of a sweep
 
 
 class RunFolder:
-    """A folder that belongs to one run; all its files appear whole or not at all.
+    """The folder of one run, and a context: within it the run holds a lock on the folder and writes train.log; on
+    leaving, run.json says how the run ended, and `facts` what is known of it by then.
 
-    As long as the run lives it holds a lock on the folder, which the system takes off however the run ends.
+    All files but the logs appear whole or not at all. The system releases the lock however the process ends.
     """
 
-    def __init__(self, path: Path, reopened: bool = False) -> None:
-        self.path, self.reopened = path, reopened
+    def __init__(self, path: Path, settings: TrainSettings, facts: RunFacts, stop: Stop) -> None:
+        self.path, self.settings, self.facts, self.stop = path, settings, facts, stop
         self.files: dict[str, FileRecord] = {}
         self._lock = lock(path)
+        self._log = logging_to(path / "train.log")
 
     @classmethod
-    def create(cls, parent: Path, label: str, settings: TrainSettings, at: Path | None = None) -> "RunFolder":
+    def create(
+        cls,
+        parent: Path,
+        label: str,
+        settings: TrainSettings,
+        at: Path | None = None,
+        facts: RunFacts | None = None,
+        stop: Stop | None = None,
+    ) -> "RunFolder":
         """A new folder under `parent`, or exactly `at`, holding settings.json. Raises BadInput where `at` is taken."""
         path = at or claim(parent, label)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if (path / RECORD).exists() or (path / SWEEP).exists():
                 raise BlockingIOError
-            folder = cls(path)
+            folder = cls(path, settings, facts or RunFacts(), stop or Stop())
             with temporary_file(path, json_bytes(settings.plain())) as temporary:
                 os.link(temporary, path / SETTINGS)  # unlike a rename, fails where another run was faster
         except OSError as error:
@@ -50,28 +62,62 @@ class RunFolder:
         return folder
 
     @classmethod
-    def reopen(cls, path: Path) -> "RunFolder":
-        """An unfinished run's folder, left as it is until `go_on`. Raises BadInput where the run still runs."""
+    def reopen(
+        cls,
+        path: Path,
+        settings: TrainSettings,
+        check: Callable[[Path], object] = lambda path: None,
+        facts: RunFacts | None = None,
+        stop: Stop | None = None,
+    ) -> "RunFolder":
+        """The folder of an unfinished run, to resume it with these settings; leftovers of half-written files removed.
+
+        Raises BadInput, and leaves the folder as it was, where the run is still running, has finished, or `check`
+        refuses the folder.
+        """
+        settings = settings.model_copy(update={"resume": None})
         try:
-            return cls(path, reopened=True)
+            folder = cls(path, settings, facts or RunFacts(), stop or Stop())
         except BlockingIOError:
             raise BadInput(f"resume={path}: this run is still running") from None
-
-    def go_on(self, settings: TrainSettings) -> None:
-        """Takes the folder up again, maybe with another budget; what was half written is swept up. Raises BadInput."""
-        unfinished_settings(self.path)  # once more: it may have finished before the lock was free
-        for orphan in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
+        try:
+            unfinished_settings(path)  # once more: it may have finished before the lock was free
+            check(path)
+        except BaseException:
+            os.close(folder._lock)
+            raise
+        for orphan in [*path.glob(".*.tmp"), *path.glob("*/.*.tmp")]:
             orphan.unlink(missing_ok=True)
-        (self.path / RECORD).unlink(missing_ok=True)
-        self.write(SETTINGS, json_bytes(settings.plain()), vouch=False)
+        (path / RECORD).unlink(missing_ok=True)
+        folder.write(SETTINGS, json_bytes(settings.plain()), vouch=False)
+        return folder
 
     def __enter__(self) -> "RunFolder":
+        self._log.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._lock)
+        self.stop.hold()  # from here on run.json gets written, however many signals come
+        ended = self.stop.asked or error
+        if isinstance(ended, OSError) and ended.errno is not None and ended.filename is None:
+            ended.filename = str(self.path)  # a full disk, met by the writer of the event file
+        if isinstance(ended, Interrupted):
+            ended.folder = self.path
+        status, reason = ending(ended)
+        if ended is not None:
+            log.error("%s: %s", status, reason, exc_info=error or ended)
+        try:
+            self.finish(self.facts.record(status, reason, self.settings, self.files))
+        except Exception as unwritten:  # must not hide why the run ended
+            log.exception("%s could not be written", RECORD)
+            ended = ended or unwritten
+        finally:
+            self._log.__exit__(None, None, None)
+            os.close(self._lock)
+        if ended is not None and ended is not error:
+            raise ended
 
     def write(self, name: str, content: bytes, vouch: bool = True) -> None:
         """Writes a file atomically; with `vouch` its size and digest go into run.json."""

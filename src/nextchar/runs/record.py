@@ -5,6 +5,8 @@ import functools
 import platform
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +16,7 @@ import numpy as np
 from nextchar.config.fields import Settings
 from nextchar.config.train_settings import TrainSettings
 from nextchar.data.report import DataReport
+from nextchar.errors import Diverged, Interrupted, Pruned
 from nextchar.evaluation.loss import Loss
 
 LOSSES, SAMPLES = "test_losses.safetensors", "samples.txt"
@@ -40,11 +43,21 @@ class FileRecord(Settings):
     sha256: str
 
 
+Points = list[tuple[int, float]]
+
+
 class Curve(Settings):
     """A loss by step."""
 
     steps: list[int]
     values: list[Metric]
+
+    @classmethod
+    def thinned(cls, points: Points) -> "Curve":
+        """At most 200 of these (step, loss), evenly spread, both ends among them."""
+        kept = [points[i] for i in sorted({round(i) for i in np.linspace(0, len(points) - 1, CURVE_POINTS)})]
+        values = infinite_as_text({str(step): loss for step, loss in kept})
+        return cls(steps=[step for step, _ in kept], values=list(values.values()))
 
 
 class Record(Settings):
@@ -67,6 +80,54 @@ class Record(Settings):
     started: str
     seconds: dict[str, float]
     files: dict[str, FileRecord]
+
+
+@dataclass
+class RunFacts:
+    """The facts that run.json gives of a run, collected as it goes on; of a run that could not begin, these."""
+
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    vocabulary: str = ""
+    data: DataReport | None = None
+    model_file: FileRecord | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, Points] = field(default_factory=dict)
+    ngrams: list[int] = field(default_factory=list)
+    smoothing: dict[str, list[float]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def record(self, status: Status, reason: str, settings: TrainSettings, files: dict[str, FileRecord]) -> Record:
+        """run.json."""
+        return Record(
+            schema_version=1,
+            status=status,
+            reason=reason,
+            settings=settings,
+            vocabulary=self.vocabulary,
+            metrics=infinite_as_text(self.metrics),
+            curves={tag: Curve.thinned(points) for tag, points in self.curves.items()},
+            data=self.data,
+            model_file=self.model_file,
+            ngrams=self.ngrams,
+            smoothing=self.smoothing,
+            seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
+            started=self.started.isoformat(timespec="seconds"),
+            seconds=self.seconds,
+            files=files,
+            **circumstances(),
+        )
+
+
+def ending(error: BaseException | None) -> tuple[Status, str]:
+    """The status of a run that ended with this error, or with none, and the reason."""
+    if error is None:
+        return "finished", ""
+    reason = str(error) or type(error).__name__
+    if isinstance(error, Diverged):
+        return "diverged", reason
+    if isinstance(error, Pruned):
+        return "pruned", reason
+    return ("interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"), reason
 
 
 def infinite_as_text(metrics: Mapping[str, float]) -> dict[str, Metric]:

@@ -1,9 +1,10 @@
 """One run of gradient descent under Lightning's Trainer, from the first weights or from a checkpoint."""
 
 import logging
+import math
 import warnings
-from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -12,59 +13,98 @@ from lightning.fabric.utilities.warnings import disable_possible_user_warnings
 
 from nextchar.config.optim_settings import Lbfgs
 from nextchar.config.train_settings import TrainSettings
-from nextchar.data.vocabulary import Stream, Vocabulary
+from nextchar.config.trainer_settings import Ddp
+from nextchar.data.load import Dataset
+from nextchar.data.vocabulary import Stream
+from nextchar.errors import refuse_beyond_memory
+from nextchar.evaluation.loss import loss_on
 from nextchar.models.nets.net import NetModel, build
+from nextchar.models.ngram.fit import fit_ngrams
 from nextchar.runs.folder import RunFolder
+from nextchar.runs.record import FileRecord
 from nextchar.training import distributed as processes
 from nextchar.training.callbacks import Watch
 from nextchar.training.checkpoints import checkpoint
 from nextchar.training.data_module import Pairs
+from nextchar.training.divergence import TOO_BAD, diverged
 from nextchar.training.lightning_module import Learner
+from nextchar.training.outputs import sample
 from nextchar.training.progress import Progress
+from nextchar.training.strategies import Fitted, Report
 from nextchar.training.tensorboard import Board
 
-
-class Descended(NamedTuple):
-    """The net of the last step, that step, and its losses by name as (step, loss)."""
-
-    model: NetModel
-    step: int
-    curves: dict[str, list[tuple[int, float]]]
+TABLES = 8  # V x V, while a net learns: weights, gradients, running means, shares, and what a step computes
 
 
-def descend(
-    settings: TrainSettings,
-    streams: dict[str, Stream],
-    vocabulary: Vocabulary,
-    folder: RunFolder,
-    data_sha256: str,
-    counted: float,
-    open_board: Callable[[int], Board],
-    glimpse: Callable[[NetModel, Board, int], None],
-    report: Callable[[int, float], None],
-    progress: Progress,
-) -> Descended:
-    """Trains the net that the settings name, on from the folder's last checkpoint where there is one.
+class GradientFit:
+    """Fits a net by gradient descent, from its first weights or from a checkpoint."""
 
-    `counted` is the loss of the counted model on train, drawn beside the curves; `open_board` takes the first step;
-    `report` hears the loss on val now and then, and may raise Pruned. Raises BadInput, Diverged.
-    """
+    model_file: FileRecord | None = None
+    first_step = 0
+
+    def __init__(self, settings: TrainSettings, dataset: Dataset) -> None:
+        """Raises BadInput where processes disagree, or the net would not fit into memory."""
+        assert settings.trainer is not None
+        self.settings, self.dataset = settings, dataset
+        self.last = settings.trainer.max_steps
+        self.streams = {name: split.stream for name, split in dataset.splits.items()}
+        self.state: dict[str, Any] | None = None
+        if isinstance(settings.trainer, Ddp):
+            data = settings.data.model_copy(update={"path": None}).plain()
+            processes.agree(settings.plain() | {"data": data}, dataset.report.sha256)
+        _refuse_too_large(settings, len(dataset.vocabulary))
+
+    def restore(self, folder: Path) -> None:
+        self.state = checkpoint(folder, self.dataset.report.sha256, self.last)
+        self.first_step = int(self.state["step"]) if self.state is not None else 0
+
+    def fit(self, folder: RunFolder, board: Board, progress: Progress, report: Report) -> Fitted:
+        settings, dataset = self.settings, self.dataset
+        assert settings.trainer is not None
+        with progress.phase("counting"):
+            counting = fit_ngrams(settings, dataset)
+        learner, pairs = _prepared(settings, self.streams, len(dataset.vocabulary))
+        model = NetModel(dataset.vocabulary, learner.net)
+
+        def glimpse(board: Board, step: int) -> None:
+            if step < self.last:  # those of the last step are the run's own samples
+                board.samples(sample(model, settings), step)
+            board.histograms(model.tensors(), step)
+
+        counted = loss_on(counting.model, dataset.splits["train"], settings.data.is_text).value
+        watch = Watch(pairs, folder, counted, dataset.report.sha256, glimpse, report)
+        first = watch.restore(learner, self.state)
+        watch.board = board
+        board.flush()  # a fork would write again what is still in the file's buffer
+        with processes.joined(settings.trainer, take_part, settings, self.streams, len(dataset.vocabulary)) as place:
+            first = _same_start(learner, first)
+            pairs.deal(first, self.last, settings.trainer.log_every, *place)
+            if first < self.last:
+                with progress.steps(first, self.last) as watch.advance:
+                    _trainer(place, watch).fit(learner, datamodule=pairs)
+        watch.look(learner, self.last)
+        watch.save(learner, self.last)
+        return Fitted(model, counting, self.last, watch.curves)
+
+    def take_part(self) -> None:
+        """Does the share of a process beside the run's own, which torchrun or srun has started."""
+        take_part(self.settings, self.streams, len(self.dataset.vocabulary))
+
+    def notes(self, fitted: Fitted, train_loss: float) -> list[str]:
+        uniform = math.log(len(self.dataset.vocabulary))
+        what = f"train/loss is {train_loss:.4g} nats per character, worse than a uniform guess ({uniform:.4f})"
+        if not train_loss <= uniform + TOO_BAD:
+            raise diverged(self.settings, self.last, what)
+        return [what] if train_loss > uniform else []
+
+
+def _refuse_too_large(settings: TrainSettings, vocab_size: int) -> None:
+    """Raises BadInput where the V x V tables of a net would not fit into memory."""
     assert settings.trainer is not None
-    last, log_every = settings.trainer.max_steps, settings.trainer.log_every
-    learner, pairs = _prepared(settings, streams, len(vocabulary))
-    model = NetModel(vocabulary, learner.net)
-    watch = Watch(pairs, folder, counted, data_sha256, lambda board, step: glimpse(model, board, step), report)
-    first = watch.restore(learner, checkpoint(folder.path, data_sha256, last))
-    with processes.joined(settings.trainer, take_part, settings, streams, len(vocabulary)) as place:
-        first = _same_start(learner, first)
-        pairs.deal(first, last, log_every, *place)
-        watch.board = open_board(first)  # by no other process: it would write what is still in the file's buffer again
-        if first < last:
-            with progress.steps(first, last) as watch.advance:
-                _trainer(place, watch).fit(learner, datamodule=pairs)
-    watch.look(learner, last)
-    watch.save(learner, last)
-    return Descended(model, last, watch.curves)
+    devices = settings.trainer.devices if isinstance(settings.trainer, Ddp) else 1
+    need = devices * TABLES * vocab_size**2 * settings.trainer.precision // 8
+    what = f"model={settings.model.name} for {vocab_size - 1:,} distinct characters"
+    refuse_beyond_memory(what, need, "model=count stores only the pairs that occur")
 
 
 def take_part(settings: TrainSettings, streams: dict[str, Stream], vocab_size: int) -> None:

@@ -1,21 +1,16 @@
-"""train.log: all that is said during a run."""
+"""train.log: the log messages of a run."""
 
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # what costs time to import is imported where it is needed
-    pass
-
 
 log = logging.getLogger("nextchar")
 
 
 class _LogFile(logging.FileHandler):
-    """Of a full disk it says nothing: what ends the run is said once, by the run."""
+    """Stays silent when the disk is full: the run itself reports the error that ends it, once."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exception(), OSError):
@@ -28,7 +23,7 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """All that is said goes to train.log, Lightning's and Python's warnings too."""
+    """Writes the log messages of nextchar, Lightning and Python's warnings to a file, and nowhere else."""
     handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     loggers = [logging.getLogger(name) for name in ("nextchar", "lightning.pytorch", "lightning.fabric", "py.warnings")]
