@@ -28,6 +28,7 @@ from nextchar.errors import Interrupted
 from nextchar.training import tensorboard as board
 from nextchar.training import train as training
 from nextchar.training.callbacks import Watch
+from nextchar.training.progress import Silent
 
 STEPS = list(range(0, 60, 5))  # where trainer.log_every=5 puts the points of 60 steps
 NET = ["model=nn", "optim=adam", "optim.lr=0.3", "trainer.max_steps=60", "trainer.log_every=5"]
@@ -44,21 +45,24 @@ TAGS = {"count": {*LOSSES, *OVER_ORDERS}, "nn": {*LOSSES, *OF_NETS}, "resumed": 
 ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
-def train(at: Path, *words: str, stop_at: int | None = None, figures: bool = False) -> None:
-    """A run in this process, which a signal stops once it has come to a step."""
+class StoppedAt(Silent):
+    """Stops a run once it has come to a step."""
+
+    def __init__(self, stop_at: int | None) -> None:
+        self.stop_at = stop_at
 
     @contextmanager
-    def steps(first: int, last: int) -> Iterator[Any]:
+    def steps(self, first: int, last: int) -> Iterator[Any]:
         def advance(step: int) -> None:
-            if stop_at is not None and step >= stop_at:
+            if self.stop_at is not None and step >= self.stop_at:
                 raise Interrupted(15)
 
         yield advance
 
-    settings = run_settings([*words, f"figures={figures}"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nextchar.cli.terminal.steps", steps)
-        training.train(settings, at)
+
+def train(at: Path, *words: str, stop_at: int | None = None, figures: bool = False) -> None:
+    """A run in this process, which a signal stops once it has come to a step."""
+    training.train(run_settings([*words, f"figures={figures}"]), at, StoppedAt(stop_at))
 
 
 @pytest.fixture(scope="module")
