@@ -73,15 +73,6 @@ class Given:
         return cls(BackoffModel(vocabulary, tables), FileRecord(size=path.stat().st_size, sha256=digest))
 
 
-def strategy(settings: TrainSettings, dataset: Dataset, given: Given | None, progress: Progress) -> Strategy:
-    """The strategy that the settings ask for. Raises BadInput where they ask too much of this machine."""
-    if settings.model.net is None:
-        return CountFit(settings, dataset, given)
-    with progress.phase("importing torch and lightning"):
-        from nextchar.training.gradient import GradientFit
-    return GradientFit(settings, dataset)
-
-
 class CountFit:
     """Fits an n-gram model by counting train; the parameters of its smoothing are estimated on train or on val."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nextchar.config.model_settings import Arpa
 from nextchar.config.train_settings import TrainSettings
 from nextchar.config.trainer_settings import Ddp
-from nextchar.data.load import load
+from nextchar.data.load import Dataset, load
 from nextchar.errors import Stop
 from nextchar.evaluation.measure import measure
 from nextchar.models.ngram.dask_counts import check_cluster
@@ -18,7 +18,7 @@ from nextchar.runs.record import PROJECT, RunFacts
 from nextchar.runs.train_log import log
 from nextchar.training import outputs
 from nextchar.training.progress import SILENT, Progress, Result
-from nextchar.training.strategies import Given, Report, strategy
+from nextchar.training.strategies import CountFit, Given, Report, Strategy
 from nextchar.training.tensorboard import IN_FRONT
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _train(
             given = Given.read(settings.model) if isinstance(settings.model, Arpa) else None
             dataset = load(settings.data, given.model.vocabulary if given else None)
         lap("read")
-        fitting = strategy(settings, dataset, given, progress)
+        fitting = _strategy(settings, dataset, given, progress)
         with _folder(settings, at, fitting.restore, facts, stop) as folder:
             facts.vocabulary, facts.data = dataset.vocabulary.characters, dataset.report
             facts.model_file = fitting.model_file
@@ -92,6 +92,15 @@ def _train(
                 lap("write")
             facts.metrics = measured.metrics
     return result
+
+
+def _strategy(settings: TrainSettings, dataset: Dataset, given: Given | None, progress: Progress) -> Strategy:
+    """The strategy that the settings ask for. Raises BadInput where they ask too much of this machine."""
+    if settings.model.net is None:
+        return CountFit(settings, dataset, given)
+    with progress.phase("importing torch and lightning"):
+        from nextchar.training.gradient import GradientFit
+    return GradientFit(settings, dataset)
 
 
 def record_failure(settings: TrainSettings, at: Path | None, error: Exception) -> None:
