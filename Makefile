@@ -1,31 +1,32 @@
-# make train     an environment, and the bigram net on the embedded names
-# make test      an environment, and the tests
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test lint tensorboard bench screenshots lock clean
+.PHONY: help train test lint tensorboard bench screenshots lock clean
 
-train: .venv/ready
+help: ## these targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+train: .venv/ready ## train the bigram net on the embedded names
 	$(BIN)/python scripts/train.py model=nn optim.lr=15
 
-test: .venv/ready
+test: .venv/ready ## run the tests
 	$(BIN)/python -m pytest
 
-lint: .venv/ready
+lint: .venv/ready ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-tensorboard: .venv/ready
+tensorboard: .venv/ready ## show the runs of outputs/ in TensorBoard
 	$(BIN)/tensorboard --logdir outputs --host 127.0.0.1
 
-bench: .venv/ready
+bench: .venv/ready ## measure the speed beside other libraries; eight minutes
 	$(BIN)/python scripts/bench.py
 
-screenshots: .venv/ready
+screenshots: .venv/ready ## make the README's pictures
 	$(BIN)/python benchmarks/screenshots.py
 
-# torch first and by version, so that a build made for this machine (CPU, CUDA) can be installed beforehand instead
+# torch is installed first, so a build of it for this machine (CPU, CUDA) that is already in .venv is kept.
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet torch==2.13.0
@@ -33,10 +34,10 @@ screenshots: .venv/ready
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch .venv/ready
 
-# needs uv, and a CPU build of torch where uv looks (UV_FIND_LINKS), or the lock fills with CUDA's packages
-lock:
+# Needs uv, and a CPU build of torch in UV_FIND_LINKS; with any other build the lock lists CUDA's packages.
+lock: ## write requirements.lock anew
 	echo torch==2.13.0 | uv pip compile pyproject.toml --extra dev --constraint - --no-emit-package torch \
 		--generate-hashes --python-version 3.11 --no-header --no-annotate --output-file requirements.lock
 
-clean:
+clean: ## remove the environment and all caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Makes the README's pictures, with TensorBoard and a headless Chromium: python benchmarks/screenshots.py"""
+"""Makes the README's pictures with TensorBoard and a headless Chromium: python benchmarks/screenshots.py"""
 
 import base64
 import contextlib
@@ -30,7 +30,7 @@ from nextchar.training import train as training
 
 README = PROJECT / "outputs" / "readme"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 60.0  # seconds until a page must stand there whole
+LONGEST_WAIT = 60.0  # seconds until a page must be complete
 WIDTH, HEIGHT = 1400, 900  # pixels of a picture
 
 RUNS = {
@@ -44,15 +44,15 @@ RUNS = {
 FEW = {"runFilter": "^(count|nn|nn adam)$", "tagFilter": "train/(grad|loss)|val", "smoothing": "0"}
 COLUMNS = ["model.name", "optim.lr", "optim.name", "smoothing.k", "smoothing.name"]
 
-# The elements that match, those inside of web components included.
+# Finds elements by selector, inside web components too.
 DEEP = """const deep = (selector, root = document) => [...root.querySelectorAll(selector),
     ...[...root.querySelectorAll('*')].flatMap(e => e.shadowRoot ? deep(selector, e.shadowRoot) : [])];"""
-# The cards of Time Series that have the values of both nets; what is counted has no gradient.
+# The cards of Time Series that show both nets; a counted run has no gradient.
 CARDS = "deep('scalar-card').filter(card => card.querySelectorAll('tb-data-table-content-row').length >= 2)"
 CELLS = "deep('vaadin-grid-cell-content').map(cell => cell.innerText.trim())"
-# The pane of settings covers a third of the page.
+# Closes the pane of settings, which covers a third of the page.
 CLOSE_PANE = "deep('[aria-label=\"Close side pane\"]').forEach(button => button.click())"
-# Of the settings, which have a dot in their names, tick those that are wanted.
+# Ticks the wanted columns of settings (their names hold a dot) and unticks the others.
 TICK = f"""deep('paper-checkbox').filter(box => box.innerText.includes('.'))
     .forEach(box => box.checked != {COLUMNS}.includes(box.innerText.trim()) && box.click())"""
 
@@ -63,7 +63,7 @@ def main() -> None:
         raise SystemExit(0 if sys.argv[1] in ("-h", "--help") else 2)
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        raise BadInput(f"there is no browser to look with: install one of {', '.join(BROWSERS)}")
+        raise BadInput(f"no browser found; install one of {', '.join(BROWSERS)}")
     README.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
@@ -89,13 +89,13 @@ def main() -> None:
 
 
 def train(folder: Path, *words: str) -> None:
-    """A run of its own in a folder."""
+    """Trains a run into this folder."""
     settings = run_settings(words)
     training.train(settings, folder)
 
 
 def keep(name: str, png: bytes) -> None:
-    """Writes outputs/readme/NAME.png in 256 colours: a third of the size, and the eye finds no difference."""
+    """Writes outputs/readme/NAME.png in 256 colours, which take a third of the bytes and look the same."""
     file, target = io.BytesIO(), README / f"{name}.png"
     few = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(file, "png", optimize=True)
@@ -105,14 +105,14 @@ def keep(name: str, png: bytes) -> None:
 
 @contextlib.contextmanager
 def serving(logdir: Path, *options: str) -> Iterator[str]:
-    """TensorBoard over a folder of runs, on a free port that only this machine can reach; gives its address."""
+    """Serves a folder of runs by TensorBoard on a free port of this machine only. Yields its address."""
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", "--host=127.0.0.1", "--port=0", *options]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     with contextlib.ExitStack() as stack:
         stack.callback(server.stderr.close)
         stack.callback(server.wait)
-        stack.callback(server.kill)  # it has nothing to lose
+        stack.callback(server.kill)  # it has no state to save
         said = ""
         for line in server.stderr:
             if address := re.search(r"http://127\.0\.0\.1:\d+", line):
@@ -123,7 +123,7 @@ def serving(logdir: Path, *options: str) -> Iterator[str]:
 
 
 class Page:
-    """A page of a headless browser, driven over a pipe by the Chrome DevTools Protocol."""
+    """A page of a headless browser, driven by the Chrome DevTools Protocol over a pipe."""
 
     def __init__(self, browser: str, profile: Path) -> None:
         flags = ["--headless", "--remote-debugging-pipe", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -133,10 +133,10 @@ class Page:
             "--disable-sync",
             "--hide-scrollbars",
         ]
-        flags += ["--no-sandbox"] * (os.geteuid() == 0)  # root has none
+        flags += ["--no-sandbox"] * (os.geteuid() == 0)  # Chromium has no sandbox for root
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
-        # Where the browser reads and writes; bash, for sh knows no numbers of two digits.
+        # The browser reads descriptor 3 and writes 4. By bash: sh redirects no descriptors of two digits.
         redirected = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
         self._process = subprocess.Popen(
             ["bash", "-c", redirected, "bash", browser, f"--user-data-dir={profile}", *flags, "about:blank"],
@@ -146,7 +146,7 @@ class Page:
         )
         os.close(to_browser)
         os.close(from_browser)
-        self._heard, self._number, self._session = b"", 0, {}  # type: bytes, int, dict[str, str]
+        self._received, self._number, self._session = b"", 0, {}  # type: bytes, int, dict[str, str]
 
     def __enter__(self) -> "Page":
         pages = [info for info in self._ask("Target.getTargets")["targetInfos"] if info["type"] == "page"]
@@ -167,27 +167,27 @@ class Page:
         os.close(self._read)
 
     def open(self, address: str, zoom: float = 1) -> None:
-        """Goes to an address; at a zoom below 1 more of the page goes into the same picture."""
+        """Opens an address; a zoom below 1 shows more of the page in the same picture."""
         size = {"width": round(WIDTH / zoom), "height": round(HEIGHT / zoom)}
         self._ask("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=zoom, mobile=False)
-        self._ask("Page.navigate", url="about:blank")  # else a new part behind the # loads nothing
+        self._ask("Page.navigate", url="about:blank")  # else an address that differs only behind # loads nothing
         self._ask("Page.navigate", url=address)
 
     def run(self, script: str) -> Any:
-        """The value of a script."""
+        """Runs a script in the page. Returns its value."""
         answer = self._ask("Runtime.evaluate", expression=f"{{{DEEP} {script}}}", returnByValue=True)
         return answer["result"].get("value")
 
     def wait(self, condition: str) -> None:
-        """Until a script is true of the page."""
-        deadline = time.monotonic() + PATIENCE
+        """Waits until a script is true. Raises RuntimeError after LONGEST_WAIT."""
+        deadline = time.monotonic() + LONGEST_WAIT
         while self.run(condition) is not True:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"the page has not become what it should within {PATIENCE:.0f} s: {condition}")
+                raise RuntimeError(f"after {LONGEST_WAIT:.0f} s the page still fails: {condition}")
             time.sleep(0.2)
 
     def picture(self, height: int = HEIGHT) -> bytes:
-        """A PNG of the page's upper part, once it stands still."""
+        """A PNG of the upper part of the page, once two captures in a row are equal."""
         previous, now = b"", self._capture()
         while now != previous:
             time.sleep(0.5)
@@ -200,16 +200,16 @@ class Page:
         return base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"])
 
     def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Sends a command and waits for its answer; events that come in between are let go."""
+        """Sends a command and returns its answer; events in between are ignored."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters, **self._session}
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
-            while b"\0" not in self._heard:
+            while b"\0" not in self._received:
                 if not (more := os.read(self._read, 1 << 16)):
                     raise EOFError("the browser has closed")
-                self._heard += more
-            one, _, self._heard = self._heard.partition(b"\0")
+                self._received += more
+            one, _, self._received = self._received.partition(b"\0")
             answer = json.loads(one)
             if answer.get("id") == self._number:
                 if "error" in answer:

@@ -3,10 +3,9 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from table import main
-
+from benchmarks.table import main
 from nextchar.cli.parse import run_script
 
 if __name__ == "__main__":

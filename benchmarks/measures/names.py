@@ -1,8 +1,7 @@
-"""Names: whole runs beside the notes' scripts, sweeps, steps, sampling, comparing, and what TensorBoard shows."""
+"""Measures on names: runs, training steps and sampling beside the lecture's code; sweeps, compare.py, TensorBoard."""
 
 import json
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -13,133 +12,104 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from measures.pairs import PEERS, SCRIPTS, Options, Row, alone, row
-from screenshots import serving
 
+from benchmarks.measures.rows import Options, Row, peer, row, row_alone, row_in_seconds, script, seconds
+from benchmarks.screenshots import serving
 from nextchar.config.compose import run_settings
 
 if TYPE_CHECKING:
     from nextchar.models.ngram.model import CountModel
 
-STEPS = 1024  # of the notes' net
-TIMED_STEPS = 20_000  # of a step's price under the Trainer
-SAMPLED = 100_000  # names side by side
-LOOPED = 1000  # names in the notes' loop
-COMPARED = 1000  # runs
-SWEPT = 50  # jobs
-SHOWN = 1000  # runs in TensorBoard
+STEPS = 1024  # optimizer steps of the lecture's net
+TIMED_STEPS = 20_000  # optimizer steps that are timed within a process
+SAMPLED = 100_000  # names sampled in batches
+LOOPED = 1000  # names sampled by the lecture's loop
+COMPARED = 1000  # runs given to compare.py
+SWEPT = 50  # jobs of a sweep
+SHOWN = 1000  # runs shown by TensorBoard
 
 
 # --- whole processes ------------------------------------------------------------------------------------------------
 
 
 def processes(options: Options) -> list[Row]:
+    """Whole processes of train.py, and the lecture's code as scripts."""
     data = ["data=lines", f"data.path={options.data}", "data.split=all"]
     net = ["model=nn", "optim.lr=15", f"trainer.max_steps={STEPS}", *data]
     counted, net_plain, net_pictured = [], [], []
     for _ in range(options.pairs):
-        counted.append((train(data), peer("count_loop", options.data)))
-        loop = peer("one_hot_loop", options.data, STEPS)
+        counted.append((train(data), seconds(peer("count_loop", options.data))))
+        loop = seconds(peer("one_hot_loop", options.data, STEPS))
         net_plain.append((train([*net, "figures=false"]), loop))
         net_pictured.append((train(net), loop))
     loops = [b for _, b in counted]
     nets = [b for _, b in net_plain]
     return [
-        row("model=count: table on the screen / counting loop", [a[0] for a, _ in counted], loops, 0.15),
-        row("model=count: all files and pictures / counting loop", [a[1] for a, _ in counted], loops, 0.6),
+        row("model=count, until its result is printed / counting loop", [a[0] for a, _ in counted], loops, 0.15),
+        row("model=count, with all files and figures / counting loop", [a[1] for a, _ in counted], loops, 0.6),
         row(f"model=nn, {STEPS:,} steps, figures=false / one-hot loop", [a[1] for a, _ in net_plain], nets, 0.10),
-        row(f"model=nn, {STEPS:,} steps, pictures / one-hot loop", [a[1] for a, _ in net_pictured], nets, 0.14),
+        row(f"model=nn, {STEPS:,} steps, with figures / one-hot loop", [a[1] for a, _ in net_pictured], nets, 0.14),
     ]
 
 
 def train(overrides: list[str]) -> tuple[float, float]:
-    """Seconds until the table and the samples are on the screen, and until the process has ended."""
+    """Seconds until the result and the samples are printed, and until the process has ended."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        command = [sys.executable, SCRIPTS / "train.py", *overrides, f"hydra.run.dir={folder}/run"]
+        command = list(map(str, script("train", *overrides, f"hydra.run.dir={folder}/run")))
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert process.stdout is not None
         shown = [time.perf_counter() - began for line in process.stdout if line.startswith("run folder")]
         if process.wait():
-            sys.exit(f"error: {' '.join(map(str, command))} failed")
+            sys.exit(f"error: {' '.join(command)} failed")
         return shown[0], time.perf_counter() - began
 
 
-def peer(name: str, *arguments: object) -> float:
-    """Seconds of a plain script that does what the notes do."""
-    return seconds([sys.executable, PEERS / f"{name}.py", *map(str, arguments)])
-
-
-def seconds(command: list[object], exit_code: int = 0) -> float:
-    began = time.perf_counter()
-    done = subprocess.run(list(map(str, command)), capture_output=True, check=False)
-    if done.returncode != exit_code:
-        sys.exit(f"error: {' '.join(map(str, command))} exited with {done.returncode}: {done.stderr.decode()}")
-    return time.perf_counter() - began
-
-
 def answers(options: Options) -> list[Row]:
-    """--help and a refusal, beside a Python that does nothing but import torch."""
-    train_py = [sys.executable, SCRIPTS / "train.py"]
+    """--help and a refusal, beside a Python that imports torch and nothing else."""
     torch = [seconds([sys.executable, "-c", "import torch"]) for _ in range(options.pairs)]
     rows = []
-    for what, words, code in [("--help", ["--help"], 0), ("a refusal (optim.lrr=1)", ["optim.lrr=1"], 2)]:
-        ours = [seconds([*train_py, *words], code) for _ in range(options.pairs)]
-        middle = statistics.median(ours)
-        met = "yes" if middle <= 0.7 else "NO"
-        ratio = statistics.median(a / b for a, b in zip(ours, torch, strict=True))
-        rows.append(
-            (
-                f"{what} / import torch",
-                f"{middle:.3g} s",
-                f"{statistics.median(torch):.3g} s",
-                f"{ratio:.3g}",
-                "0.7 s",
-                met,
-            )
-        )
+    for measure, word, code in [("--help", "--help", 0), ("a refusal (optim.lrr=1)", "optim.lrr=1", 2)]:
+        ours = [seconds(script("train", word), code) for _ in range(options.pairs)]
+        rows.append(row_in_seconds(f"{measure} / import torch", ours, torch, 0.7))
     return rows
 
 
 def sweeping(options: Options) -> list[Row]:
-    """The process of a sweep less its start, and the same jobs in a process that has started.
+    """A sweep's process without its start-up, beside the same jobs in a process that has imported everything.
 
-    With pictures it is one pair: they take half a second a job, on both sides.
+    With figures one pair is run: a job then takes half a second on both sides.
     """
     rows = []
-    for what, words, pairs in (("pictures", [], 1), ("figures=false", ["figures=false"], options.pairs)):
+    for figures, words, pairs in (("with figures", [], 1), ("figures=false", ["figures=false"], options.pairs)):
         data = ["data=lines", f"data.path={options.data}", *words]
-        sweep = [sys.executable, SCRIPTS / "train.py", "-m", *data]
+        sweep = script("train", "-m", *data)
         ours, plain = [], []
         for _ in range(pairs):
             with tempfile.TemporaryDirectory() as folder:
                 start = seconds([*sweep, "smoothing.k=1", "sweep.dry_run=true"])
                 whole = seconds([*sweep, f"smoothing.k=range(1,{SWEPT + 1})", f"hydra.sweep.dir={folder}/sweep"])
                 ours.append(whole - start)
-                jobs = [sys.executable, PEERS / "jobs.py", str(SWEPT), folder, *data]
+                jobs = list(map(str, peer("jobs", SWEPT, folder, *data)))
                 plain.append(float(subprocess.run(jobs, capture_output=True, text=True, check=True).stdout))
-        rows.append(row(f"-m with {SWEPT} counted jobs, {what} / the jobs' own work", ours, plain, 1.3))
+        rows.append(row(f"-m with {SWEPT} counted jobs, {figures} / the jobs alone", ours, plain, 1.3))
     return rows
 
 
 def comparing(options: Options) -> list[Row]:
-    """compare.py over a thousand runs, and a Python that does nothing but json.load their run.json."""
+    """compare.py on a thousand runs, beside a Python that only loads their run.json."""
     reading = "import glob, json, sys; [json.load(open(path)) for path in glob.glob(sys.argv[1] + '/*/run.json')]"
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder) / "runs"
         thousand_runs(options.data, runs)
-        compare = [sys.executable, SCRIPTS / "compare.py", runs, f"out={folder}/out"]
+        compare = script("compare", runs, f"out={folder}/out")
         ours = [seconds(compare) for _ in range(options.pairs)]
         plain = [seconds([sys.executable, "-c", reading, runs]) for _ in range(options.pairs)]
-    middle, peers = statistics.median(ours), statistics.median(plain)
-    ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
-    met = "yes" if middle <= 3 else "NO"
-    what = f"compare.py over {COMPARED:,} runs / json.load of them"
-    return [(what, f"{middle:.3g} s", f"{peers:.3g} s", f"{ratio:.3g}", "3 s", met)]
+    return [row_in_seconds(f"compare.py on {COMPARED:,} runs / json.load of them", ours, plain, 3)]
 
 
 def thousand_runs(data: Path, folder: Path) -> None:
-    """Copies of one run, each with a k of its own and curves as long as they get."""
+    """Writes copies of one run, each with another k and with curves of the greatest length."""
     from nextchar.runs.folder import RECORD
     from nextchar.runs.record import CURVE_POINTS, LOSSES, SAMPLES
     from nextchar.training import train as training
@@ -159,7 +129,7 @@ def thousand_runs(data: Path, folder: Path) -> None:
 
 
 def showing(options: Options) -> list[Row]:
-    """TensorBoard, from its start until HParams shows a thousand runs with their losses."""
+    """TensorBoard, from its start until its HParams page shows a thousand runs with their losses."""
     took = []
     with tempfile.TemporaryDirectory() as folder:
         thousand_events(options.data, Path(folder))
@@ -169,11 +139,11 @@ def showing(options: Options) -> list[Row]:
                 while shown(address) < SHOWN:
                     time.sleep(0.05)
                 took.append(time.perf_counter() - began)
-    return [alone(f"HParams over {SHOWN:,} runs", took, 5)]
+    return [row_alone(f"TensorBoard's HParams of {SHOWN:,} runs", took, 5)]
 
 
 def thousand_events(data: Path, folder: Path) -> None:
-    """TensorBoard's files of counted runs, each with a k of its own."""
+    """Writes TensorBoard's files of counted runs, each with another k."""
     from nextchar.training import train as training
     from nextchar.training.tensorboard import Board
 
@@ -191,7 +161,7 @@ def thousand_events(data: Path, folder: Path) -> None:
 
 
 def shown(address: str) -> int:
-    """How many runs stand in the table with a loss on test."""
+    """The number of runs in the table of HParams that have a test loss."""
     columns = [{"hparam": "smoothing.k"}, {"metric": {"tag": "test/loss"}}]
     asked = {"startIndex": 0, "sliceSize": SHOWN, "allowedStatuses": ["STATUS_UNKNOWN"], "colParams": columns}
     request = urllib.request.Request(
@@ -202,7 +172,7 @@ def shown(address: str) -> int:
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
             groups = json.load(answer)["sessionGroups"]
-    except urllib.error.HTTPError:  # it has read nothing yet
+    except urllib.error.HTTPError:  # TensorBoard has read nothing yet
         return 0
     return sum(any(metric["name"]["tag"] == "test/loss" for metric in group["metricValues"]) for group in groups)
 
@@ -211,7 +181,7 @@ def shown(address: str) -> int:
 
 
 def steps(options: Options) -> list[Row]:
-    """One full-batch step under the Trainer with all that is written beside it, and a plain PyTorch step."""
+    """A full-batch step under Lightning's Trainer, logging included, beside a step of plain PyTorch."""
     import torch
 
     torch.set_num_threads(1)
@@ -220,19 +190,19 @@ def steps(options: Options) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         tenfold = Path(folder) / "tenfold.txt"
         tenfold.write_text("\n".join(words * 10))
-        trainer_step(options.data, Path(folder) / "imports")  # which are not what is measured
+        trainer_step(options.data, Path(folder) / "imports")  # so that no later run pays for them
         for number in range(options.pairs):
             ours.append(trainer_step(options.data, Path(folder) / f"a{number}"))
             plain.append(plain_step(words))
             ours_ten_times.append(trainer_step(tenfold, Path(folder) / f"b{number}"))
     return [
-        row("a step under the Trainer, logging every 50 / plain PyTorch step", ours, plain, 1.5, "us"),
-        row("the same on ten times the pairs / on the pairs", ours_ten_times, ours, 1.2, "us"),
+        row("a step under the Trainer, logged every 50 steps / plain PyTorch", ours, plain, 1.5, "us"),
+        row("a step on ten times the text / on the text", ours_ten_times, ours, 1.2, "us"),
     ]
 
 
 def trainer_step(data: Path, folder: Path) -> float:
-    """Microseconds: the difference between a long run and a run of no steps, by the number of steps."""
+    """Microseconds a step: a long run minus a run of no steps, divided by the number of steps."""
     from nextchar.training import train as training
 
     def learning(steps: int) -> float:
@@ -245,7 +215,7 @@ def trainer_step(data: Path, folder: Path) -> float:
 
 
 def plain_step(words: list[str]) -> float:
-    """Microseconds of the same step in bare PyTorch: shares of pairs, log-softmax, backward, SGD."""
+    """Microseconds of the same step in plain PyTorch: weighted pairs, log-softmax, backward, SGD."""
     import torch
     import torch.nn.functional as F
 
@@ -268,7 +238,7 @@ def plain_step(words: list[str]) -> float:
 
 
 def sampling(options: Options) -> list[Row]:
-    """Microseconds a name: drawn side by side, and one character at a time with torch.multinomial as in the notes."""
+    """Microseconds a name: sampled in batches, beside the lecture's torch.multinomial for each character."""
     from nextchar.config.smoothing_settings import AddK
     from nextchar.data.vocabulary import Vocabulary
     from nextchar.evaluation.sampling import sample
@@ -286,15 +256,15 @@ def sampling(options: Options) -> list[Row]:
         began = time.perf_counter()
         list(sample(model, SAMPLED, seed=number, batched=True))
         ours.append((time.perf_counter() - began) / SAMPLED * 1e6)
-        loops.append(notes_sampling(model, number))
+        loops.append(lecture_sampling(model, number))
     return [
-        row(f"{SAMPLED:,} names side by side / the notes' loop", ours, loops, 50, "us", least=True),
-        alone("... in microseconds a name", ours, 2, "us"),
+        row(f"{SAMPLED:,} names in batches: the lecture's loop / ours", ours, loops, 50, "us", least=True),
+        row_alone("... microseconds a name", ours, 2, "us"),
     ]
 
 
-def notes_sampling(model: "CountModel", seed: int) -> float:
-    """Microseconds a name of the notes' loop."""
+def lecture_sampling(model: "CountModel", seed: int) -> float:
+    """Microseconds a name of the lecture's loop."""
     import torch
 
     P = (torch.tensor(model.tables[1].matrix(np.arange(len(model.vocabulary)))) + 1).float()

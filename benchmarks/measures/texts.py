@@ -1,4 +1,4 @@
-"""Texts of any size without a network: the Python sources of this machine, or the user's own file."""
+"""Texts of any size without a network: the Python sources on this machine, or the user's own file."""
 
 import random
 import re
@@ -6,14 +6,14 @@ import site
 import sysconfig
 from pathlib import Path
 
-GATHERED = 64_000_000  # bytes of different lines; what is to be longer repeats them
-ANOTHER = 1e-3  # share of the characters that are others in a repetition, so that it brings new n-grams
+GATHERED = 64_000_000  # bytes of distinct lines; a longer text repeats them
+CHANGED = 1e-3  # share of the characters changed in a repetition, so that it has new n-grams
 HELD_OUT = 2_000_000  # bytes
 MB = 1_000_000
 
 
 def make(folder: Path, largest: int, own: Path | None) -> tuple[Path, Path]:
-    """A text of at most `largest` MB, and a held-out one."""
+    """Writes a text of at most `largest` MB and a held-out text. Returns their files."""
     text, held_out = folder / "text", folder / "held_out"
     if own is not None:
         _cut(own, text, held_out, largest)
@@ -25,14 +25,14 @@ def make(folder: Path, largest: int, own: Path | None) -> tuple[Path, Path]:
         file.write(whole[: largest * MB])
         while (missing := largest * MB - file.tell()) > 0:
             again = bytearray(whole)
-            for _ in range(int(ANOTHER * len(whole))):
+            for _ in range(int(CHANGED * len(whole))):
                 again[rng.randrange(len(whole))] = whole[rng.randrange(len(whole))]
             file.write(again[:missing])
     return text, held_out
 
 
 def first(text: Path, mb: int) -> Path:
-    """The beginning of a text as a file of its own."""
+    """The first `mb` MB of a text as a file of its own."""
     path = text.with_name(f"{mb}")
     with text.open("rb") as source, path.open("wb") as file:
         for _ in range(mb):
@@ -52,7 +52,7 @@ def _cut(own: Path, text: Path, held_out: Path, largest: int) -> None:
 
 
 def _gathered() -> tuple[list[bytes], list[bytes]]:
-    """Different lines of ASCII, and those of every tenth file, which are held out."""
+    """The distinct ASCII lines of the Python sources, and those of every tenth file, which are held out."""
     folders = [sysconfig.get_path("stdlib"), *site.getsitepackages()]
     paths = sorted({path for folder in folders for path in Path(folder).rglob("*.py")})
     lines, held_out, size = dict[bytes, None](), dict[bytes, None](), 0

@@ -1,4 +1,4 @@
-"""Bigrams with np.bincount, the whole text in one array."""
+"""FILE: bigrams counted by np.bincount, the whole text in one array."""
 
 import sys
 

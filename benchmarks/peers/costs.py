@@ -1,4 +1,4 @@
-"""What a script has cost, phase by phase, as one line of JSON."""
+"""The CPU seconds of a script by phase, as one line of JSON."""
 
 import json
 import resource
@@ -6,17 +6,18 @@ from pathlib import Path
 
 
 class Costs:
-    """CPU seconds, of all threads, since it was made; imports before that do not count."""
+    """CPU seconds of all threads by phase, counted from its construction: imports before it are free."""
 
     def __init__(self) -> None:
         self._since, self._cpu = spent(), dict[str, float]()
 
     def lap(self, phase: str) -> None:
+        """Ends a phase."""
         now = spent()
         self._cpu[phase], self._since = now - self._since, now
 
     def tell(self, **more: float) -> None:
-        """Prints them, with the peak of the memory in MB, imports included."""
+        """Prints the seconds, the peak of memory in MB (imports included) and these numbers."""
         print(json.dumps(self._cpu | {"mb": peak() / 1e6} | more))
 
 
@@ -26,7 +27,7 @@ def spent() -> float:
 
 
 def peak() -> float:
-    """Bytes. What Linux calls ru_maxrss begins with the peak of the process that started this one."""
+    """Peak memory in bytes. Linux's ru_maxrss would start from the peak of the parent process."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

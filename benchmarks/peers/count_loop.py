@@ -1,4 +1,4 @@
-"""The notes' counted bigram, as a script: count in a loop, normalise, score in a loop."""
+"""FILE: the lecture's counted bigram as a script: count in a loop, normalise, score in a loop."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Bigrams with collections.Counter."""
+"""FILE: bigrams counted by collections.Counter."""
 
 import sys
 from collections import Counter

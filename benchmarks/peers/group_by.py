@@ -1,4 +1,4 @@
-"""FILE ORDER: n-grams with polars, packed in numbers as ours are, the whole text in one column."""
+"""FILE ORDER: n-grams counted by polars, packed into integers as ours are, the whole text in one column."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The work of a sweep's jobs and nothing else, in a process that has imported everything; prints the seconds."""
+"""COUNT FOLDER WORDS: a sweep's jobs alone, in a process that has imported everything; prints their seconds."""
 
 import sys
 import time

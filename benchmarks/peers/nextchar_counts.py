@@ -1,4 +1,4 @@
-"""Ours: FILE ORDER [HELD_OUT]: read, counted on one core; with a held-out text estimated, and that scored."""
+"""FILE ORDER [HELD_OUT]: ours: a text read and counted on one core; with HELD_OUT also estimated and scored."""
 
 import sys
 from pathlib import Path

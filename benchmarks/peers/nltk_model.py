@@ -1,4 +1,4 @@
-"""FILE ORDER HELD_OUT: NLTK's n-grams and its interpolated Kneser-Ney, n-gram after n-gram."""
+"""FILE ORDER HELD_OUT: NLTK's interpolated Kneser-Ney, fitted and then asked for each n-gram."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The notes' bigram net, as a script: one-hot times W, softmax by hand, 1,024 full-batch steps at lr 15."""
+"""FILE STEPS: the lecture's bigram net as a script: one-hot times W, softmax by hand, full-batch steps at lr 15."""
 
 import sys
 from pathlib import Path

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import screenshots
 from PIL import Image
 
+from benchmarks import screenshots
 from nextchar.comparison import files as report
 from nextchar.comparison import page as page_module
 from nextchar.comparison.ranking import Comparison, as_typed, compare

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-import screenshots
 from PIL import Image
 
+from benchmarks import screenshots
 from nextchar.config.compose import run_settings
 from nextchar.config.fields import flat
 from nextchar.errors import Interrupted
@@ -430,7 +430,7 @@ def test_pictures_of_the_readme_without_a_browser(tmp_path: Path, project) -> No
     command = [sys.executable, project / "benchmarks" / "screenshots.py"]
     process = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": str(tmp_path)})
     assert process.returncode == 2
-    assert process.stderr.startswith("error: there is no browser to look with: install one of chromium, ")
+    assert process.stderr.startswith("error: no browser found; install one of chromium, ")
     assert process.stderr.count("\n") == 1
 
 
