@@ -33,8 +33,8 @@ def main() -> None:
         refuse_unwritable(Path(settings.out))
     with terminal.busy("reading the runs"):
         compared = comparison.compare(folders or [PROJECT / "outputs"])
-    for folder, _, reason in compared.left_out[:MOST_LEFT_OUT]:
-        terminal.note(f"left out {folder}: {reason}")
+    for each in compared.left_out[:MOST_LEFT_OUT]:
+        terminal.note(f"left out {each.folder}: {each.reason}")
     if (more := len(compared.left_out) - MOST_LEFT_OUT) > 0:
         terminal.note(f"left out {more:,} more; {report.PAGE} names more")
     with terminal.even_if_nobody_reads():

@@ -18,7 +18,8 @@ from PIL import Image
 from benchmarks import screenshots
 from nextchar.comparison import files as report
 from nextchar.comparison import page as page_module
-from nextchar.comparison.ranking import Comparison, as_typed, compare
+from nextchar.comparison.grouping import as_typed
+from nextchar.comparison.ranking import Comparison, compare
 from nextchar.plots import charts
 from nextchar.runs.record import SAMPLES
 
@@ -98,7 +99,10 @@ def test_the_csv_reads_back_in_full(few: Comparison) -> None:
         assert read["seeds"].split() == [str(run.seed) for run in row.runs]
         assert read["model"] == row.runs[0].record.settings.model.name
         if row.to_best:
-            assert (float(read["to_best"]), float(read["to_best_half_width"])) == (row.to_best.value, row.to_best.half)
+            assert (float(read["to_best"]), float(read["to_best_half_width"])) == (
+                row.to_best.value,
+                row.to_best.half_width,
+            )
     assert rows[-1]["test/loss"] == "inf"
     assert not any(HOSTILE in str(cell) for row in rows for cell in row)
 
@@ -175,7 +179,7 @@ def test_the_page_of_one_run_and_of_samples_that_are_gone(tmp_path: Path, count:
     alone = report.page(compare([run]))
     assert "<title>1 model compared</title>" in alone
     assert "ssa-names-2018.txt · test loss on 3,277 documents" in alone
-    assert "is the paired difference" not in alone, "there is none to be explained"
+    assert "vs. best</b>" not in alone, "there is none to be explained"
     copies.put(run, SAMPLES, b"a" * (1 << 21))
     assert "the limit is 1,048,576" in report.page(compare([run]))
     copies.put(run, SAMPLES, b"\xff")
@@ -217,7 +221,7 @@ def test_huge_numbers_are_short(tmp_path: Path, nn: Path, copies) -> None:
     ticks = re.findall(r'text-anchor="end">([^<]*)</text>', page)
     assert "9e+07" in ticks
     assert max(map(len, ticks)) <= 8
-    assert "beginning cut off" not in page
+    assert "first steps are cut off" not in page
 
 
 def test_the_picture_has_the_paired_difference(

@@ -14,8 +14,9 @@ import safetensors.numpy
 
 from nextchar.comparison import files as report
 from nextchar.comparison import find as found_runs
-from nextchar.comparison import ranking as comparison
+from nextchar.comparison.find import LeftOut
 from nextchar.comparison.ranking import compare
+from nextchar.comparison.sentences import cells, plus_minus
 from nextchar.errors import BadInput
 from nextchar.evaluation.loss import Loss
 from nextchar.runs.record import LOSSES, Record
@@ -76,15 +77,15 @@ def test_a_real_pair_against_a_bootstrap_by_hand(count: Path, nn: Path, copies) 
     assert (best.label, other.label) == ("model=count", "model=nn")
     estimate = other.to_best
     assert estimate is not None
-    assert estimate.value - estimate.half == pytest.approx(low, abs=0.1 * estimate.half)
-    assert estimate.value + estimate.half == pytest.approx(high, abs=0.1 * estimate.half)
+    assert estimate.value - estimate.half_width == pytest.approx(low, abs=0.1 * estimate.half_width)
+    assert estimate.value + estimate.half_width == pytest.approx(high, abs=0.1 * estimate.half_width)
     assert best.interval is not None
-    assert 2 * estimate.half < (best.interval[1] - best.interval[0]) / 2, "pairs tell more"
+    assert 2 * estimate.half_width < (best.interval[1] - best.interval[0]) / 2, "pairs tell more"
     (said,) = compared.sentences
-    numbers = comparison.plus_minus(estimate)
-    assert said.startswith(
+    numbers = plus_minus(estimate)
+    assert said == (
         f"model=count is better than model=nn by {numbers} nats per character "
-        "(they also differ in smoothing; another seed of model=nn may differ"
+        "(they also differ in smoothing; seed-to-seed variance of model=nn is not included (one seed))"
     )
 
 
@@ -96,7 +97,7 @@ def test_a_known_difference(tmp_path: Path, count: Path, copies) -> None:
     compared = compare([count, worse])
     (said,), estimate = compared.sentences, compared.rows[1].to_best
     assert estimate is not None
-    assert abs(estimate.value - 0.05) <= estimate.half < 0.01
+    assert abs(estimate.value - 0.05) <= estimate.half_width < 0.01
     assert said.startswith("smoothing.k=1 is better than smoothing.k=3 by 0.0")
     assert said.endswith(" nats per character"), "counting has no seeds to speak of"
 
@@ -117,7 +118,7 @@ def test_an_infinite_loss_ranks_last(tmp_path: Path, count: Path, runs, copies) 
     assert [row.label for row in compared.rows] == ["smoothing=add_k", "smoothing=none"]
     assert compared.rows[1].to_best is None
     (said,) = compared.sentences
-    assert "is better than smoothing=none, which gives probability 0 to a character of the test" in said
+    assert "is better than smoothing=none, which gives probability 0 to a character of test" in said
     both = compare([tmp_path / "none", copies.copy(tmp_path / "none", tmp_path / "none2")])
     assert both.sentences[0].startswith("neither ")
 
@@ -129,13 +130,13 @@ def test_few_documents_and_missing_sums_have_no_interval(tmp_path: Path, count: 
         runs.train(*argv, f"hydra.run.dir={tmp_path / f'few{k}'}")
     few = compare([tmp_path / "few1", tmp_path / "few2"])
     assert few.rows[1].to_best is None
-    assert few.sentences[0].endswith("no interval: 8 documents, too few")
+    assert few.sentences[0].endswith("no interval: 8 documents are too few")
 
     bare = copies.copy(count, tmp_path / "bare", copies.setting("smoothing.k", 2.0))
     (bare / LOSSES).unlink()
     compared = compare([count, bare])
     assert len(compared.rows) == 2
-    assert f"smoothing.k=2 comes without its {LOSSES}" in compared.sentences[0]
+    assert f"smoothing.k=2 has no {LOSSES}" in compared.sentences[0]
 
 
 def test_a_running_text(tmp_path: Path, runs) -> None:
@@ -148,7 +149,7 @@ def test_a_running_text(tmp_path: Path, runs) -> None:
     assert compared.units == "14 blocks of 1,000 characters"
     (said,) = compared.sentences
     assert said.startswith("smoothing.k=1 is ahead of smoothing.k=50 by 0.28")
-    assert said.endswith("nats per character; no interval: 14 blocks of 1,000 characters, too few")
+    assert said.endswith("nats per character; no interval: 14 blocks of 1,000 characters are too few")
 
 
 # --- seeds and labels -----------------------------------------------------------------------------------------------
@@ -157,13 +158,13 @@ def test_a_running_text(tmp_path: Path, runs) -> None:
 def seeds_of(copies, nn: Path, folder: Path, shift: float = 0.0) -> None:
     """Three seeds of a net, whose losses are off by -0.01, 0 and 0.01."""
     kept = copies.losses(nn)
-    for seed, luck in ((1, -0.01), (2, 0.0), (3, 0.01)):
+    for seed, shift_of_seed in ((1, -0.01), (2, 0.0), (3, 0.01)):
         run = copies.copy(nn, folder / f"seed={seed}", copies.setting("seed", seed))
-        copies.with_nll(run, kept["nll"] + (shift + luck) * kept["chars"])
+        copies.with_nll(run, kept["nll"] + (shift + shift_of_seed) * kept["chars"])
 
 
 def test_seeds_are_one_row(tmp_path: Path, count: Path, nn: Path, runs, copies) -> None:
-    """Their mean, and t of two degrees of freedom; the luck is in the difference's interval too."""
+    """Their mean, and t of two degrees of freedom; the interval of the difference includes the variance over seeds."""
     seeds_of(copies, nn, tmp_path)
     for i, path in enumerate(sorted(tmp_path.iterdir())):  # neither changes a result
         copies.edit(path, copies.setting("trainer.log_every", 10 + i))
@@ -173,14 +174,14 @@ def test_seeds_are_one_row(tmp_path: Path, count: Path, nn: Path, runs, copies) 
     assert [run.seed for run in nn_row.runs] == [1, 2, 3]
     assert nn_row.loss == pytest.approx(runs.record(nn)["metrics"]["test/loss"])
     assert nn_row.over_seeds is not None
-    assert nn_row.over_seeds.half == pytest.approx(4.302653 * 0.01 / 3**0.5, rel=1e-4)
+    assert nn_row.over_seeds.half_width == pytest.approx(4.302653 * 0.01 / 3**0.5, rel=1e-4)
     single = compare([count, nn]).rows[1].to_best
     assert nn_row.to_best is not None
     assert single is not None
     assert nn_row.to_best.value == pytest.approx(single.value)
-    assert nn_row.to_best.parts[0] == pytest.approx(single.parts[0])
-    assert nn_row.to_best.parts[1] == pytest.approx((0.01**2 / 3, 2), rel=1e-4)
-    assert "another seed" not in compared.sentences[0]
+    assert nn_row.to_best.sources[0] == pytest.approx(single.sources[0])
+    assert nn_row.to_best.sources[1] == pytest.approx((0.01**2 / 3, 2), rel=1e-4)
+    assert "seed-to-seed" not in compared.sentences[0]
     assert count_row.over_seeds is None
 
 
@@ -194,19 +195,21 @@ def test_two_groups_of_seeds(tmp_path: Path, nn: Path, copies) -> None:
     estimate = compared.rows[1].to_best
     assert estimate is not None
     assert estimate.value == pytest.approx(0.5, abs=1e-6)
-    assert 3.9 < estimate.parts[1][1] < 4.1, "Welch and Satterthwaite, of two equal groups of three"
+    assert 3.9 < estimate.sources[1][1] < 4.1, "Welch and Satterthwaite, of two equal groups of three"
 
 
-def test_a_single_run_beside_seeds_shares_their_luck(tmp_path: Path, nn: Path, copies) -> None:
-    """As far as is known: of one seed no spread is seen."""
+def test_a_single_seed_is_given_the_variance_of_the_other_model(tmp_path: Path, nn: Path, copies) -> None:
+    """One seed shows no variance."""
     seeds_of(copies, nn, tmp_path / "a")
     single = copies.copy(nn, tmp_path / "b", copies.setting("optim.lr", 1.0))
     copies.with_nll(single, copies.losses(nn)["nll"] + 0.5 * copies.losses(nn)["chars"])
     compared = compare([tmp_path])
     estimate = compared.rows[1].to_best
     assert estimate is not None
-    assert estimate.parts[1] == pytest.approx((0.01**2 * (1 + 1 / 3), 2), rel=1e-3)
-    assert compared.sentences[0].endswith("(optim.lr=1 has one seed, whose luck is taken to be like the other's)")
+    assert estimate.sources[1] == pytest.approx((0.01**2 * (1 + 1 / 3), 2), rel=1e-3)
+    assert compared.sentences[0].endswith(
+        "(optim.lr=1 has one seed; its seed-to-seed variance is taken to be that of the other)"
+    )
 
 
 def test_a_few_documents_that_decide(tmp_path: Path, count: Path, copies) -> None:
@@ -215,7 +218,7 @@ def test_a_few_documents_that_decide(tmp_path: Path, count: Path, copies) -> Non
     worse = copies.with_nll(copies.copy(count, tmp_path / "b", copies.setting("smoothing.k", 0.001)), nll)
     (said,) = compare([count, worse]).sentences
     assert said.startswith("smoothing.k=1 is ahead of smoothing.k=0.001 by 0.0")
-    assert said.endswith("no interval: a few of the 3,277 documents decide the difference")
+    assert said.endswith("no interval: a few of the 3,277 documents account for most of the variance")
 
 
 def test_labels_name_no_more_than_what_differs(tmp_path: Path, count: Path, nn: Path, copies) -> None:
@@ -239,7 +242,10 @@ def test_the_sentence_names_all_that_differs(tmp_path: Path, nn: Path, copies) -
     copies.with_nll(worse, copies.losses(nn)["nll"] + copies.losses(nn)["chars"])
     (said,) = compare([nn, worse]).sentences
     assert said.startswith("optim.lr=15 is better than optim.lr=3 by ")
-    assert "nats per character (they also differ in trainer.max_steps, trainer.precision; another seed" in said
+    assert said.endswith(
+        "nats per character (they also differ in trainer.max_steps, trainer.precision; "
+        "seed-to-seed variance of optim.lr=15 and optim.lr=3 is not included (one seed))"
+    )
 
 
 def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path, copies) -> None:
@@ -249,11 +255,11 @@ def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path, co
         copies.with_nll(run, kept["nll"] + kept["chars"] * (worse + 0.1 * np.abs(random.normal(size=DOCUMENTS))))
     compared = compare([tmp_path])
     ties = [row.label for row in compared.rows if row.ties_with_best]
-    assert compared.sentences[1] == f"cannot be told apart from the best: {', '.join(ties)}"
+    assert compared.sentences[1] == f"statistically indistinguishable from the best: {', '.join(ties)}"
     assert ties == [compared.rows[1].label]
     shutil.rmtree(tmp_path / f"k={compared.rows[1].settings['smoothing.k']}")
     copies.copy(tmp_path / "k=4.0", tmp_path / "k=5", copies.setting("smoothing.k", 5.0))
-    assert compare([tmp_path]).sentences[1] == "the best can be told apart from each of the 2 others"
+    assert compare([tmp_path]).sentences[1] == "the best is significantly better than each of the 2 others"
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------
@@ -266,7 +272,7 @@ def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path, co
         (lambda record: record["settings"]["data"].update(split="lecture"), "data.split (hash and lecture)"),
         (lambda record: record.update(vocabulary="ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "vocabulary (abcdefghij"),
         (lambda record: record["settings"]["data"].update(unk="skip"), "data.unk (error and skip)"),
-        (lambda record: record["data"].update(left_out={"test": 3}), "characters left out of test (0 and 3)"),
+        (lambda record: record["data"].update(left_out={"test": 3}), "out-of-vocabulary characters of test (0 and 3)"),
     ],
 )
 def test_what_was_tested_otherwise_is_not_ranked(tmp_path: Path, count: Path, change, why: str, copies) -> None:
@@ -373,7 +379,7 @@ def test_what_is_damaged_is_left_out_by_name(tmp_path: Path, count: Path, copies
     copies.copy(count, tmp_path / "sound")
     compared = compare([tmp_path])
     assert [row.runs[0].path.name for row in compared.rows] == ["sound"]
-    left_out = {Path(folder).name: reason for folder, _, reason in compared.left_out}
+    left_out = {Path(each.folder).name: each.reason for each in compared.left_out}
     assert left_out.keys() == reasons.keys()
     for name, reason in reasons.items():
         assert reason in left_out[name], name
@@ -387,8 +393,8 @@ def test_scores_are_not_ranked_among_probabilities(tmp_path: Path, count: Path, 
     ))  # fmt: skip
     compared = compare([count, scores])
     assert [row.runs[0].path for row in compared.rows] == [count]
-    said = "smoothing=stupid_backoff gives scores that do not sum to 1; no loss of probabilities compares"
-    assert compared.left_out == [(str(scores), "finished", said)]
+    reason = "smoothing=stupid_backoff gives scores that do not sum to 1; its loss is not comparable"
+    assert compared.left_out == [LeftOut(str(scores), "finished", reason)]
 
 
 def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path, copies) -> None:
@@ -419,7 +425,7 @@ def test_a_run_that_does_not_fit_into_memory_is_left_out(
 
     monkeypatch.setattr(found_runs, "open_losses", load)
     compared = compare([count, copies.copy(count, tmp_path / "large")])
-    assert compared.left_out == [(str(tmp_path / "large"), "damaged", "takes more memory than there is")]
+    assert compared.left_out == [LeftOut(str(tmp_path / "large"), "damaged", "takes more memory than there is")]
 
 
 def test_a_run_of_very_many_documents_keeps_no_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
@@ -442,12 +448,12 @@ def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path
     compared = compare([tmp_path, count])
     (row,) = (row for row in compared.rows if row.is_net)
     assert row.seeds == "2 of 4"
-    assert compared.sentences[-1] == "not all seeds finished, and only those that did are counted: model=nn (2 of 4)"
+    assert compared.sentences[-1] == "not all seeds finished, and only those that did are averaged: model=nn (2 of 4)"
     reasons = {(Path(each.folder).name, each.status): each.reason for each in compared.left_out}
     assert reasons.keys() == {("2", "diverged"), ("1 killed", "not ended"), ("3 killed", "not ended")}
     said = "the run ended as 'diverged' and left no weights: training diverged at step 50"
     assert said in reasons["2", "diverged"]
-    assert "2 of 4" in comparison.cells(row)[2]
+    assert "2 of 4" in cells(row)[2]
     assert said in report.markdown(compared)
     rows = list(csv.DictReader(io.StringIO(report.csv_table(compared))))
     assert [each["status"] for each in rows] == ["finished", "finished", "not ended", "diverged", "not ended"]

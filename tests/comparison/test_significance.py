@@ -1,4 +1,4 @@
-"""The paired difference: its interval holds what it says."""
+"""The paired test: its interval covers the true difference as often as it claims."""
 
 import math
 from statistics import NormalDist
@@ -6,7 +6,13 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from nextchar.comparison.significance import difference, of_all_pairs, over_seeds, per_character, student_t
+from nextchar.comparison.significance import (
+    over_seeds,
+    paired_difference,
+    per_character,
+    simultaneous_confidence,
+    student_t,
+)
 from nextchar.data.corpus import EMBEDDED
 from nextchar.evaluation.loss import Loss
 
@@ -66,9 +72,11 @@ def pairs(random, documents, lengths, noise):
 def judged(trials, documents, lengths, noise):
     """Of so many trials the share that got an interval, and the share that got one which misses the truth."""
     random = np.random.default_rng(documents)
-    estimates = [difference(*([loss] for loss in pairs(random, documents, lengths, noise))) for _ in range(trials)]
+    estimates = [
+        paired_difference(*([loss] for loss in pairs(random, documents, lengths, noise))) for _ in range(trials)
+    ]
     given = [estimate for estimate in estimates if estimate is not None]
-    return len(given) / trials, sum(abs(estimate.value - TRUTH) > estimate.half for estimate in given) / trials
+    return len(given) / trials, sum(abs(estimate.value - TRUTH) > estimate.half_width for estimate in given) / trials
 
 
 @pytest.mark.parametrize("lengths", ["names", "unequal"])
@@ -118,63 +126,63 @@ def test_counting_on_real_names():
         ]
         few, one = (Loss(np.bincount(of[here], cost[flat[here]], len(ids))[test], chars[test]) for cost in costs)
         values.append(few.value - one.value)
-        estimates.append(difference([few], [one]))
+        estimates.append(paired_difference([few], [one]))
     truth = np.mean(values)
     assert truth > 0, "k=1 is better"
     given = [estimate for estimate in estimates if estimate is not None]
-    assert sum(abs(estimate.value - truth) > estimate.half for estimate in given) <= 0.06 * 300
-    assert sum(estimate.value + estimate.half < 0 for estimate in given) <= 0.03 * 300, "the wrong way round"
+    assert sum(abs(estimate.value - truth) > estimate.half_width for estimate in given) <= 0.06 * 300
+    assert sum(estimate.value + estimate.half_width < 0 for estimate in given) <= 0.03 * 300, "the wrong way round"
 
 
-@pytest.mark.parametrize("luck", [0.003, 0.01, 0.05])
+@pytest.mark.parametrize("spread", [0.003, 0.01, 0.05])
 @pytest.mark.parametrize("seeds", [(2, 1), (3, 1), (5, 1), (2, 2), (3, 3), (3, 5), (2, 0), (3, 0)])
-def test_the_interval_covers_with_the_luck_of_seeds(seeds, luck):
-    """Every seed of a model is off by its own luck; 0 seeds is a model that has no luck and needs but one run.
+def test_the_interval_covers_the_variance_over_seeds(seeds, spread):
+    """Every seed shifts the loss of a model; "0 seeds" is one run of a model whose loss depends on no seed.
 
-    Never under 93%; over 97% where the luck is as large as the documents' spread and known from two or three seeds.
+    Never under 93%; over 97% where seeds vary as much as documents and only two or three are known.
     """
     random = np.random.default_rng(1)
     covered = 0
     for _ in range(TRIALS):
         pair = pairs(random, 300, "names", "normal")
-        shifts = [random.normal(0, luck, n) if n else np.zeros(1) for n in seeds]
+        shifts = [random.normal(0, spread, n) if n else np.zeros(1) for n in seeds]
         groups = [
             [Loss(loss.nll + shift * loss.chars, loss.chars) for shift in each]
             for loss, each in zip(pair, shifts, strict=True)
         ]
-        estimate = difference(*groups, both_vary=min(seeds) > 0)
-        covered += abs(estimate.value - TRUTH) <= estimate.half
+        estimate = paired_difference(*groups, both_seeded=min(seeds) > 0)
+        covered += abs(estimate.value - TRUTH) <= estimate.half_width
     assert covered / TRIALS >= 0.93
     if min(seeds) >= 3 or seeds == (5, 1):
         assert covered / TRIALS <= 0.985
 
 
 @pytest.mark.parametrize(("models", "trials"), [(2, 2000), (5, 1000), (20, 400), (100, 150)])
-def test_of_equal_models_none_is_told_apart_from_the_best(models, trials):
+def test_of_equal_models_none_is_called_worse_than_the_best(models, trials):
     """In 95% of the trials; with 95% for each pair it was 59% of them for a hundred models."""
-    random, confidence = np.random.default_rng(models), of_all_pairs(models)
+    random, confidence = np.random.default_rng(models), simultaneous_confidence(models)
     chars, wrong = random.integers(2, 15, 500), 0
     common = chars * (2 + 0.5 * random.normal(size=500))
     for _ in range(trials):
         own = 0.3 * random.normal(size=(models, 500)) * np.sqrt(chars)
         losses = sorted((Loss(common + each, chars) for each in own), key=lambda loss: loss.value)
-        apart = (difference([loss], losses[:1], confidence) for loss in losses[:0:-1])  # the worst first
-        wrong += any(estimate.value > estimate.half for estimate in apart)
+        apart = (paired_difference([loss], losses[:1], confidence) for loss in losses[:0:-1])  # the worst first
+        wrong += any(estimate.value > estimate.half_width for estimate in apart)
     assert wrong / trials <= 0.06
 
 
-def test_the_confidence_of_all_pairs():
+def test_the_simultaneous_confidence():
     """Sidak by hand: of five models ten pairs."""
-    assert of_all_pairs(1) == of_all_pairs(2) == 0.95
-    assert of_all_pairs(5) == pytest.approx(1 - 0.005116, abs=1e-6)
-    normal = NormalDist().inv_cdf((1 + of_all_pairs(1000)) / 2)
-    assert student_t(1e9, of_all_pairs(1000)) == pytest.approx(normal, rel=5e-4)
+    assert simultaneous_confidence(1) == simultaneous_confidence(2) == 0.95
+    assert simultaneous_confidence(5) == pytest.approx(1 - 0.005116, abs=1e-6)
+    normal = NormalDist().inv_cdf((1 + simultaneous_confidence(1000)) / 2)
+    assert student_t(1e9, simultaneous_confidence(1000)) == pytest.approx(normal, rel=5e-4)
 
 
 def test_paired_is_far_narrower_than_unpaired():
     a, b = pairs(np.random.default_rng(0), 1000, "names", "normal")
-    unpaired = math.hypot(*(per_character(loss.nll, loss.chars).half for loss in (a, b)))
-    assert difference([a], [b]).half < unpaired / 3
+    unpaired = math.hypot(*(per_character(loss.nll, loss.chars).half_width for loss in (a, b)))
+    assert paired_difference([a], [b]).half_width < unpaired / 3
 
 
 def test_the_interval_of_one_loss_is_that_of_the_bootstrap():
@@ -183,7 +191,7 @@ def test_the_interval_of_one_loss_is_that_of_the_bootstrap():
     closed = per_character(loss.nll, loss.chars)
     low, high = loss.interval
     assert closed.value == pytest.approx(loss.value)
-    assert (high - low) / 2 == pytest.approx(closed.half, rel=0.1)
+    assert (high - low) / 2 == pytest.approx(closed.half_width, rel=0.1)
 
 
 # --- what has no interval, and edges --------------------------------------------------------------------------------
@@ -192,30 +200,30 @@ def test_the_interval_of_one_loss_is_that_of_the_bootstrap():
 def test_no_interval():
     """Of fewer than 100 documents, where one is nearly all there is, or of an infinite loss."""
     random, ones = np.random.default_rng(0), np.ones(99, dtype=int)
-    assert difference([Loss(random.normal(size=99), ones)], [Loss(np.zeros(99), ones)]) is None
+    assert paired_difference([Loss(random.normal(size=99), ones)], [Loss(np.zeros(99), ones)]) is None
     chars = np.array([10_000, *[1] * 200])
-    assert difference([Loss(chars + random.normal(size=201), chars)], [Loss(chars * 1.0, chars)]) is None
+    assert paired_difference([Loss(chars + random.normal(size=201), chars)], [Loss(chars * 1.0, chars)]) is None
     chars, infinite = np.ones(200, dtype=int), np.append(np.ones(199), np.inf)
-    assert difference([Loss(infinite, chars)], [Loss(np.ones(200), chars)]) is None
-    assert difference([Loss(infinite, chars)], [Loss(infinite, chars)]) is None
+    assert paired_difference([Loss(infinite, chars)], [Loss(np.ones(200), chars)]) is None
+    assert paired_difference([Loss(infinite, chars)], [Loss(infinite, chars)]) is None
     assert over_seeds([1.0]) is None
     assert over_seeds([1.0, math.inf]) is None
 
 
 def test_equal_losses_differ_by_exactly_nothing():
     loss = Loss(np.arange(200.0), np.ones(200, dtype=int))
-    estimate = difference([loss, loss], [loss])
-    assert (estimate.value, estimate.half) == (0, 0)
+    estimate = paired_difference([loss, loss], [loss])
+    assert (estimate.value, estimate.half_width) == (0, 0)
 
 
 def test_other_documents_are_refused():
     a, b = Loss(np.ones(20), np.ones(20, dtype=int)), Loss(np.ones(20), np.full(20, 2))
     with pytest.raises(ValueError, match="different documents"):
-        difference([a], [b])
+        paired_difference([a], [b])
 
 
 def test_seeds_by_hand():
     """Three values: the mean, and t of two degrees of freedom times the standard error."""
     estimate = over_seeds([2.0, 2.1, 2.3])
     assert estimate.value == pytest.approx(6.4 / 3)
-    assert estimate.half == pytest.approx(4.302653 * np.std([2.0, 2.1, 2.3], ddof=1) / math.sqrt(3), rel=1e-6)
+    assert estimate.half_width == pytest.approx(4.302653 * np.std([2.0, 2.1, 2.3], ddof=1) / math.sqrt(3), rel=1e-6)

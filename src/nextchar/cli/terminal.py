@@ -18,7 +18,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from nextchar.comparison.ranking import HEADS, Comparison, cells
+from nextchar.comparison.ranking import Comparison
+from nextchar.comparison.sentences import HEADS, cells
 from nextchar.data.report import DataReport
 from nextchar.evaluation.explain import Step, in_percent, mean_nll, orders_to_show
 from nextchar.messages import printable
@@ -31,7 +32,7 @@ LOSS, INTERVAL, SECONDS = "loss", "95% interval", "seconds"  # columns of a swee
 STYLES = {"finished": "", "pruned": "dim", "not run": "yellow", "running": "yellow"}
 CONTEXT_SHOWN = 12  # characters
 MOST_RANKED = 50  # rows of a leaderboard
-MAY_LACK = ("95% interval", "to the best")  # columns of a leaderboard
+MAY_LACK = ("95% interval", "vs. best")  # columns of a leaderboard
 LABEL = 28  # columns; a longer word of a run's label is folded
 
 
@@ -205,8 +206,8 @@ def leaderboard(compared: Comparison) -> None:
         caption += "; of several seeds the mean, with its 95% interval over seeds"
     elif not any(row.unfinished for row in rows):
         del columns["seeds"]
-    if compared.to_the_best:
-        caption += f". To the best: {compared.to_the_best}, which is what tells two runs apart"
+    if compared.to_best:
+        caption += f". The column vs. best is the {compared.to_best}"
     caption += "."
     if len(rows) < len(compared.rows):
         caption = f"The best {len(rows)} of {len(compared.rows):,}. {caption}"

@@ -1,8 +1,9 @@
-"""Runs in folders, maybe a stranger's: found, and read without running code, or left out with a reason."""
+"""Finds run folders and reads their test losses, without running any code from them."""
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,12 +18,12 @@ from nextchar.runs.reading import load_json
 from nextchar.runs.record import Record
 from nextchar.runs.saved import open_losses, open_record
 
-DEPTH = 2  # folders between a folder that is named and a run: outputs/SWEEP/RUN
-NO_LOSS = 1e9  # nats per character; nothing that was trained comes near
+DEPTH = 2  # levels below a named folder that are searched for runs: outputs/SWEEP/RUN
+NO_LOSS = 1e9  # nats per character; no trained model comes near, so a larger number is a damaged record
 
 
-class Run(NamedTuple):
-    """A finished run; `losses` is None where its folder holds no sums of its documents."""
+class TestedRun(NamedTuple):
+    """A finished run; `losses` is None where its folder has no losses of the single documents."""
 
     path: Path
     record: Record
@@ -34,95 +35,90 @@ class Run(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """Of the test part, nats per character."""
+        """On the test split, nats per character."""
         return float(self.record.metrics["test/loss"])
 
 
-class LeftOut(NamedTuple):
-    """A folder that is not ranked; `status` is run.json's, or 'not ended', or 'damaged'."""
+@dataclass(frozen=True)
+class LeftOut:
+    """A folder that is not ranked; `status` is the one in run.json, or 'not ended', or 'damaged'.
+
+    `settings`: of a run that did not finish, where they can be read.
+    """
 
     folder: str
     status: str
     reason: str
+    settings: TrainSettings | None = None
 
 
-class Gathered(NamedTuple):
-    """What was found: finished runs, what is left out, and of that the settings of runs that did not finish."""
-
-    runs: list[Run]
-    left_out: list[LeftOut]
-    unfinished: list[TrainSettings]
-
-
-def gather(folders: Sequence[Path]) -> Gathered:
-    """The runs in these folders, in their subfolders or in those of these. Raises BadInput for what is no folder."""
-    found = Gathered([], [], [])
+def open_runs(folders: Sequence[Path]) -> tuple[list[TestedRun], list[LeftOut]]:
+    """Opens the runs in these folders and up to two levels below. Raises BadInput where a folder does not exist."""
+    runs, left_out = [], []
     for path in find(folders):
         try:
-            found.runs.append(_opened(path))
+            runs.append(_open(path))
         except (BadInput, MemoryError) as error:
-            status, settings = _ended(path)
-            found.left_out.append(LeftOut(one_line(str(path)), status, _reason(error, path)))
-            found.unfinished.extend([settings] if settings else [])
-    return found
+            status, settings = _status(path)
+            left_out.append(LeftOut(one_line(str(path)), status, _reason(error, path), settings))
+    return runs, left_out
 
 
 def find(folders: Sequence[Path]) -> list[Path]:
-    """The run folders that are among these or up to two levels below; links below are not followed. Raises BadInput."""
+    """Returns the run folders among these and up to two levels below, each once. Raises BadInput.
+
+    Links below are not followed. A folder that cannot be read is returned too, so that it is left out with a reason.
+    """
     found: dict[str, Path] = {}
+
+    def add(path: str) -> None:
+        found.setdefault(os.path.realpath(path), Path(path))
+
     for folder in folders:
         if not os.path.isdir(folder):
-            what = "is a file" if os.path.exists(folder) else "no such folder"
-            raise BadInput(f"{folder}: {what}; name run folders, or folders that hold some")
-        for path in _runs_in(folder, DEPTH):
-            found.setdefault(os.path.realpath(path), path)
+            problem = "is a file" if os.path.exists(folder) else "no such folder"
+            raise BadInput(f"{folder}: {problem}; name run folders, or folders that hold some")
+        for path, subfolders, files in os.walk(folder, onerror=lambda error: add(error.filename)):
+            is_run = not {RECORD, SETTINGS}.isdisjoint([*files, *subfolders])
+            if is_run:
+                add(path)
+            if is_run or len(Path(path).relative_to(folder).parts) == DEPTH:
+                subfolders.clear()  # os.walk goes no deeper
+            subfolders.sort()
     return list(found.values())
 
 
-def _runs_in(folder: Path, depth: int) -> Iterator[Path]:
-    if os.path.lexists(folder / SETTINGS) or os.path.lexists(folder / RECORD):
-        yield folder
-    elif depth:
-        try:
-            with os.scandir(folder) as entries:
-                names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        except OSError:
-            yield folder  # to be left out, with what is wrong
-            return
-        for name in names:
-            yield from _runs_in(folder / name, depth - 1)
-
-
-def _opened(path: Path) -> Run:
+def _open(path: Path) -> TestedRun:
     record = open_record(path)
     if isinstance(record.settings.smoothing, StupidBackoff):
-        raise BadInput("smoothing=stupid_backoff gives scores that do not sum to 1; no loss of probabilities compares")
+        raise BadInput("smoothing=stupid_backoff gives scores that do not sum to 1; its loss is not comparable")
     if record.data is None:
         raise BadInput(f"{RECORD} holds no data report")
     loss = float(record.metrics.get("test/loss", "nan"))
     if not (0 <= loss < NO_LOSS or loss == math.inf):
         raise BadInput(f"{RECORD}: test/loss is {shown(record.metrics.get('test/loss'))}")
-    ends = [float(record.metrics.get(f"test/loss_{end}", loss)) for end in ("low", "high")]
-    if not (0 <= ends[0] <= ends[1] < NO_LOSS or loss == math.inf):
-        raise BadInput(f"{RECORD}: the interval of test/loss is {ends[0]} .. {ends[1]}")
-    return Run(path, record, open_losses(path, record))
+    low, high = (float(record.metrics.get(f"test/loss_{end}", loss)) for end in ("low", "high"))
+    if not (0 <= low <= high < NO_LOSS or loss == math.inf):
+        raise BadInput(f"{RECORD}: the interval of test/loss is {low} .. {high}")
+    return TestedRun(path, record, open_losses(path, record))
 
 
-def _ended(path: Path) -> tuple[str, TrainSettings | None]:
-    """How a run ended that is left out, and its settings where it did not finish and they can be read."""
+def _status(path: Path) -> tuple[str, TrainSettings | None]:
+    """The status of a folder that is left out, and its settings where the run did not finish and they can be read."""
+    has_record = os.path.lexists(path / RECORD)
     try:
-        if not os.path.lexists(path / RECORD):
+        if not has_record:
             return "not ended", validated(TrainSettings, load_json(path / SETTINGS))
         record = validated(Record, load_json(path / RECORD))
     except (BadInput, MemoryError):
-        return ("damaged" if os.path.lexists(path / RECORD) else "not ended"), None
-    if record.status == "finished":
-        return ("finished" if isinstance(record.settings.smoothing, StupidBackoff) else "damaged"), None
-    return record.status, record.settings
+        return ("damaged" if has_record else "not ended"), None
+    if record.status != "finished":
+        return record.status, record.settings
+    return ("finished" if isinstance(record.settings.smoothing, StupidBackoff) else "damaged"), None
 
 
 def _reason(error: BadInput | MemoryError, path: Path) -> str:
-    """An error about a run folder, on one line and without the folder's name."""
+    """The error on one line, without the name of the folder, which stands beside it."""
     if isinstance(error, MemoryError):
         return "takes more memory than there is"
     text = str(error).replace(f"resume={path}", "resume=DIR").replace(f"run={path}", "").replace(f"{path}/", "")

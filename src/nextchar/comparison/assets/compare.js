@@ -1,7 +1,7 @@
 "use strict";
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-// Sorting: a click on a heading sorts by its column, a second one turns it around; what is missing stays last.
+// Sorting: a click on a heading sorts by its column, a second one reverses the order; missing values stay last.
 const body = document.querySelector("#leaderboard tbody");
 const value = (row, column) => row.cells[column].dataset.v ?? row.cells[column].textContent.trim();
 const missing = (row, column) => row.cells[column].classList.contains("none") && row.cells[column].dataset.v === undefined;
@@ -21,25 +21,25 @@ function sort(head) {
 }
 all("#leaderboard th button").forEach((button) => button.addEventListener("click", () => sort(button.closest("th"))));
 
-// Pointing out: what belongs to the models that are pointed at or were pressed is shown, the other curves fade.
-const pressed = new Set();
-function show(pointed) {
-  const rows = new Set(pointed === undefined ? pressed : [...pressed, pointed]);
+// Highlighting: everything of the models that are hovered or pinned stands out, the other curves fade.
+const pinned = new Set();
+function highlight(hovered) {
+  const rows = new Set(hovered === undefined ? pinned : [...pinned, hovered]);
   document.body.classList.toggle("picked", rows.size > 0);
   all("[data-row]").forEach((each) => each.classList.toggle("on", rows.has(each.dataset.row)));
 }
 for (const event of ["pointerover", "focusin"]) {
-  document.addEventListener(event, ({ target }) => show(target.closest("[data-row]")?.dataset.row));
+  document.addEventListener(event, ({ target }) => highlight(target.closest("[data-row]")?.dataset.row));
 }
-document.documentElement.addEventListener("pointerleave", () => show());
+document.documentElement.addEventListener("pointerleave", () => highlight());
 all(".legend button").forEach((button) => button.addEventListener("click", () => {
   const { row } = button.dataset;
-  pressed[pressed.has(row) ? "delete" : "add"](row);
-  button.setAttribute("aria-pressed", pressed.has(row));
-  show();
+  pinned[pinned.has(row) ? "delete" : "add"](row);
+  button.setAttribute("aria-pressed", pinned.has(row));
+  highlight();
 }));
 
-// Which loss the chart shows.
+// Tabs: one chart is shown at a time.
 all(".tabs button").forEach((button) => button.addEventListener("click", () => {
   all(".tabs button").forEach((other) => other.setAttribute("aria-pressed", other === button));
   all("figure[data-chart]").forEach((figure) => { figure.hidden = figure.dataset.chart !== button.dataset.chart; });
