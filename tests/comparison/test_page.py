@@ -137,6 +137,15 @@ def test_the_json_is_json(few: Comparison) -> None:
     assert len(said["left_out"]) == 1
 
 
+def test_a_notebook_shows_a_table_without_code(few: Comparison) -> None:
+    """Only tags of ours, and as many rows as were ranked."""
+    shown = few._repr_html_()
+    assert set(re.findall(r"</?(\w+)", shown)) == {"table", "thead", "tbody", "tr", "th", "td", "p"}
+    assert shown.count("<tr>") == 1 + len(few.rows)
+    assert all(c.isprintable() for c in shown)
+    assert html.escape(few.rows[0].label) in shown
+
+
 # --- picture --------------------------------------------------------------------------------------------------------
 
 

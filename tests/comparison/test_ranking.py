@@ -21,7 +21,7 @@ from nextchar.errors import BadInput
 from nextchar.evaluation.loss import Loss
 from nextchar.runs.record import LOSSES, Record
 from nextchar.runs.saved import open_losses
-from nextchar.training import train as training
+from nextchar.training import outputs
 
 DOCUMENTS = 3277  # of the embedded names' test part
 
@@ -208,7 +208,7 @@ def test_a_single_seed_is_given_the_variance_of_the_other_model(tmp_path: Path, 
     assert estimate is not None
     assert estimate.sources[1] == pytest.approx((0.01**2 * (1 + 1 / 3), 2), rel=1e-3)
     assert compared.sentences[0].endswith(
-        "(optim.lr=1 has one seed; its seed-to-seed variance is taken to be that of the other)"
+        "(optim.lr=1 has one seed; its seed-to-seed variance is taken from the other model)"
     )
 
 
@@ -428,8 +428,8 @@ def test_a_run_that_does_not_fit_into_memory_is_left_out(
     assert compared.left_out == [LeftOut(str(tmp_path / "large"), "damaged", "takes more memory than there is")]
 
 
-def test_a_run_of_very_many_documents_keeps_no_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
-    monkeypatch.setattr(training, "MOST_UNITS", 10)
+def test_very_many_documents_have_no_kept_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
+    monkeypatch.setattr(outputs, "MOST_UNITS", 10)
     runs.train("data=lines", runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
     assert LOSSES not in runs.record(tmp_path / "run")["files"]
     assert len(compare([tmp_path / "run"]).rows) == 1
