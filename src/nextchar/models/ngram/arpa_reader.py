@@ -1,6 +1,8 @@
-"""ARPA files read, those of other programs too: strictly, in blocks of rows, with array operations on their bytes.
+"""ARPA files read, those of other programs too: strictly, in blocks, with array operations on their bytes.
 
-How a character stands in such a file is said in arpa.py.
+The rows of an order pass three stages: `tokenise` finds the fields of each line, `parse` makes numbers of them, and the
+checks of `_Reader` refuse what is no sound model, with the number of the line. (A loop over the lines takes four times
+as long.) arpa_writer.py says how characters are written.
 """
 
 import gzip
@@ -10,8 +12,9 @@ import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -23,336 +26,324 @@ from nextchar.messages import shown
 from nextchar.models.base import Floats
 from nextchar.models.ngram.arpa_writer import END, START, UNKNOWN, character
 from nextchar.models.ngram.backoff import HIGHEST_ORDER, BackoffTable
-from nextchar.models.ngram.keys import Keys, Packing
+from nextchar.models.ngram.keys import Bools, Keys, Packing, find
 
 READ_AT_ONCE = 1 << 23  # bytes
-LONGEST_TOKEN = 8  # bytes; of a character \u10ffff is the longest
-LONGEST_NUMBER = 32
+LONGEST_TOKEN = 8  # bytes; the longest token of a character is \u10ffff
+LONGEST_NUMBER = 32  # bytes
 
 
 def read(path: Path) -> tuple[Vocabulary, list[BackoffTable]]:
-    """An ARPA file, plain or .gz, of any program -> its characters, and tables of all its orders.
+    """Reads an ARPA file, plain or .gz, of any program: its characters, and the tables of all orders.
 
-    `<unk>` and its n-grams are left out: they say nothing of any one character. Raises BadInput, naming file and line,
-    for what is no sound model of characters.
+    `<unk>` and its n-grams are left out, since they say nothing about any one character. Raises BadInput, with the
+    path and the line, unless the file is a sound model of characters.
     """
-    reader = _Reader(path)
     try:
-        with _opened(path) as file:
-            for block in _blocks(file, path):
-                reader.take(block)
+        with _open(path) as file:
+            return _Reader(path, file).read()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput(f"{path}: the .gz file is damaged or cut off ({error})") from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-    return reader.finished()
-
-
-def _opened(path: Path) -> BinaryIO:
-    """The file's content, unpacked. Raises BadInput for what is no file: a pipe would hang for ever."""
-    try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
-            raise BadInput(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}; name an ARPA file")
-        with open(path, "rb") as file:
-            is_packed = file.read(2) == GZIP_MAGIC
-    except BadInput:
-        raise
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise BadInput(f"{path} cannot be read: {reason}") from None
-    return gzip.open(path) if is_packed else open(path, "rb")  # type: ignore[return-value]
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _blocks(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    """The file in blocks of whole lines."""
-    rest = b""
+def _open(path: Path) -> BinaryIO:
+    if "\0" in str(path):
+        raise BadInput(f"{path} cannot be read: embedded null byte")
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):  # opening a pipe would wait forever
+        raise BadInput(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}; name an ARPA file")
+    with open(path, "rb") as file:
+        is_compressed = file.read(2) == GZIP_MAGIC
+    return gzip.open(path) if is_compressed else open(path, "rb")  # type: ignore[return-value]  # GzipFile is binary
+
+
+# --- sections -------------------------------------------------------------------------------------------------------
+
+
+class Lines(NamedTuple):
+    """N successive lines of a file."""
+
+    content: bytes
+    starts: Ids  # (N + 1,): where each line begins, and where the last one ends
+    number: int  # of the first line
+
+
+def _pieces(path: Path, file: BinaryIO) -> Iterator[Lines]:
+    """Cuts a file at its heads, the lines that begin with a backslash, and what is between them into blocks."""
+    number = 1
     while block := file.read(READ_AT_ONCE):
-        end = block.rfind(b"\n") + 1
-        if not end and len(rest) > READ_AT_ONCE:
-            raise BadInput(f"{path}: a line of more than {READ_AT_ONCE:,} bytes; this is no ARPA file")
-        if end:
-            yield rest + block[:end]
-            rest = block[end:]
-        else:
-            rest += block
-    if rest:
-        yield rest + b"\n"
+        if not block.endswith(b"\n"):
+            block += (rest := file.readline(READ_AT_ONCE))
+            if len(rest) == READ_AT_ONCE and not rest.endswith(b"\n"):
+                raise BadInput(f"{path}: a line of more than {READ_AT_ONCE:,} bytes; this is no ARPA file")
+            block += b"\n" * (not block.endswith(b"\n"))
+        codes = np.frombuffer(block, dtype=np.uint8)
+        starts = np.concatenate([[0], np.flatnonzero(codes == ord("\n")) + 1])
+        heads = np.flatnonzero(codes[starts[:-1]] == ord("\\"))
+        cuts = np.unique(np.concatenate([[0], heads, heads + 1, [len(starts) - 1]]))
+        for first, last in pairwise(cuts.tolist()):
+            content = block[starts[first] : starts[last]]
+            yield Lines(content, starts[first : last + 1] - starts[first], number + first)
+        number += len(starts) - 1
+
+
+# --- from lines to numbers ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Rows of one order: natural logarithms, the weight nan where there is none, and the lines that they stand on."""
+class Fields:
+    """The fields of N lines, blank lines left out. Field i is content[begins[i] : ends[i]]."""
 
-    tokens: npt.NDArray[np.uint64]  # (N, order), their bytes as a number
-    log_probs: Floats
-    weights: Floats
-    lines: Ids
+    content: bytes  # followed by LONGEST_NUMBER zero bytes
+    begins: Ids
+    ends: Ids
+    first: Ids  # (N,): the first field of each line
+    count: Ids  # (N,): how many fields it has
+    lines: Ids  # (N,): its number
+
+    def text(self, field: int, n: int = 1) -> str:
+        """Returns n successive fields as text for a message."""
+        return _text(self.content[self.begins[field] : self.ends[field + n - 1]])
 
 
-BEFORE, COUNTS, AFTER = -1, 0, HIGHEST_ORDER + 1  # where the reader is; in between, the order of the rows
+class Rows(NamedTuple):
+    """N rows of order k. A number that is not finite is nan, a missing weight 0."""
+
+    tokens: npt.NDArray[np.uint64]  # (N, k): the bytes of each token as a number; 0 for more than LONGEST_TOKEN
+    log_probs: Floats  # (N,), natural logarithms
+    weights: Floats  # (N,), natural logarithms
+
+
+_IS_SPACE = np.isin(np.arange(256), list(b" \t\r\n"))
+_IN_NUMBERS = np.isin(np.arange(256), list(b"\0+-.0123456789eE"))  # shorter numbers are padded with zero bytes
+_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_MASKS = np.array([(1 << 8 * size) - 1 for size in range(LONGEST_TOKEN + 1)], dtype=np.uint64)
+
+
+def tokenise(lines: Lines) -> Fields:
+    """Finds the fields between white space."""
+    is_space = _IS_SPACE[np.frombuffer(lines.content, dtype=np.uint8)]
+    edges = np.flatnonzero(is_space[1:] != is_space[:-1]) + 1
+    if not is_space[0]:
+        edges = np.concatenate([[0], edges])
+    begins, ends = edges[0::2], edges[1::2]  # the last newline ends the last field
+    count = np.diff(np.searchsorted(begins, lines.starts))
+    kept = count > 0
+    numbers = lines.number + np.arange(len(count))
+    count = count[kept]
+    return Fields(lines.content + bytes(LONGEST_NUMBER), begins, ends, np.cumsum(count) - count, count, numbers[kept])
+
+
+def parse(fields: Fields, k: int) -> Rows:
+    """Makes rows of lines of 1 + k fields, or 2 + k with a weight."""
+    at = fields.first[:, None] + np.arange(1, k + 1)
+    begins, sizes = fields.begins[at], fields.ends[at] - fields.begins[at]
+    numbers = np.ndarray(len(fields.content) - 7, dtype="<u8", buffer=fields.content, strides=(1,))
+    tokens = numbers[begins] & _MASKS[np.minimum(sizes, LONGEST_TOKEN)]
+    has_weight = fields.count == k + 2
+    weights = np.zeros(len(at))
+    weights[has_weight] = _parse_numbers(fields, fields.first[has_weight] + k + 1)
+    return Rows(np.where(sizes > LONGEST_TOKEN, 0, tokens), _parse_numbers(fields, fields.first), weights)
+
+
+def _parse_numbers(fields: Fields, at: Ids) -> Floats:
+    """Returns the natural logarithms of the fields, which are decimal ones; nan if no finite number."""
+    begins, sizes = fields.begins[at], fields.ends[at] - fields.begins[at]
+    width = min(int(sizes.max(initial=1)), LONGEST_NUMBER)
+    shape = len(fields.content) - width + 1
+    texts = np.ndarray(shape, dtype=f"S{width}", buffer=fields.content, strides=(1,))[begins]
+    letters = texts.view(np.uint8).reshape(len(texts), width)
+    letters[np.arange(width) >= sizes[:, None]] = 0
+    is_sound = _IN_NUMBERS[letters].all(1) & (sizes <= LONGEST_NUMBER)
+    if not is_sound.all():
+        texts[~is_sound] = b"?"
+    try:
+        values = texts.astype(np.float64)
+    except ValueError:  # at least one is no number
+        values = np.array([float(text) if _NUMBER.fullmatch(text) else np.nan for text in texts.tolist()])
+    values[~np.isfinite(values)] = np.nan
+    logs: Floats = values * np.log(10)
+    return logs
+
+
+# --- checks ---------------------------------------------------------------------------------------------------------
 
 
 class _Reader:
-    """Takes a file block by block, and knows in which of its parts it is."""
+    """Reads a file section by section. The ids of <s> and <unk> are the two beyond the vocabulary."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.line, self.at = path, 1, BEFORE
-        self.counts: list[int] = []
-        self.parts: list[Any] = []  # of the order that is read: unigrams as _Rows, others packed
-        self.seen = 0
-        self.header = 0
-        self.tables: list[BackoffTable] = []
-        self.weights: tuple[Keys, Floats]  # of the contexts that the last order has given
+    vocabulary: Vocabulary
+    packing: Packing
+    tokens: npt.NDArray[np.uint64]  # of the unigrams, sorted
+    ids: Ids  # of these tokens
 
-    def take(self, block: bytes) -> None:
-        """The heads of sections, which begin with a backslash, and what stands between them."""
-        content = np.frombuffer(block, dtype=np.uint8)
-        starts = np.concatenate([[0], np.flatnonzero(content == ord("\n")) + 1])
-        heads = np.flatnonzero(content[starts[:-1]] == ord("\\"))
-        first = 0
-        for head in heads.tolist():
-            self._between(block, starts, first, head)
-            self._head(block[starts[head] : starts[head + 1]].rstrip())
-            self.line += 1
-            first = head + 1
-        self._between(block, starts, first, len(starts) - 1)
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self.pieces = path, _pieces(path, file)
+        self.head: bytes | None = b""  # the last head that was read; None at the end of the file
+        self.head_line = 0
+        self.sizes: list[int] = []  # of the orders, as the section \data\ gives them
 
-    def finished(self) -> tuple[Vocabulary, list[BackoffTable]]:
-        if self.at == BEFORE:
-            raise BadInput(f"{self.path}: no \\data\\ in it; this is no ARPA file")
-        if self.at != AFTER:
-            raise BadInput(f"{self.path}: ends without \\end\\; the file is cut off")
-        return self.vocabulary, self.tables
-
-    def _refuse(self, why: str, line: int | None = None) -> NoReturn:
-        raise BadInput(f"{self.path}: line {line or self.line:,}: {why}")
-
-    def _between(self, block: bytes, starts: Ids, first: int, last: int) -> None:
-        """The lines from `first` up to `last` of a block, none of them a head."""
-        if first == last:
-            return
-        content = block[starts[first] : starts[last]]
-        if 0 < self.at < AFTER:
-            self._rows(content, starts[first : last + 1] - starts[first])
-            self.line += last - first
-            return
-        for line in content.split(b"\n")[:-1]:
-            if said := line.strip():
-                self._said(said)
-            self.line += 1
-
-    def _said(self, line: bytes) -> None:
-        if self.at == AFTER:
-            self._refuse(f"'{_text(line)}' after \\end\\")
-        if self.at == BEFORE:
+    def read(self) -> tuple[Vocabulary, list[BackoffTable]]:
+        for number, line in self._not_blank():
             if not line.startswith(b"#"):
-                self._refuse(f"'{_text(line)}' before \\data\\; this is no ARPA file")
-            return
-        count = re.fullmatch(rb"ngram\s+(\d{1,9})\s*=\s*(\d{1,18})", line)
-        if count is None:
-            self._refuse(f"'{_text(line)}' where 'ngram {len(self.counts) + 1}=...' should stand")
-        if int(count[1]) != len(self.counts) + 1:
-            self._refuse(f"the count of order {int(count[1])} where that of {len(self.counts) + 1} should stand")
-        if len(self.counts) == HIGHEST_ORDER:
-            self._refuse(f"more orders than the {HIGHEST_ORDER} that are read here")
-        self.counts.append(int(count[2]))
-
-    def _head(self, head: bytes) -> None:
-        wanted = b"\\data\\"
-        if self.at != BEFORE:
-            is_last = self.at == len(self.counts) and self.at > 0
-            wanted = b"\\end\\" if is_last else b"\\%d-grams:" % (self.at + 1)
-        if self.at == AFTER or head != wanted:
-            instead = "nothing" if self.at == AFTER else _text(wanted)
-            self._refuse(f"'{_text(head)}' where {instead} should stand")
-        if self.at == COUNTS and not self.counts:
+                self._refuse(f"'{_text(line)}' before \\data\\; this is no ARPA file", number)
+        if self.head is None:
+            raise BadInput(f"{self.path}: no \\data\\ in it; this is no ARPA file")
+        self._expect(b"\\data\\")
+        for number, line in self._not_blank():
+            self._read_size(number, line)
+        self._expect(b"\\1-grams:")
+        if not self.sizes:
             self._refuse("no 'ngram 1=...' after \\data\\")
-        if self.at > 0:
-            self._close()
-        self.at = AFTER if head == b"\\end\\" else self.at + 1
-        self.parts, self.seen, self.header = [], 0, self.line
+        table, weights = self._read_unigrams()
+        tables = [table]
+        for k in range(2, len(self.sizes) + 1):
+            table, weights = self._read_ngrams(k, weights)
+            tables.append(table)
+        for number, line in self._not_blank():
+            self._refuse(f"'{_text(line)}' after \\end\\", number)
+        if self.head is not None:
+            self._refuse(f"'{_text(self.head)}' where nothing should stand")
+        return self.vocabulary, tables
 
-    # --- rows -------------------------------------------------------------------------------------------------------
+    def _section(self) -> Iterator[Lines]:
+        """Yields the lines up to the next head, in blocks."""
+        for piece in self.pieces:
+            if piece.content.startswith(b"\\"):
+                self.head, self.head_line = piece.content.rstrip(), piece.number
+                return
+            yield piece
+        self.head = None
 
-    def _rows(self, content: bytes, starts: Ids) -> None:
-        """Lines of n-grams. `starts`: where each begins, and the end of the last."""
-        k, is_highest = self.at, self.at == len(self.counts)
-        padded = content + bytes(LONGEST_NUMBER)
-        codes = np.frombuffer(padded, dtype=np.uint8)
-        is_space = _IS_SPACE[codes[: len(content)]]
-        edges = np.flatnonzero(is_space[1:] != is_space[:-1]) + 1
-        if not is_space[0]:
-            edges = np.concatenate([[0], edges])
-        begins, ends = edges[0::2], edges[1::2]  # the last line's newline ends the last token
-        fields = np.diff(np.searchsorted(begins, starts))
-        numbers = self.line + np.arange(len(fields))
-        has_weight = fields == k + 2
-        if (odd := ~has_weight & (fields != k + 1) & (fields > 0)).any():
-            row = int(np.flatnonzero(odd)[0])
-            self._refuse(
-                f"'{_text(content[starts[row] : starts[row + 1]])}' is no row of order {k}: a number, {_tokens(k)}"
-                + ("" if is_highest else ", and maybe a weight"),
-                int(numbers[row]),
-            )
-        if (nul := np.flatnonzero(codes[: len(content)] == 0)).size:
-            self._refuse("a NUL byte; this is no text", int(numbers[np.searchsorted(starts, nul[0], "right") - 1]))
-        kept = fields > 0
-        has_weight, numbers, fields = has_weight[kept], numbers[kept], fields[kept]
-        first = np.cumsum(fields) - fields
-        log_probs = self._parsed(padded, begins[first], ends[first], numbers, "log-probability")
-        if (above := np.flatnonzero(log_probs > 0)).size:
-            self._refuse("a log-probability above 0: the probability is above 1", int(numbers[above[0]]))
-        weights = np.full(len(first), np.nan)
-        last = first[has_weight] + k + 1
-        weights[has_weight] = self._parsed(padded, begins[last], ends[last], numbers[has_weight], "weight")
-        if is_highest and (given := np.flatnonzero(np.nan_to_num(weights) != 0)).size:
-            self._refuse(f"a weight on a row of order {k}, the highest that \\data\\ gives", int(numbers[given[0]]))
-        at = first[:, None] + np.arange(1, k + 1)
-        tokens, sizes = _gathered(padded, begins[at], ends[at])
-        self.seen += len(first)
-        if (excess := self.seen - self.counts[k - 1]) > 0:
-            row = max(0, len(numbers) - excess)
-            self._refuse(
-                f"more rows of order {k} than the {self.counts[k - 1]:,} that \\data\\ gives", int(numbers[row])
-            )
-        if k == 1 and (long := np.flatnonzero(sizes[:, 0] > LONGEST_TOKEN)).size:
-            place = first[long[0]] + 1
-            self._refuse_word(content[begins[place] : ends[place]], int(numbers[long[0]]))
-        rows = _Rows(np.where(sizes > LONGEST_TOKEN, 0, tokens), log_probs, weights, numbers)
-        self.parts.append(rows if k == 1 else self._packed(rows, content, begins[at], ends[at]))
+    def _not_blank(self) -> Iterator[tuple[int, bytes]]:
+        """Yields the lines up to the next head, with their numbers."""
+        for lines in self._section():
+            for number, line in enumerate(lines.content.split(b"\n")[:-1], lines.number):
+                if line.strip():
+                    yield number, line.strip()
 
-    def _parsed(self, content: bytes, begins: Ids, ends: Ids, lines: Ids, what: str) -> Floats:
-        """The numbers that stand there, log10, as natural logarithms."""
-        sizes = ends - begins
-        widest = min(int(sizes.max(initial=1)), LONGEST_NUMBER)
-        texts = np.ndarray(len(content) - widest + 1, dtype=f"S{widest}", buffer=content, strides=(1,))[begins]
-        letters = texts.view(np.uint8).reshape(len(texts), widest)
-        letters[np.arange(widest) >= sizes[:, None]] = 0
-        sound = _IN_NUMBERS[letters].all(1) & (sizes <= LONGEST_NUMBER)
-        if sound.all():
-            try:
-                values = texts.astype(np.float64)
-                sound = np.isfinite(values)
-            except ValueError:
-                sound = np.array([_is_number(text) for text in texts.tolist()])
-        if not sound.all():
-            row = int(np.flatnonzero(~sound)[0])
-            said = _text(content[begins[row] : ends[row]])
-            self._refuse(f"'{said}' is no finite number, and no {what}", int(lines[row]))
-        logs: Floats = values * np.log(10)
-        return logs
+    def _read_size(self, number: int, line: bytes) -> None:
+        k, size = len(self.sizes) + 1, re.fullmatch(rb"ngram\s+(\d{1,9})\s*=\s*(\d{1,18})", line)
+        if size is None:
+            self._refuse(f"'{_text(line)}' where 'ngram {k}=...' should stand", number)
+        if int(size[1]) != k:
+            self._refuse(f"the count of order {int(size[1])} where that of {k} should stand", number)
+        if k > HIGHEST_ORDER:
+            self._refuse(f"more orders than the {HIGHEST_ORDER} that are read here", number)
+        self.sizes.append(int(size[2]))
 
-    def _packed(self, rows: _Rows, content: bytes, begins: Ids, ends: Ids) -> tuple[Keys, Floats, Floats, Ids]:
-        """Rows above the unigrams: keys of ids, log-probabilities, weights and lines; those of <unk> left out."""
-        place = np.searchsorted(self.known, rows.tokens)
-        place = np.minimum(place, len(self.known) - 1)
-        is_known = self.known[place] == rows.tokens
-        if not is_known.all():
-            row, column = (int(i) for i in np.argwhere(~is_known)[0])
-            said = _text(content[begins[row, column] : ends[row, column]])
-            self._refuse(f"'{said}' is not among the unigrams", int(rows.lines[row]))
-        ids = self.id_of_known[place]
-        misplaced = (ids[:, 1:] == self.start).any(1) | (ids[:, :-1] == BOUNDARY).any(1)
-        if misplaced.any():
-            row = int(np.flatnonzero(misplaced)[0])
-            self._refuse("<s> begins an n-gram, and </s> ends it; neither stands elsewhere", int(rows.lines[row]))
-        ids[ids == self.start] = BOUNDARY
-        kept = (ids != self.unknown).all(1)
-        return self.packing.pack(ids[kept]), rows.log_probs[kept], rows.weights[kept], rows.lines[kept]
+    def _rows(self, k: int) -> Iterator[tuple[Fields, Rows]]:
+        """Yields the rows up to the next head, in blocks of 0 or more, checked by themselves."""
+        size, seen, is_highest = self.sizes[k - 1], 0, k == len(self.sizes)
+        shape = f"a number, {'a token' if k == 1 else f'{k} tokens'}{'' if is_highest else ', and maybe a weight'}"
+        for lines in chain([Lines(b"\n", np.array([0, 1]), 0)], self._section()):
+            fields = tokenise(lines)
+            for row in np.flatnonzero((fields.count != k + 1) & (fields.count != k + 2))[:1]:
+                said = fields.text(fields.first[row], fields.count[row])
+                self._refuse(f"'{said}' is no row of order {k}: {shape}", fields.lines[row])
+            if (at := lines.content.find(b"\0")) >= 0:
+                row = np.searchsorted(fields.begins[fields.first], at, side="right") - 1
+                self._refuse("a NUL byte; this is no text", fields.lines[row])
+            rows = parse(fields, k)
+            self._refuse_if(np.isnan(rows.log_probs), fields, 0, "'{}' is no finite number, and no log-probability")
+            self._refuse_if(rows.log_probs > 0, fields, 0, "a log-probability above 0: the probability is above 1")
+            self._refuse_if(np.isnan(rows.weights), fields, k + 1, "'{}' is no finite number, and no weight")
+            if is_highest:
+                why = f"a weight on a row of order {k}, the highest that \\data\\ gives"
+                self._refuse_if(rows.weights != 0, fields, 0, why)
+            number = seen + np.arange(len(rows.weights))
+            self._refuse_if(number >= size, fields, 0, f"more rows of order {k} than the {size:,} that \\data\\ gives")
+            seen += len(number)
+            yield fields, rows
+        self._expect(b"\\end\\" if is_highest else b"\\%d-grams:" % (k + 1))
+        if seen != size:
+            self._refuse(f"{seen:,} rows of order {k}, and \\data\\ gives {size:,}")
 
-    # --- the end of an order ----------------------------------------------------------------------------------------
+    def _read_unigrams(self) -> tuple[BackoffTable, tuple[Keys, Floats]]:
+        """Reads the vocabulary too. Returns the table and the weights that rows of order 1 give their symbols."""
+        names: dict[str, int] = {}  # the token of each, as a number
+        parts: list[Rows] = []
+        for fields, rows in self._rows(1):
+            parts.append(rows)
+            self._refuse_if(rows.tokens[:, 0] == 0, fields, 1, NOT_A_CHARACTER)
+            for row, token in enumerate(rows.tokens[:, 0].tolist()):
+                said = int(token).to_bytes(LONGEST_TOKEN, "little").rstrip(b"\0")
+                name = said.decode() if said in (START, END, *UNKNOWN) else character(said)
+                if name is None:
+                    self._refuse(NOT_A_CHARACTER.format(_text(said)), fields.lines[row])
+                if name in names:
+                    self._refuse(f"'{_text(name.encode())}' stands among the unigrams twice", fields.lines[row])
+                names[name] = token
+        self.vocabulary = Vocabulary("".join(sorted(name for name in names if len(name) == 1)))
+        v = len(self.vocabulary)
+        if v == 1:
+            self._refuse("no characters among the unigrams")
+        self.packing = Packing(v)
+        id_of = {char: i for i, char in enumerate(self.vocabulary.characters, 1)}
+        id_of |= {"</s>": BOUNDARY, "<s>": v, "<unk>": v + 1, "<UNK>": v + 1}
+        ids = np.array([id_of[name] for name in names])
+        tokens = np.array(list(names.values()), dtype=np.uint64)
+        by_token = np.argsort(tokens)
+        self.tokens, self.ids = tokens[by_token], ids[by_token]
 
-    def _close(self) -> None:
-        k = self.at
-        if self.seen != self.counts[k - 1]:
-            self._refuse(f"{self.seen:,} rows of order {k}, and \\data\\ gives {self.counts[k - 1]:,}")
-        if k == 1:
-            self._name_unigrams()
-            return
-        kinds = [self.packing.dtype(k), np.dtype(float), np.dtype(float), np.dtype(np.int64)]
-        keys, log_probs, weights, lines = (
-            np.concatenate([np.zeros(0, dtype=kind), *(part[i] for part in self.parts)]) for i, kind in enumerate(kinds)
-        )
+        log_probs, weights = (np.concatenate([rows[i] for rows in parts]) for i in (1, 2))
+        predicted = np.argsort(ids)[: np.count_nonzero(ids < v)]
+        keys = self.packing.pack(ids[predicted][:, None])
+        contexts = np.where(ids == v, BOUNDARY, ids)
+        given = np.flatnonzero((weights != 0) & (ids != BOUNDARY) & (ids <= v))
+        given = given[np.argsort(contexts[given])]
+        table = BackoffTable(self.packing, 1, keys, log_probs[predicted], keys[:0], log_probs[:0])
+        return table, (self.packing.pack(contexts[given][:, None]), weights[given])
+
+    def _read_ngrams(self, k: int, weights_below: tuple[Keys, Floats]) -> tuple[BackoffTable, tuple[Keys, Floats]]:
+        """Returns the table, to which the rows of the order below gave the weights, and the weights for the next."""
+        start, unknown, parts = len(self.vocabulary), len(self.vocabulary) + 1, []
+        for fields, rows in self._rows(k):
+            place, is_known = find(self.tokens, rows.tokens)
+            for row, column in np.argwhere(~is_known)[:1]:
+                said = fields.text(fields.first[row] + 1 + column)
+                self._refuse(f"'{said}' is not among the unigrams", fields.lines[row])
+            ids = self.ids[place]
+            misplaced = (ids[:, 1:] == start).any(1) | (ids[:, :-1] == BOUNDARY).any(1)
+            self._refuse_if(misplaced, fields, 0, "<s> begins an n-gram, and </s> ends it; neither stands elsewhere")
+            ids[ids == start] = BOUNDARY
+            kept = (ids != unknown).all(1)
+            parts.append((self.packing.pack(ids[kept]), rows.log_probs[kept], rows.weights[kept], fields.lines[kept]))
+        keys, log_probs, weights, lines = (np.concatenate(column) for column in zip(*parts, strict=True))
         if not (keys[1:] > keys[:-1]).all():
             order = np.argsort(keys, kind="stable")
             keys, log_probs, weights, lines = keys[order], log_probs[order], weights[order], lines[order]
-            if (same := np.flatnonzero(keys[1:] == keys[:-1])).size:
-                self._refuse(f"an n-gram that line {lines[same[0]]:,} has already", int(lines[same[0] + 1]))
-        self.tables.append(BackoffTable(self.packing, k, keys, log_probs, *self.weights))
-        given = (np.nan_to_num(weights) != 0) & (self.packing.newest(keys, k) != BOUNDARY)
-        self.weights = keys[given], weights[given]
+            for row in np.flatnonzero(keys[1:] == keys[:-1])[:1]:
+                self._refuse(f"an n-gram that line {lines[row]:,} has already", lines[row + 1])
+        given = (weights != 0) & (self.packing.newest(keys, k) != BOUNDARY)
+        return BackoffTable(self.packing, k, keys, log_probs, *weights_below), (keys[given], weights[given])
 
-    def _name_unigrams(self) -> None:
-        """The vocabulary, and which token has which id."""
-        tokens, log_probs, weights, lines = (
-            np.concatenate([getattr(rows, name) for rows in self.parts] or [np.zeros(0)])
-            for name in ("tokens", "log_probs", "weights", "lines")
-        )
-        of_token: dict[int, str] = {}
-        for number, line in zip(tokens.ravel().tolist(), lines.tolist(), strict=True):
-            said = int(number).to_bytes(8, "little").rstrip(b"\0")
-            name = said.decode() if said in (START, END, *UNKNOWN) else character(said)
-            if name is None:
-                self._refuse_word(said, line)
-            of_token[number] = name
-        names = list(of_token.values())
-        if len(set(names)) < len(tokens):
-            seen: set[str] = set()
-            for number, line in zip(tokens.ravel().tolist(), lines.tolist(), strict=True):
-                if of_token[number] in seen:
-                    self._refuse(f"'{_text(of_token[number].encode())}' stands among the unigrams twice", line)
-                seen.add(of_token[number])
-        self.vocabulary = Vocabulary("".join(sorted(name for name in names if len(name) == 1)))
-        if len(self.vocabulary) == 1:
-            self._refuse("no characters among the unigrams")
-        self.packing = Packing(len(self.vocabulary))
-        self.start, self.unknown = len(self.vocabulary), len(self.vocabulary) + 1
-        id_of = {char: i for i, char in enumerate(self.vocabulary.characters, 1)}
-        id_of |= {"<s>": self.start, "</s>": BOUNDARY, "<unk>": self.unknown, "<UNK>": self.unknown}
-        ids = np.array([id_of[name] for name in names])
-        by_token = np.argsort(tokens.ravel())
-        self.known, self.id_of_known = tokens.ravel()[by_token], ids[by_token]
-        rows = np.flatnonzero(ids < self.start)
-        rows = rows[np.argsort(ids[rows])]
-        keys = self.packing.pack(ids[rows][:, None])
-        self.tables.append(BackoffTable(self.packing, 1, keys, log_probs[rows], keys[:0], log_probs[:0]))
-        contexts = np.flatnonzero((np.nan_to_num(weights) != 0) & (ids != BOUNDARY) & (ids != self.unknown))
-        of_contexts = np.where(ids == self.start, BOUNDARY, ids)
-        contexts = contexts[np.argsort(of_contexts[contexts])]
-        self.weights = self.packing.pack(of_contexts[contexts][:, None]), weights[contexts]
+    # --- refusals ---------------------------------------------------------------------------------------------------
 
-    def _refuse_word(self, said: bytes, line: int) -> NoReturn:
-        self._refuse(f"'{_text(said)}' is more than one character; this is a model of words, not of characters", line)
+    def _expect(self, head: bytes) -> None:
+        """Refuses a file whose next section does not begin with this head."""
+        if self.head is None:
+            raise BadInput(f"{self.path}: ends without \\end\\; the file is cut off")
+        if self.head != head:
+            self._refuse(f"'{_text(self.head)}' where {_text(head)} should stand")
+
+    def _refuse_if(self, bad: Bools, fields: Fields, column: int, why: str) -> None:
+        """Refuses the first bad row; {} in `why` is its field in a column."""
+        for row in np.flatnonzero(bad)[:1]:
+            self._refuse(why.format(fields.text(fields.first[row] + column)), fields.lines[row])
+
+    def _refuse(self, why: str, line: int | None = None) -> NoReturn:
+        """`line`: its number; None for that of the last head."""
+        raise BadInput(f"{self.path}: line {line or self.head_line:,}: {why}")
 
 
-_IS_SPACE = np.zeros(256, dtype=bool)
-_IS_SPACE[list(b" \t\r\n")] = True
-_IN_NUMBERS = np.zeros(256, dtype=bool)
-_IN_NUMBERS[list(b"\0+-.0123456789eE")] = True
-_MASKS = np.array([(1 << 8 * size) - 1 for size in range(9)], dtype=np.uint64)
-
-
-def _gathered(content: bytes, begins: Ids, ends: Ids) -> tuple[npt.NDArray[np.uint64], Ids]:
-    """The first 8 bytes of each token as a number, and how many bytes it has."""
-    numbers = np.ndarray(len(content) - 7, dtype="<u8", buffer=content, strides=(1,))
-    sizes = ends - begins
-    return numbers[begins] & _MASKS[np.minimum(sizes, 8)], sizes
-
-
-def _is_number(text: bytes) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+NOT_A_CHARACTER = "'{}' is more than one character; this is a model of words, not of characters"
 
 
 def _text(said: bytes) -> str:
+    """Returns bytes of the file as text for a message."""
     return shown(" ".join(said.decode("utf-8", "backslashreplace").split()), 40)
-
-
-def _tokens(k: int) -> str:
-    return "a token" if k == 1 else f"{k} tokens"
