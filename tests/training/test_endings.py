@@ -65,7 +65,7 @@ def test_interrupted(
 def test_interrupted_while_reading(
     signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs
 ) -> None:
-    before(monkeypatch, "nextchar.data.corpus.read", lambda: signal.raise_signal(signum))
+    before(monkeypatch, "nextchar.data.load.survey", lambda: signal.raise_signal(signum))
     folder = tmp_path / "run"
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == CODES[signum]
     assert not folder.exists()

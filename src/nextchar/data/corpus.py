@@ -1,81 +1,57 @@
-"""Files -> a corpus: which ones are read, what a first walk through them finds, and what is odd in them and said."""
+"""Surveys a data set: finds its files, reads them once, and keeps what splits, vocabulary and notes depend on."""
 
 import glob
 import hashlib
 import os
 import stat
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nextchar.config.data_settings import Data
-from nextchar.data.textfile import File, Findings
-from nextchar.data.vocabulary import Ids
+from nextchar.data.splits import Kinds, Numbers, by_hash
+from nextchar.data.textfile import Findings, TextFile, whole_lines
+from nextchar.data.vocabulary import Characters, Ids, Vocabulary
 from nextchar.errors import BadInput
 from nextchar.messages import nearest, shown
 
 EMBEDDED = Path(__file__).parent / "assets" / "ssa-names-2018.txt"
 LONGEST_PATH = 4096
-NUL_SHARE = 0.05  # of a text's bytes; text in UTF-16 has 0.4 or more
-KEPT = 1 << 26  # bytes on disk, and characters: a corpus of no more is kept between the walks
-NO_HASHES: Ids = np.empty(0, dtype=np.int64)
-
-
-@dataclass
-class Source:
-    """One file of a corpus, walked through once. Where the text is `kept`, later walks read nothing."""
-
-    file: File
-    characters: int = 0  # those of documents: of lines without the newlines
-    documents: int = 0
-    kept: list[str] | None = None
-
-    def blocks(self) -> Iterator[str]:
-        """The text, cut anywhere."""
-        return self.file.blocks() if self.kept is None else iter(self.kept)
-
-    def lines(self) -> Iterator[list[str]]:
-        """The lines that are not empty, many at a time."""
-        return _lines(self.blocks())
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"kept": None}
+NUL_SHARE = 0.05  # of a text's characters; text in UTF-16 has 0.4 or more
+HELD_AT_MOST = 1 << 26  # bytes on disk, and characters: a corpus of no more stays in memory until it is encoded
 
 
 @dataclass
 class Corpus:
-    """The documents of one or several files (one for a running text), and what was seen on a first walk through them.
+    """The documents of one or several files (a running text is one document), and what a survey found in them.
 
-    `hashes` (documents,): 64 bits of each line, by which equal ones are known; that two others share theirs happens
-    among a thousand million with a chance of three in a hundred. They differ from process to process.
+    `hashes` (documents,): 64 bits of each line, by which equal lines are known. They differ from process to process;
+    that two different lines of a thousand million share theirs has a probability of 0.03. `kinds` (documents,): the
+    split of each line by its CRC-32, for data.split=hash. `first`: for each character the number of the first
+    document, or its first place in a running text; for data.split=hash of the documents in train.
     """
 
-    sources: list[Source]
+    files: list[TextFile]
     is_text: bool
     source: str
-    sha256: str  # of the files as they lie on disk, one after the other
-    size: int  # bytes, likewise
+    sha256: str  # of the files on disk, one after the other
+    bytes: int  # likewise
     lines: int
-    notes: list[str] = field(default_factory=list)
-    hashes: Ids = field(default_factory=lambda: NO_HASHES)
+    notes: list[str]
+    hashes: Ids
+    kinds: Kinds
+    first: dict[str, int]
 
     @property
     def documents(self) -> int:
-        return 1 if self.is_text else sum(source.documents for source in self.sources)
+        return 1 if self.is_text else sum(file.documents for file in self.files)
 
     @property
     def characters(self) -> int:
-        return sum(source.characters for source in self.sources)
-
-    @property
-    def starts(self) -> list[int]:
-        """The number of each file's first document."""
-        return list(accumulate((source.documents for source in self.sources[:-1]), initial=0))
+        return sum(file.characters for file in self.files)
 
     @property
     def skipped(self) -> int:
@@ -87,55 +63,81 @@ class Corpus:
         ordered = np.sort(self.hashes)
         return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
 
+    @property
+    def is_held(self) -> bool:
+        return all(file.held is not None for file in self.files)
+
     def texts(self) -> Iterator[str]:
-        """The documents."""
-        if self.is_text:
-            yield "".join(block for source in self.sources for block in source.blocks())
-            return
-        for source in self.sources:
-            for lines in source.lines():
+        """Yields the documents, of lines."""
+        for file in self.files:
+            for lines in file.lines():
                 yield from lines
 
-    def let_go(self) -> None:
-        """The text is not kept any longer; who walks through it again reads it again."""
-        for source in self.sources:
-            source.kept = None
+    def vocabulary(self, train: Numbers) -> Vocabulary:
+        """Returns the vocabulary of train: of the documents (or characters) with these ascending numbers.
+
+        A character belongs to it if its first document is not behind the last one of train. In between, all documents
+        are in train, or equal an earlier one, or have added nothing to `first`.
+        """
+        last = train[-1]
+        return Vocabulary("".join(sorted(character for character, place in self.first.items() if place <= last)))
+
+    def release(self) -> None:
+        """Frees the text if it is held; from now on it is read from disk."""
+        for file in self.files:
+            file.held = None
 
 
-def read(data: Data, download: bool = True, expected: str | None = None) -> Corpus:
-    """A first walk through the data set that the settings name. Raises BadInput.
+def survey(data: Data, download: bool = True, expected: str | None = None) -> Corpus:
+    """Reads the data set that the settings name, once. Raises BadInput.
 
-    What a stranger's record names is read with care: without `download` nothing is fetched, and of files whose sha256
-    is not the `expected` one nothing is looked at, or shown.
+    A run's record may come from somebody else and name any file of this machine. So without `download` nothing is
+    fetched, and nothing is shown of files whose sha256 is not the `expected` one.
     """
     where, notes = _locate(data, download), list[str]()
-    files = [
-        File(path, _named(path, data), data.encoding, data.normalize).stamped() for path in _files(where, data, notes)
-    ]
-    if expected is not None and _digest(files) != expected:
-        raise BadInput(
-            f"{_named(where, data)} has changed since the run was trained on it; "
-            "to measure it as it is, say data.path=FILE"
-        )
-    sizes = [file.stamp[0] for file in files if file.stamp]
-    digest, walks = hashlib.sha256(), list[_Walk]()
-    room = KEPT if sum(sizes) <= KEPT else 0
-    for file in files:
-        walks.append(_Walk.through(file, data, room, digest.update))
-        room = max(0, room - walks[-1].characters) if walks[-1].source.kept is not None else 0
-    if not all(walk.source.kept is not None for walk in walks):
-        for walk in walks:
-            walk.source.kept = None
-    lines = sum(walk.found.newlines for walk in walks) + _unended(walks, data.is_text)
-    if not any(walk.has_text for walk in walks):
+    paths = _files(where, data, notes)
+    files = [TextFile(path, _named(path, data), data.encoding, data.normalize).stamped() for path in paths]
+    changed = BadInput(
+        f"{_named(where, data)} has changed since the run was trained on it; to measure it as it is, say data.path=FILE"
+    )
+    size = sum(file.stamp[0] for file in files if file.stamp)
+    digest, surveys, room = hashlib.sha256(), list[_Survey](), HELD_AT_MOST if size <= HELD_AT_MOST else 0
+    try:
+        for file in files:
+            surveys.append(_survey_file(file, data, room, digest.update))
+            room = max(0, room - surveys[-1].characters)
+    except BadInput:
+        if expected not in (None, _sha256(files)):
+            raise changed from None
+        raise
+    if expected not in (None, digest.hexdigest()):
+        raise changed
+    lines = sum(each.newlines for each in surveys) + _unended(surveys, data.is_text)
+    if not any(each.has_text for each in surveys):
         raise BadInput(f"{_named(where, data)}: no text: 0 non-empty lines in {lines:,} lines")
-    notes += _notes(walks, data.normalize)
-    hashes = np.concatenate([NO_HASHES, *(h for walk in walks for h in walk.hashes)])
-    sources = [walk.source for walk in walks if walk.characters]
-    return Corpus(sources, data.is_text, _source(where, data), digest.hexdigest(), sum(sizes), lines, notes, hashes)
+    first, start = dict[str, int](), 0
+    for each in surveys:
+        for character, place in each.first.items():
+            first.setdefault(character, start + place)
+        start += each.file.characters if data.is_text else each.file.documents
+    corpus = Corpus(
+        files=[each.file for each in surveys if each.characters],
+        is_text=data.is_text,
+        source=str(where) if data.path is not None else where.name,  # a path of this machine is not reported
+        sha256=digest.hexdigest(),
+        bytes=size,
+        lines=lines,
+        notes=notes + _notes(surveys, data.normalize),
+        hashes=np.concatenate([np.empty(0, np.int64), *(some for each in surveys for some in each.hashes)]),
+        kinds=np.concatenate([np.empty(0, np.uint8), *(some for each in surveys for some in each.kinds)]),
+        first=first,
+    )
+    if not corpus.is_held:
+        corpus.release()
+    return corpus
 
 
-# --- which files ----------------------------------------------------------------------------------------------------
+# --- finding the files ----------------------------------------------------------------------------------------------
 
 
 def _locate(data: Data, download: bool) -> Path:
@@ -147,7 +149,7 @@ def _locate(data: Data, download: bool) -> Path:
 
 
 def _files(where: Path, data: Data, notes: list[str]) -> list[Path]:
-    """The file itself, or those of a folder or a pattern, sorted by name. Raises BadInput where there is none."""
+    """Returns the file itself, or those of a folder or a pattern, sorted by name. Raises BadInput if there is none."""
     is_folder = False
     try:
         is_folder = stat.S_ISDIR(os.stat(where).st_mode)
@@ -163,7 +165,7 @@ def _files(where: Path, data: Data, notes: list[str]) -> list[Path]:
     if is_folder and not files:
         raise BadInput(f"{_named(where, data)} is a folder without files; name a file, or a folder of files")
     if found and not files:
-        raise BadInput(f"{_named(where, data)} names no file, but folders; to read what is in them, end it in /*")
+        raise BadInput(f"{_named(where, data)} names only folders; to read the files in them, end it in /*")
     if not files:
         raise BadInput(f"{_named(where, data)}: no such file.{_near(where)}")
     if others := len(found) - len(files):
@@ -172,14 +174,14 @@ def _files(where: Path, data: Data, notes: list[str]) -> list[Path]:
 
 
 def _downloaded(data: Data, download: bool) -> Path:
-    """The data set's file in the user's cache folder, downloaded on first use and checked against its digest."""
+    """Returns the file in the user's cache folder; downloads it on first use and checks its sha256."""
     import pooch
 
     if not data.url or not data.sha256:
         raise BadInput(f"data={data.name} needs data.url and data.sha256")
     folder, name = Path(pooch.os_cache("nextchar")), f"{data.name}-{data.sha256[:12]}.txt"
     kind = "text" if data.is_text else "lines"
-    if not download and not (folder / name).exists():  # somebody else's record must not choose what is fetched
+    if not download and not (folder / name).exists():  # somebody else's record must not cause a download
         raise BadInput(f"the run's text is not in the cache; say data={data.name} to download it, or data.path=FILE")
     try:
         pooch.get_logger().setLevel("ERROR")
@@ -192,7 +194,7 @@ def _downloaded(data: Data, download: bool) -> Path:
         ) from None
 
 
-def _digest(files: Iterable[File]) -> str:
+def _sha256(files: Iterable[TextFile]) -> str:
     digest = hashlib.sha256()
     for file in files:
         for block in file.raw():
@@ -200,17 +202,12 @@ def _digest(files: Iterable[File]) -> str:
     return digest.hexdigest()
 
 
-def _source(path: Path, data: Data) -> str:
-    """How the report names the file: an own file by its path, others by their name (the path is the machine's)."""
-    return str(path) if data.path is not None else path.name
-
-
 def _named(path: Path, data: Data) -> str:
     return f"data.path={shown(path, LONGEST_PATH)}" if data.path is not None else f"data={data.name}"
 
 
 def _near(path: Path) -> str:
-    """A name beside the missing one that is much like it, or the first folder that is missing."""
+    """Suggests a file beside the missing one with a similar name, or says that the folder is missing."""
     if not path.parent.is_dir():
         return f" There is no folder {shown(path.parent, LONGEST_PATH)}"
     try:
@@ -219,112 +216,106 @@ def _near(path: Path) -> str:
         return ""
 
 
-# --- the first walk -------------------------------------------------------------------------------------------------
+# --- reading a file -------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Walk:
-    """What a walk through one file has found."""
+@dataclass(kw_only=True)
+class _Survey(Findings):
+    """What reading one file has found; `hashes`, `kinds` and `first` as in Corpus, numbered within the file."""
 
-    source: Source
-    found: Findings
+    file: TextFile
     characters: int = 0  # newlines too
-    ended: bool = True  # the last line has its newline
+    is_ended: bool = True  # the last line has its newline
     has_text: bool = False
     nuls: int = 0
     marks: int = 0  # byte order marks inside the text
-    odd_ends: Counter[str] = field(default_factory=Counter)
+    trailing: int = 0  # lines that end in a space or tab
+    blank: int = 0  # lines of nothing but white space
     hashes: list[Ids] = field(default_factory=list)
+    kinds: list[Kinds] = field(default_factory=list)
+    first: dict[str, int] = field(default_factory=dict)
 
-    @classmethod
-    def through(cls, file: File, data: Data, room: int, digest: Callable[[bytes], None] | None) -> "_Walk":
-        """Walks. The text is kept if it has at most `room` characters. Raises BadInput.
 
-        CRLF is taken for a line's end. That it stands at every line is known only at the end; where it does not, the
-        CR were characters, and a second walk keeps them.
-        """
-        walk = cls(Source(file, kept=[]), Findings())
-        blocks = walk._blocks(room, digest)
+def _survey_file(file: TextFile, data: Data, room: int, digest: Callable[[bytes], None] | None) -> _Survey:
+    """Reads a file; its text is held if it has at most `room` characters. Raises BadInput.
+
+    CRLF is taken for the end of a line. Only a whole file shows that some line ends are CRLF and some are not; then a
+    CR is a character, and the file is read again.
+    """
+    file, seen, held = replace(file), Characters(), list[str]()
+    found = _Survey(file=file)
+    blocks = file.blocks(found, digest)
+    for block in blocks if data.is_text else whole_lines(blocks):
         if data.is_text:
-            for _ in blocks:
-                pass
-            walk.source.characters = walk.characters
+            found.first |= {character: found.characters + at for character, at in seen.new_in(block).items()}
+            file.characters += len(block)
         else:
-            for lines in _lines(blocks):
-                walk._see(lines)
-        found = walk.found
-        if found.newlines == 0 and found.alone:
-            raise BadInput(
-                f"{file.name}: the lines end in a lone CR (old Macintosh); convert them to LF: tr '\\r' '\\n'"
-            )
-        if file.crlf and found.returns and (found.returns < found.newlines or found.alone):
-            return cls.through(replace(file, crlf=False), data, room, None)
-        return walk
-
-    def _blocks(self, room: int, digest: Callable[[bytes], None] | None) -> Iterator[str]:
-        for block in self.source.file.blocks(self.found, digest):
-            self.characters += len(block)
-            self.ended = block.endswith("\n")
-            self.has_text = self.has_text or bool(block.strip("\n"))
-            self.nuls += block.count("\0")
-            self.marks += block.count("\ufeff")
-            if self.characters > room:
-                self.source.kept = None
-            if self.source.kept is not None:
-                self.source.kept.append(block)
-            yield block
-
-    def _see(self, lines: list[str]) -> None:
-        self.source.documents += len(lines)
-        self.source.characters += sum(map(len, lines))
-        self.hashes.append(np.fromiter(map(hash, lines), np.int64, len(lines)))
-        self.odd_ends.update("blank" if line.isspace() else "trailing" for line in lines if line[-1] in " \t")
+            _survey_lines(block, found, seen, data.split == "hash")
+        found.characters += len(block)
+        found.is_ended = block.endswith("\n")
+        found.has_text = found.has_text or bool(block.strip("\n"))
+        found.nuls += block.count("\0")
+        found.marks += block.count("\ufeff")
+        if found.characters <= room:
+            held.append(block)
+        else:
+            held.clear()
+    if found.newlines == 0 and found.lone_cr:
+        raise BadInput(f"{file.name}: the lines end in a lone CR (old Macintosh); convert them to LF: tr '\\r' '\\n'")
+    if file.crlf and found.is_mixed:
+        return _survey_file(replace(file, crlf=False, characters=0, documents=0), data, room, None)
+    if found.characters <= room:
+        file.held = held
+    return found
 
 
-def _lines(blocks: Iterable[str]) -> Iterator[list[str]]:
-    """The lines of a text that are not empty, many at a time, wherever its blocks are cut."""
-    begun: list[str] = []
-    for block in blocks:
-        lines = block.split("\n")
-        if len(lines) > 1:
-            lines[0] = "".join([*begun, lines[0]])
-            begun = []
-        begun.append(lines.pop())
-        yield list(filter(None, lines))
-    if last := "".join(begun):
-        yield [last]
+def _survey_lines(block: str, found: _Survey, seen: Characters, is_hashed: bool) -> None:
+    lines = list(filter(None, block.split("\n")))
+    in_train: Sequence[str] = lines  # perhaps; known at this point only for data.split=hash
+    if is_hashed:
+        kinds = by_hash(lines)
+        found.kinds.append(kinds)
+        in_train = list(compress(lines, (kinds == 0).tolist()))
+    if new := seen.new_in("".join(in_train)):
+        ends = np.cumsum([len(line) for line in in_train])
+        documents = found.file.documents + np.searchsorted(ends, list(new.values()), side="right")
+        found.first |= dict(zip(new, documents.tolist(), strict=True))
+    found.hashes.append(np.fromiter(map(hash, lines), np.int64, len(lines)))
+    found.file.documents += len(lines)
+    found.file.characters += len(block) - block.count("\n")
+    if " \n" in block or "\t\n" in block or block[-1] in " \t":
+        odd = [line for line in lines if line[-1] in " \t"]
+        blank = sum(map(str.isspace, odd))
+        found.blank += blank
+        found.trailing += len(odd) - blank
 
 
-def _unended(walks: list[_Walk], is_text: bool) -> int:
-    """How many lines lack their newline: the last of a running text, or of each file, may."""
-    filled = [walk for walk in walks if walk.characters]
-    return sum(not walk.ended for walk in (filled[-1:] if is_text else filled))
+def _unended(surveys: list[_Survey], is_text: bool) -> int:
+    """Returns how many lines lack their newline: the last one of a running text, or of each file, may."""
+    filled = [each for each in surveys if each.characters]
+    return sum(not each.is_ended for each in (filled[-1:] if is_text else filled))
 
 
-def _notes(walks: list[_Walk], normalize: str) -> list[str]:
-    """What is odd in a text and was left so, or was not."""
-    notes, found = list[str](), [walk.found for walk in walks]
-    if marks := sum(each.mark for each in found):
-        of = "the file" if len(walks) == 1 else f"{marks:,} of {len(walks):,} files"
-        notes.append(f"dropped the byte order mark at the start of {of}")
-    if taken := sum(walk.found.returns for walk in walks if walk.source.file.crlf):
-        notes.append(f"{taken:,} lines ended in CRLF; the CR was taken off")
-    mixed = [each for each in found if each.alone or 0 < each.returns < each.newlines]
-    if mixed:
-        returns, newlines, alone = (
-            sum(getattr(each, what) for each in mixed) for what in ("returns", "newlines", "alone")
-        )
-        notes.append(f"{returns:,} of {newlines:,} lines end in CRLF and {alone:,} CR stand elsewhere; all were kept")
-    if normalize == "none" and not all(each.composed for each in found):
+def _notes(surveys: list[_Survey], normalize: str) -> list[str]:
+    """Returns what is unusual in the text, and whether it was changed."""
+    notes = list[str]()
+    if marks := sum(each.has_mark for each in surveys):
+        of = "the file" if len(surveys) == 1 else f"{marks:,} of {len(surveys):,} files"
+        notes.append(f"removed the byte order mark at the start of {of}")
+    if crlf := sum(each.crlf for each in surveys if each.file.crlf):
+        notes.append(f"{crlf:,} lines ended in CRLF; the CR was removed")
+    if mixed := [each for each in surveys if each.lone_cr or 0 < each.crlf < each.newlines]:
+        crlf, newlines, alone = (sum(getattr(each, name) for each in mixed) for name in ("crlf", "newlines", "lone_cr"))
+        notes.append(f"{crlf:,} of {newlines:,} lines end in CRLF and {alone:,} CR stand elsewhere; all were kept")
+    if normalize == "none" and not all(each.is_nfc for each in surveys):
         notes.append("some characters are written in more than one way (not NFC); data.normalize=nfc makes them one")
-    if marks := sum(walk.marks for walk in walks):
+    if marks := sum(each.marks for each in surveys):
         notes.append(f"{marks:,} byte order marks inside the text were kept as characters")
-    if nuls := sum(walk.nuls for walk in walks):
-        binary = " (is this a binary file, or UTF-16?)" if nuls > NUL_SHARE * sum(w.characters for w in walks) else ""
-        notes.append(f"{nuls:,} NUL characters were kept{binary}")
-    ends = sum((walk.odd_ends for walk in walks), Counter[str]())
-    if ends["trailing"]:
-        notes.append(f"{ends['trailing']:,} lines end in a space or tab, which was kept: 'emma ' is not 'emma'")
-    if ends["blank"]:
-        notes.append(f"{ends['blank']:,} lines hold nothing but white space and were kept")
+    if nuls := sum(each.nuls for each in surveys):
+        binary = nuls > NUL_SHARE * sum(each.characters for each in surveys)
+        notes.append(f"{nuls:,} NUL characters were kept{' (is this a binary file, or UTF-16?)' * binary}")
+    if trailing := sum(each.trailing for each in surveys):
+        notes.append(f"{trailing:,} lines end in a space or tab, which was kept: 'emma ' is not 'emma'")
+    if blank := sum(each.blank for each in surveys):
+        notes.append(f"{blank:,} lines contain only white space and were kept")
     return notes

@@ -1,57 +1,72 @@
-"""A text, read, split and encoded."""
+"""The road of a text: survey, assign, encode."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from nextchar.config.data_settings import Data
-from nextchar.data import corpus as text
-from nextchar.data import encoded as splits
-from nextchar.data.encoded import Split
+from nextchar.data.corpus import Corpus, survey
+from nextchar.data.encoded import Split, encode
 from nextchar.data.report import DataReport
-from nextchar.data.splits import deal
-from nextchar.data.vocabulary import Vocabulary
+from nextchar.data.splits import NAMES, Numbers, assign
+from nextchar.data.vocabulary import Ids, Vocabulary
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A text, read, dealt out and in ids."""
+    """A text, split and encoded. With data.split=all the three splits are one."""
 
     report: DataReport
     vocabulary: Vocabulary
     splits: dict[str, Split]
 
 
-def load(data: Data, vocabulary: Vocabulary | None = None) -> Dataset:
-    """Reads and deals out the text that the settings name, in the ids of its own vocabulary or the given one.
+def load(
+    data: Data, vocabulary: Vocabulary | None = None, download: bool = True, expected: str | None = None
+) -> Dataset:
+    """Reads, splits and encodes the text that the settings name, in a vocabulary of its own or the given one.
 
-    Raises BadInput.
+    `download`, `expected`: see survey. Raises BadInput.
     """
-    corpus = text.read(data)
-    vocabulary, parts = splits.encode(deal(corpus, data), data, vocabulary)
+    corpus, numbers = _split(data, download, expected)
+    vocabulary, splits = encode(corpus, numbers, data, vocabulary)
+    if data.split == "all":
+        splits = dict.fromkeys(NAMES, splits["all"])
     report = DataReport(
         source=corpus.source,
         sha256=corpus.sha256,
-        bytes=corpus.size,
+        bytes=corpus.bytes,
         lines=corpus.lines,
         kept=corpus.documents,
         skipped=corpus.skipped,
         characters=corpus.characters,
         vocabulary=len(vocabulary) - 1,
         duplicates=corpus.duplicates,
-        documents={name: part.documents for name, part in parts.items()},
-        predicted={name: part.predicted for name, part in parts.items()},
-        in_train={name: _in_train(part, parts["train"]) for name, part in parts.items() if name != "train"},
-        left_out={name: part.skipped for name, part in parts.items() if part.skipped},
-        test_sha256=parts["test"].sha256,
+        documents={name: split.documents for name, split in splits.items()},
+        predicted={name: split.predicted for name, split in splits.items()},
+        in_train={name: _in_train(split, splits["train"]) for name, split in splits.items() if name != "train"},
+        left_out={name: split.skipped for name, split in splits.items() if split.skipped},
+        test_sha256=splits["test"].sha256,
         notes=corpus.notes,
     )
-    corpus.let_go()
-    return Dataset(report, vocabulary, parts)
+    corpus.release()
+    return Dataset(report, vocabulary, splits)
 
 
-def _in_train(part: Split, train: Split) -> int:
-    """How many documents of a part stand in train too."""
-    if part is train:
-        return part.documents
-    return 0 if part.in_train is None else int(np.count_nonzero(part.in_train))
+def training_hashes(data: Data, expected: str) -> Ids:
+    """Returns 64 bits of each document in train (see Corpus); `expected`: see survey. Raises BadInput."""
+    corpus, numbers = _split(data, False, expected)
+    return corpus.hashes[next(iter(numbers.values()))]
+
+
+def _split(data: Data, download: bool, expected: str | None) -> tuple[Corpus, dict[str, Numbers]]:
+    corpus = survey(data, download, expected)
+    total = corpus.characters if data.is_text else corpus.documents
+    return corpus, assign(data, total, corpus.hashes, corpus.kinds)
+
+
+def _in_train(split: Split, train: Split) -> int:
+    """Returns how many documents of a split are in train too."""
+    if split is train:
+        return split.documents
+    return 0 if split.in_train is None else int(np.count_nonzero(split.in_train))

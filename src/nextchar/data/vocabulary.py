@@ -1,4 +1,4 @@
-"""Characters <-> ids. Id 0 is the boundary, which begins and ends a document and is not a character."""
+"""Characters <-> ids. Id 0 is the boundary: it begins and ends a document and is not a character."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,78 +12,55 @@ from nextchar.errors import BadInput
 from nextchar.messages import named
 
 BOUNDARY = 0
-
-
 UNKNOWN = -1
-
-
+END = "\n"  # stands after each of several documents; a document of a line contains none
 ENCODED_AT_ONCE = 1 << 20  # characters; bounds the memory that encoding takes beside text and ids
 
-
 Ids = npt.NDArray[np.int64]
-
-
 Stream = npt.NDArray[np.integer[Any]]  # ids, in as few bytes as they need
 
 
 class Vocabulary:
     """The distinct characters (Unicode code points) of a text in code point order; character i has id i + 1.
 
-    Raises BadInput for a character that stands twice.
+    Raises BadInput for a repeated character.
     """
 
     def __init__(self, characters: str) -> None:
         self.characters = characters
         if len(set(characters)) != len(characters):
-            raise BadInput("the vocabulary holds a character twice")
+            raise BadInput("the vocabulary contains a character twice")
 
     @classmethod
-    def of(cls, texts: Iterable[str], end: str = "") -> "Vocabulary":
-        """The vocabulary of texts in which the character `end`, if there is one, only ends documents."""
-        narrow, wide = b"", np.zeros(sys.maxunicode + 1, dtype=bool)
+    def of(cls, texts: Iterable[str]) -> "Vocabulary":
+        """Returns the vocabulary of these texts."""
+        seen = Characters()
         for text in texts:
-            try:  # what was seen before is deleted, which mostly leaves nothing
-                narrow += bytes(set(text.encode("latin-1").translate(None, narrow)))
-            except UnicodeEncodeError:
-                wide[_code_points(text)] = True
-        wide[list(narrow)] = True
-        wide[list(map(ord, end))] = False
-        codes: bytes = np.flatnonzero(wide).astype("<u4").tobytes()
-        return cls(codes.decode("utf-32-le", "surrogatepass"))
+            seen.new_in(text)
+        return cls(seen.characters)
 
     def __reduce__(self) -> tuple[type["Vocabulary"], tuple[str]]:
-        return Vocabulary, (self.characters,)  # its tables are made where it arrives
-
-    @cached_property
-    def _known(self) -> set[str]:
-        return set(self.characters)
+        return Vocabulary, (self.characters,)  # without its tables
 
     def __len__(self) -> int:
         """V: the characters and the boundary."""
         return len(self.characters) + 1
 
     @cached_property
-    def _codes(self) -> npt.NDArray[np.uint32]:
-        return _code_points(self.characters)
-
-    @cached_property
     def _code_of_id(self) -> npt.NDArray[np.uint32]:
-        return np.concatenate([np.zeros(1, dtype="<u4"), self._codes])
+        return _code_points("\0" + self.characters)
 
     @cached_property
-    def _id_of_code(self) -> Ids:
-        """(largest code point + 2,) ids; the last place stands for all code points beyond."""
-        table = np.full(int(self._codes.max(initial=0)) + 2, UNKNOWN, dtype=np.int64)
-        table[self._codes] = np.arange(1, len(self))
-        return table
+    def _encoder(self) -> "Encoder":
+        return Encoder(self)
 
     def encode(self, text: str) -> Ids:
-        """Text of N characters -> (N,) int64 ids, UNKNOWN (-1) where a character is not in the vocabulary."""
-        table = self._id_of_code
-        return table[np.minimum(_code_points(text), len(table) - 1)]
+        """Returns the (N,) int64 ids of a text; UNKNOWN (-1) for a character that is not in the vocabulary."""
+        ids = self._encoder(text)
+        return np.where(ids == self._encoder.unknown, UNKNOWN, ids.astype(np.int64))
 
     def decode(self, ids: Sequence[int] | Stream, end: str = "") -> str:
-        """(N,) ids -> text; the boundary decodes to `end`, or to nothing."""
+        """Returns the text of (N,) ids; the boundary becomes `end`, or nothing."""
         ids = ids if isinstance(ids, np.ndarray) else np.asarray(ids, dtype=np.int64)
         codes = self._code_of_id[ids if end else ids[ids != BOUNDARY]]
         if end:
@@ -92,7 +69,7 @@ class Vocabulary:
         return encoded.decode("utf-32-le", "surrogatepass")
 
     def known(self, text: str, what: str) -> Ids:
-        """Like `encode`, but raises BadInput, naming `what` and the characters, where the vocabulary lacks one."""
+        """Encodes; raises BadInput for unknown characters, naming them and `what`."""
         ids = self.encode(text)
         if (ids == UNKNOWN).any():
             missing = set(text) - set(self.characters)
@@ -104,43 +81,43 @@ class Vocabulary:
 
     @property
     def symbols(self) -> list[str]:
-        """(V,) strings for tables and pictures: the boundary is '.', or '∎' where '.' is a character of the text."""
+        """Returns (V,) strings for tables and pictures; the boundary is '.', or '∎' if '.' is in the vocabulary."""
         return ["∎" if "." in self.characters else ".", *self.characters]
 
     def stream(self, documents: Sequence[str]) -> Stream:
-        """Documents of N characters in all -> (N + D + 1,) ids: each between two boundaries, neighbours sharing one.
+        """Encodes documents of N characters in all: (N + D + 1,) ids, a boundary before, between and after them.
 
-        The first id is context only; each later one is a character, or an end of document, to be predicted. The ids
+        The first id is only context; each later one is a character, or an end of document, to be predicted. The ids
         are as narrow as V allows. All characters must be in the vocabulary.
         """
-        end = next(c for c in map(chr, range(10, 0x110000)) if c not in self._known)
+        end = next(c for c in map(chr, range(10, 0x110000)) if c not in self.characters)
         encoder, joined = Encoder(self, end), end.join(documents)
         stream = np.zeros(len(joined) + 2, dtype=encoder.dtype)
         for start in range(0, len(joined), ENCODED_AT_ONCE):
             ids = encoder(joined[start : start + ENCODED_AT_ONCE])
             stream[start + 1 : start + 1 + len(ids)] = ids
-        assert not (stream == encoder.stranger).any(), "a character is not in the vocabulary"
+        assert not (stream == encoder.unknown).any(), "a character is not in the vocabulary"
         return stream
 
 
 class Encoder:
-    """Blocks of text -> ids as narrow as V allows; the character `end`, if there is one, becomes the boundary.
+    """Encodes text block by block, in ids as narrow as V allows; the character `end`, if any, becomes the boundary.
 
-    `stranger`, a number that is no id, stands for what the vocabulary lacks.
+    `unknown`, a number that is no id, is given to characters that are not in the vocabulary.
     """
 
     def __init__(self, vocabulary: Vocabulary, end: str = "") -> None:
         self.dtype = np.min_scalar_type(len(vocabulary))
-        self.stranger = int(np.iinfo(self.dtype).max)
-        known = vocabulary._id_of_code[:-1]
-        # (largest code point + 2,) at least 257: the last place stands for all code points beyond
-        self._table = np.full(max(len(known), 256) + 1, self.stranger, dtype=self.dtype)
-        self._table[: len(known)] = np.where(known == UNKNOWN, self.stranger, known)
+        self.unknown = int(np.iinfo(self.dtype).max)
+        codes = _code_points(vocabulary.characters)
+        # (largest code point + 2,) at least 257: the last place is for all code points beyond
+        self._table = np.full(max(int(codes.max(initial=0)) + 1, 256) + 1, self.unknown, dtype=self.dtype)
+        self._table[codes] = np.arange(1, len(vocabulary))
         if end:
             self._table[ord(end)] = BOUNDARY
 
     def __call__(self, text: str) -> Stream:
-        """Text of N characters -> (N,) ids."""
+        """Returns the (N,) ids of a text of N characters."""
         try:
             narrow = text.encode("latin-1")
         except UnicodeEncodeError:
@@ -148,6 +125,41 @@ class Encoder:
         if self.dtype == np.uint8:
             return np.frombuffer(narrow.translate(self._table[:256].tobytes()), dtype=np.uint8)
         return self._table[np.frombuffer(narrow, dtype=np.uint8)]
+
+
+class Characters:
+    """Collects the distinct characters of a text that is read block by block."""
+
+    def __init__(self) -> None:
+        self._latin = b""  # those below U+0100
+        self._seen = np.zeros(sys.maxunicode + 1, dtype=bool)
+
+    def new_in(self, text: str) -> dict[str, int]:
+        """Returns the characters not seen before, each with its first place in the text."""
+        try:
+            rest = text.encode("latin-1").translate(None, self._latin)  # mostly nothing is left
+            new = np.unique(np.frombuffer(rest, dtype=np.uint8))
+            places = [text.index(chr(code)) for code in new]
+        except UnicodeEncodeError:
+            codes = _code_points(text)
+            unseen = np.flatnonzero(~self._seen[codes])
+            new, first = np.unique(codes[unseen], return_index=True)
+            places = unseen[first].tolist()
+        self._seen[new] = True
+        self._latin += bytes(new[new < 0x100].tolist())
+        return dict(zip(map(chr, new.tolist()), places, strict=True))
+
+    @property
+    def characters(self) -> str:
+        """Returns all of them, in code point order."""
+        codes: bytes = np.flatnonzero(self._seen).astype("<u4").tobytes()
+        return codes.decode("utf-32-le", "surrogatepass")
+
+
+def selected(text: str, mask: npt.NDArray[np.bool_]) -> str:
+    """Returns the characters of a text that a mask (N,) selects."""
+    codes: bytes = _code_points(text)[mask].tobytes()
+    return codes.decode("utf-32-le", "surrogatepass")
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint32]:

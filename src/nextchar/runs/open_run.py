@@ -7,9 +7,7 @@ from nextchar.config.command_settings import EvaluateSettings
 from nextchar.config.data_settings import Data
 from nextchar.config.fields import validated
 from nextchar.config.model_settings import Arpa, Count
-from nextchar.data import corpus as text
-from nextchar.data import encoded as splits
-from nextchar.data.splits import deal
+from nextchar.data import load
 from nextchar.data.vocabulary import Ids, Vocabulary
 from nextchar.errors import BadInput
 from nextchar.models.base import LanguageModel
@@ -47,20 +45,15 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, float], list[str], s
     """A finished run on its own splits or on another text: the metrics, notes, and what was read. Raises BadInput."""
     record, model = open_model(Path(settings.run))
     data = _other_data(record.settings.data, settings)
-    if data is record.settings.data:
-        corpus = text.read(data, download=False, expected=record.data.sha256 if record.data else "")
-    else:
-        corpus = text.read(data)
-    notes = list(corpus.notes)
-    if record.data and corpus.source == record.data.source and corpus.sha256 != record.data.sha256:
-        notes.append(f"{corpus.source} has changed since the run was trained on it")
-    dealt = deal(corpus, data)
-    if data.split == "all":
-        dealt = {"all": dealt["train"]}
-    _, parts = splits.encode(dealt, data, model.vocabulary)
-    corpus.let_go()
-    values, said, _ = measure(model, parts, data.is_text)
-    return values, notes + said, corpus.source
+    own = data is record.settings.data
+    expected = (record.data.sha256 if record.data else "") if own else None
+    dataset = load.load(data, model.vocabulary, download=not own, expected=expected)
+    report, notes = dataset.report, list(dataset.report.notes)
+    if record.data and report.source == record.data.source and report.sha256 != record.data.sha256:
+        notes.append(f"{report.source} has changed since the run was trained on it")
+    splits = {"all": dataset.splits["train"]} if data.split == "all" else dataset.splits
+    values, said, _ = measure(model, splits, data.is_text)
+    return values, notes + said, report.source
 
 
 def training_hashes(record: Record) -> Ids:
@@ -74,13 +67,10 @@ def training_hashes(record: Record) -> Ids:
     if isinstance(record.settings.model, Arpa):
         raise BadInput("novel=true: what the model of an ARPA file was trained on is not known")
     try:
-        corpus = text.read(data, download=False, expected=record.data.sha256 if record.data else "")
+        return load.training_hashes(data, expected=record.data.sha256 if record.data else "")
     except BadInput as error:
         why = str(error).partition(";")[0]
         raise BadInput(f"novel=true needs the text that the run was trained on: {why}") from None
-    hashes = deal(corpus, data)["train"].hashes
-    corpus.let_go()
-    return hashes
 
 
 def _other_data(own: Data, settings: EvaluateSettings) -> Data:
