@@ -1,4 +1,4 @@
-"""Fixtures of the tests of data: the settings that say which text is read, and how."""
+"""Fixtures of the tests of data: settings, and the text of a split."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from nextchar.config.data_settings import Data
 from nextchar.config.fields import validated
+from nextchar.data.encoded import Split
 
 PLAIN = {
     "name": "lines",
@@ -32,3 +33,15 @@ def data() -> Callable[..., Data]:
         return validated(Data, PLAIN | {"name": name, "path": None if path is None else str(path)} | changed)
 
     return settings
+
+
+@pytest.fixture(scope="session")
+def texts() -> Callable[[Split], list[str]]:
+    """The documents of a split, decoded; a running text is one."""
+
+    def decoded(split: Split) -> list[str]:
+        if split.is_text:
+            return [split.vocabulary.decode(split.stream[1:])]
+        return split.vocabulary.decode(split.stream[1:], "\n").split("\n")[:-1]
+
+    return decoded

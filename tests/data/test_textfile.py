@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nextchar.data import textfile as blocks
-from nextchar.data.textfile import File, Findings
+from nextchar.data import textfile
+from nextchar.data.textfile import Findings, TextFile
 from nextchar.errors import BadInput
 
 # What may become one with what stands before it, or looks so: accents, Hangul jamo, halfwidth kana, Indic vowels.
@@ -30,9 +30,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def block_as_it_was() -> Iterator[None]:
-    before = blocks.BLOCK
+    before = textfile.BLOCK_BYTES
     yield
-    blocks.BLOCK = before
+    textfile.BLOCK_BYTES = before
 
 
 def whole(raw: bytes, encoding: str, normalize: str, crlf: bool) -> str:
@@ -42,23 +42,41 @@ def whole(raw: bytes, encoding: str, normalize: str, crlf: bool) -> str:
     return text if normalize == "none" else unicodedata.normalize(normalize.upper(), text)
 
 
-@given(NASTY_TEXT, SIZES, st.sampled_from(["nfc", "nfkc"]))
-@example("e\u0301", 1, "nfc")
-@example("ｶﾞ" * 3, 3, "nfkc")
-@example("가\u11a8각\u1100\u1161\u11a8", 2, "nfc")
+@given(NASTY_TEXT, SIZES, st.sampled_from(["NFC", "NFKC"]))
+@example("e\u0301", 1, "NFC")
+@example("ｶﾞ a" * 3, 3, "NFKC")
+@example("가\u11a8각\n\u1100\u1161\u11a8", 2, "NFC")
 def test_normalised_in_blocks_is_normalised(text: str, size: int, form: str) -> None:
     cut = [text[i : i + size] for i in range(0, len(text), size)]
-    apart = [unicodedata.normalize(form.upper(), block) for block in blocks._apart(cut, form.upper())]
-    assert "".join(apart) == unicodedata.normalize(form.upper(), text)
-    assert all(apart)
+    blocks = [unicodedata.normalize(form, block) for block in textfile._cut(cut, textfile._before_last_ascii)]
+    assert "".join(blocks) == unicodedata.normalize(form, text)
+    assert all(blocks)
 
 
-def test_what_composes_never_begins_anew() -> None:
-    """By the definition: the second of two characters that Unicode composes into one."""
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+def test_an_ascii_character_never_combines_with_what_is_before_it(form: str) -> None:
+    """By the definition, for every code point: no composition has an ASCII character second."""
     for code in range(sys.maxunicode + 1):
         apart = unicodedata.normalize("NFD", chr(code))
         if len(apart) > 1 and unicodedata.normalize("NFC", apart) == chr(code):
-            assert not blocks._begins_anew(apart[-1], "NFC"), hex(code)
+            assert not apart[-1].isascii(), hex(code)
+        for ascii_ in "\na":
+            both = unicodedata.normalize(form, chr(code) + ascii_)
+            assert both == unicodedata.normalize(form, chr(code)) + ascii_, hex(code)
+
+
+@pytest.mark.parametrize("normalize", ["none", "nfc"])
+@pytest.mark.parametrize("line", [b"GATTACA ", "été ".encode()])
+def test_a_text_without_a_newline_is_read_in_flat_memory(
+    path: Path, line: bytes, normalize: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be cut before any ASCII character; only a text without one is joined."""
+    path.write_bytes(line * 1000)
+    textfile.BLOCK_BYTES = 64
+    monkeypatch.setattr(textfile, "SNIFFED_BYTES", 64)
+    assert max(map(len, TextFile(path, "x", "utf-8", normalize).blocks(Findings()))) <= 64 + len(line)
+    path.write_bytes("日".encode() * 1000)
+    assert len(list(TextFile(path, "x", "utf-8", normalize).blocks(Findings()))) == 1
 
 
 @given(
@@ -77,20 +95,20 @@ def test_where_a_file_is_cut_says_nothing(
     if packed != "plain":
         raw = gzip.compress(raw) if packed == "gz" else gzip.compress(raw[:half]) + gzip.compress(raw[half:])
     path.write_bytes(raw)
-    blocks.BLOCK = size
+    textfile.BLOCK_BYTES = size
     expected = whole(raw, encoding, normalize, crlf)
     found, seen = Findings(), bytearray()
-    file = File(path, "x", encoding, normalize, crlf)
+    file = TextFile(path, "x", encoding, normalize, crlf)
     pieces = list(file.blocks(found, seen.extend))
     assert "".join(pieces) == expected
     assert all(pieces)
     assert bytes(seen) == raw, "of what lies on disk all is seen, once"
     kept = text.removeprefix("\ufeff")
-    assert found.mark == text.startswith("\ufeff")
+    assert found.has_mark == text.startswith("\ufeff")
     assert found.newlines == kept.count("\n")
-    assert (found.returns, found.alone) == (kept.count("\r\n"), kept.count("\r") - kept.count("\r\n"))
+    assert (found.crlf, found.lone_cr) == (kept.count("\r\n"), kept.count("\r") - kept.count("\r\n"))
     if normalize == "none":
-        assert found.composed == unicodedata.is_normalized("NFC", expected)
+        assert found.is_nfc == unicodedata.is_normalized("NFC", expected)
     assert "".join(pickle.loads(pickle.dumps(file)).blocks()) == expected, "elsewhere, and a second time"
 
 
@@ -106,14 +124,14 @@ def test_what_is_no_text_is_refused_at_the_same_place(path: Path, raw: bytes, si
     if raw.startswith((b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b")):
         return
     path.write_bytes(raw)
-    blocks.BLOCK = size
+    textfile.BLOCK_BYTES = size
     try:
         expected, where = raw.decode(encoding), ""
     except UnicodeDecodeError as error:
         line, column = raw.count(b"\n", 0, error.start) + 1, error.start - raw.rfind(b"\n", 0, error.start)
         where = f"x: line {line}, byte {column}: not valid {encoding} (0x{raw[error.start]:02x}). "
     try:
-        said = "".join(File(path, "x", encoding, "none", crlf=False).blocks())
+        said = "".join(TextFile(path, "x", encoding, "none", crlf=False).blocks())
     except BadInput as refused:
         said = str(refused)
     if where:
@@ -125,15 +143,15 @@ def test_what_is_no_text_is_refused_at_the_same_place(path: Path, raw: bytes, si
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
 def test_a_gz_that_is_cut_off_says_so_even_where_its_text_is_bad_too(path: Path, size: int) -> None:
     path.write_bytes(gzip.compress(b"emma\n\xff" * 99)[:-5])
-    blocks.BLOCK = size
+    textfile.BLOCK_BYTES = size
     with pytest.raises(BadInput, match=r"^x: the .gz file is damaged or cut off"):
-        list(File(path, "x", "utf-8", "none").blocks())
+        list(TextFile(path, "x", "utf-8", "none").blocks())
 
 
 @pytest.mark.parametrize("how", ["grows", "shrinks", "is rewritten"])
 def test_a_file_that_changes_between_two_walks_is_refused(path: Path, how: str) -> None:
     path.write_text("emma\n" * 9)
-    file = File(path, "x", "utf-8", "none").stamped()
+    file = TextFile(path, "x", "utf-8", "none").stamped()
     assert "".join(file.blocks()) == "emma\n" * 9
     if how == "is rewritten":
         path.write_text("anna\n" * 9)
@@ -148,8 +166,8 @@ def test_a_file_that_changes_between_two_walks_is_refused(path: Path, how: str) 
 @pytest.mark.parametrize("size", [0, 3, 4000])
 def test_a_file_that_changes_while_it_is_read_is_refused(path: Path, size: int) -> None:
     path.write_text("emma\n" * 50_000)  # more than what is looked at before anything comes out
-    blocks.BLOCK = 1000
-    walk = File(path, "x", "utf-8", "none").blocks()
+    textfile.BLOCK_BYTES = 1000
+    walk = TextFile(path, "x", "utf-8", "none").blocks()
     next(walk)
     os.truncate(path, size)
     with pytest.raises(BadInput, match=r"^x changed while it was read"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextchar.data.vocabulary import BOUNDARY, UNKNOWN, Vocabulary
+from nextchar.data.vocabulary import BOUNDARY, UNKNOWN, Characters, Encoder, Vocabulary, selected
 from nextchar.errors import BadInput
 from nextchar.messages import named, printable
 
@@ -23,7 +23,7 @@ def test_decode_is_the_inverse_of_encode(text: str) -> None:
 
 
 @given(ANY_TEXT, ANY_TEXT)
-def test_strangers_are_unknown_and_nothing_else_is(known: str, text: str) -> None:
+def test_characters_outside_the_vocabulary_are_unknown_and_no_others(known: str, text: str) -> None:
     ids = Vocabulary.of([known]).encode(text)
     assert [id_ == UNKNOWN for id_ in ids] == [char not in known for char in text]
 
@@ -35,6 +35,22 @@ def test_a_stream_is_the_documents_between_boundaries(documents: list[str]) -> N
     for document in documents:
         expected += [vocabulary.characters.index(char) + 1 for char in document] + [BOUNDARY]
     assert vocabulary.stream(documents).tolist() == expected
+
+
+@given(st.lists(ANY_TEXT, max_size=6))
+def test_new_characters_come_with_their_first_place(texts: list[str]) -> None:
+    seen, before = Characters(), ""
+    for text in texts:
+        assert seen.new_in(text) == {c: text.index(c) for c in text if c not in before}
+        before += text
+    assert seen.characters == "".join(sorted(set(before)))
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_an_encoder_marks_the_unknown_and_what_is_selected_is_the_known(known: str, text: str) -> None:
+    encoder = Encoder(Vocabulary.of([known]))
+    mask = encoder(text) != encoder.unknown
+    assert selected(text, mask) == "".join(c for c in text if c in known)
 
 
 def test_every_code_point_at_once() -> None:

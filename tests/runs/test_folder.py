@@ -172,8 +172,8 @@ def test_a_large_train_is_measured_by_its_counts(order, tmp_path, monkeypatch):
     text.write_text(" ".join(nextchar.data.corpus.EMBEDDED.read_text().split()[:2000]))
     words = ["data=text", f"data.path={text}", f"model.order={order}", "smoothing=witten_bell", "figures=false"]
     held, large = ({}, {})
-    for values, kept in ((held, nextchar.data.corpus.KEPT), (large, 100)):
-        monkeypatch.setattr(nextchar.data.corpus, "KEPT", kept)
+    for values, kept in ((held, nextchar.data.corpus.HELD_AT_MOST), (large, 100)):
+        monkeypatch.setattr(nextchar.data.corpus, "HELD_AT_MOST", kept)
         settings = run_settings(words)
         values |= training.train(settings, tmp_path / str(kept)).metrics
     assert large["train/loss"] == pytest.approx(held["train/loss"], rel=1e-12)

@@ -246,7 +246,7 @@ def test_evaluate_shows_nothing_of_a_file_that_a_stranger_names(run: Path, tmp_p
     assert "has changed since the run was trained on it" in ended.stderr
     assert "s3cr3t" not in ended.stdout + ended.stderr
     typed = run_script("evaluate", f"run={folder}", f"data.path={secret}")
-    assert "never seen" in typed.stderr
+    assert "unknown to the model" in typed.stderr
 
 
 # --- run.json -------------------------------------------------------------------------------------------------------
