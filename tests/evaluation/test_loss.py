@@ -77,7 +77,7 @@ def test_the_loss_does_not_depend_on_where_the_stream_is_cut(monkeypatch, table_
     """Against a loop over the characters of each document."""
     monkeypatch.setattr(language_model, "TABLE_CELLS", table_cells)
     monkeypatch.setattr(language_model, "SCORED_AT_ONCE", 5)
-    monkeypatch.setattr(splits, "PIECE", at_once)
+    monkeypatch.setattr(splits, "BLOCK_IDS", at_once)
     monkeypatch.setattr(loss_module, "TEXT_BLOCK", 4)
     model, documents = Counting(5), ["abcd", "d", "ccab", "ba"]
     split = Split.of(model.vocabulary, documents)

@@ -288,7 +288,7 @@ def test_a_huge_record_is_not_read(run: Path) -> None:
         ("schema_version", 2, "schema_version=2: must be 1."),
         ("status", "great", "status=great: must be finished, pruned, diverged, interrupted or failed."),
         ("status", "diverged", "run=RUN: the run ended as 'diverged' and left no weights"),
-        ("vocabulary", "aa", "the vocabulary holds a character twice"),
+        ("vocabulary", "aa", "the vocabulary contains a character twice"),
         ("vocabulary", "ab", "keys_1 are out of order or range"),
         ("vocabulary", ["a", "b", "c"], "vocabulary=['a', 'b', 'c']: must be text."),
         ("files", {}, "vouches for no weights"),
