@@ -1,6 +1,6 @@
 """A smoothing method of one's own takes its settings and its class, and no other line of the package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from nextchar.evaluation.loss import loss_on
 from nextchar.evaluation.sampling import sample
 from nextchar.models.base import Floats, every_context
 from nextchar.models.ngram.backoff import BackoffModel
-from nextchar.models.ngram.counts import TrainCounts
+from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.fit import NgramFit, fit_ngrams
 from nextchar.models.ngram.model import CountModel
 from nextchar.models.ngram.ngram_statistics import NgramStatistics
@@ -35,8 +35,8 @@ class FixedWeightInterpolation(Interpolated):
     highest = (1.0,)
 
     @classmethod
-    def estimate(cls, settings: FixedWeight, counts: TrainCounts) -> Floats:
-        return np.full((len(counts.occurrences), 1), settings.weight)
+    def estimate_order(cls, settings: FixedWeight, table: CountTable) -> Sequence[float]:
+        return [settings.weight]
 
     def search_space(self) -> SearchSpace:
         return SearchSpace([0.5], [0.01], [0.99], row=lambda x: x)

@@ -1,11 +1,13 @@
 """Jelinek-Mercer smoothing: interpolation whose weights are fitted on val by expectation-maximization (EM)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nextchar.config import smoothing_settings as config
 from nextchar.data.vocabulary import Ids
 from nextchar.models.base import Floats
-from nextchar.models.ngram.counts import TrainCounts
+from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.ngram_statistics import NgramStatistics
 from nextchar.models.ngram.smoothing import HeldOut, Interpolated
 
@@ -26,8 +28,8 @@ class JelinekMercer(Interpolated):
     highest = (1.0,) * BUCKETS
 
     @classmethod
-    def estimate(cls, settings: config.JelinekMercer, counts: TrainCounts) -> Floats:
-        return np.full((len(counts.occurrences), BUCKETS), 0.5)
+    def estimate_order(cls, settings: config.JelinekMercer, table: CountTable) -> Sequence[float]:
+        return [0.5] * BUCKETS  # until `fit`
 
     def shares(self, k: int, seen: NgramStatistics) -> tuple[Floats, Floats, Floats]:
         weight = self.parameters[k - 1][bucket_of(seen.totals)]

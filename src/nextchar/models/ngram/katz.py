@@ -1,10 +1,12 @@
 """Backing off: the order below is used only for symbols unseen after a context."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nextchar.config import smoothing_settings as config
 from nextchar.models.base import Floats
-from nextchar.models.ngram.counts import CountTable, TrainCounts
+from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.ngram_statistics import NgramStatistics
 from nextchar.models.ngram.smoothing import Smoothing
 
@@ -25,8 +27,8 @@ class Katz(Smoothing):
     whole_rows = True  # what is left after a context depends on all of its symbols
 
     @classmethod
-    def estimate(cls, settings: config.Katz, counts: TrainCounts) -> Floats:
-        return np.array([good_turing_ratios(table) for table in counts.occurrences])
+    def estimate_order(cls, settings: config.Katz, table: CountTable) -> Sequence[float]:
+        return good_turing_ratios(table)
 
     def step(self, k: int, seen: NgramStatistics, below: Floats, uniform: float) -> Floats:
         ratios = np.append(self.parameters[k - 1], 1.0)
@@ -53,8 +55,8 @@ class StupidBackoff(Smoothing):
     sums_to_one = False
 
     @classmethod
-    def estimate(cls, settings: config.StupidBackoff, counts: TrainCounts) -> Floats:
-        return np.full((len(counts.occurrences), 1), settings.alpha)
+    def estimate_order(cls, settings: config.StupidBackoff, table: CountTable) -> Sequence[float]:
+        return [settings.alpha]
 
     def step(self, k: int, seen: NgramStatistics, below: Floats, uniform: float) -> Floats:
         relative = seen.counts / np.maximum(seen.totals, 1)
@@ -62,7 +64,7 @@ class StupidBackoff(Smoothing):
         return np.where(seen.counts > 0, relative, backed_off)
 
 
-def good_turing_ratios(table: CountTable) -> Floats:
+def good_turing_ratios(table: CountTable) -> list[float]:
     """d(r) = (r* / r - a) / (1 - a), r* = (r + 1) n_(r+1) / n_r, a = 6 n_6 / n_1, for r = 1 to 5 (Katz 1987).
 
     d(r) = 1, no discount, if the formula gives no number between 0 and 1, and for all r if one of n_1 to n_6 is 0.
@@ -70,7 +72,7 @@ def good_turing_ratios(table: CountTable) -> Floats:
     n = np.array([int((table.counts == r).sum()) for r in range(1, MOST_DISCOUNTED + 2)])
     a = 6 * n[-1] / n[0] if n.all() else 1.0
     if a == 1:
-        return np.ones(MOST_DISCOUNTED)
+        return [1.0] * MOST_DISCOUNTED
     r = np.arange(1, MOST_DISCOUNTED + 1)
     ratios = ((r + 1) * n[1:] / n[:-1] / r - a) / (1 - a)
-    return np.where((ratios > 0) & (ratios < 1), ratios, 1.0)
+    return [d if 0 < d < 1 else 1.0 for d in ratios.tolist()]

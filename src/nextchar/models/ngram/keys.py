@@ -90,13 +90,13 @@ class Packing:
         table = np.lib.stride_tricks.sliding_window_view(ids, k).astype(self._big_endian)
         for distance, at in _behind_boundaries(ids, k):
             table[at, : k - distance] = BOUNDARY
-        return self._as_bytes(table)
+        return self.pack(table)
 
-    def pack(self, ids: Ids) -> Keys:
+    def pack(self, ids: npt.NDArray[Any]) -> Keys:
         """(N, k) ids -> (N,) keys."""
         k = ids.shape[1]
         if self.is_wide(k):
-            return self._as_bytes(ids.astype(self._big_endian))
+            return np.ascontiguousarray(ids, dtype=self._big_endian).view(self.dtype(k)).ravel()
         keys = np.zeros(len(ids), dtype=np.uint64)
         for column in ids.T:
             keys = keys << self.bits | column.astype(np.uint64)
@@ -114,13 +114,13 @@ class Packing:
     def context(self, keys: Keys, k: int) -> Keys:
         """Drops the newest id, which leaves the context that it is predicted from. Sorted keys stay sorted."""
         if self.is_wide(k):
-            return self._of_ids(self._ids(keys, k)[:, :-1])
+            return self.pack(self._ids(keys, k)[:, :-1])
         return (keys >> self.bits).astype(self.dtype(k - 1))
 
     def shorter(self, keys: Keys, k: int) -> Keys:
         """Drops the oldest id, which leaves the n-gram of the order below."""
         if self.is_wide(k):
-            return self._of_ids(self._ids(keys, k)[:, 1:])
+            return self.pack(self._ids(keys, k)[:, 1:])
         return (keys & ((1 << ((k - 1) * self.bits)) - 1)).astype(self.dtype(k - 1))
 
     def newest(self, keys: Keys, k: int) -> Ids:
@@ -181,14 +181,8 @@ class Packing:
     def _big_endian(self) -> np.dtype[Any]:
         return np.dtype(f">u{self.width}")
 
-    def _as_bytes(self, table: npt.NDArray[Any]) -> Keys:
-        return np.ascontiguousarray(table).view(f"S{table.shape[1] * self.width}").ravel()
-
     def _ids(self, keys: Keys, k: int) -> npt.NDArray[Any]:
         return np.ascontiguousarray(keys).view(self._big_endian).reshape(len(keys), k)
-
-    def _of_ids(self, table: npt.NDArray[Any]) -> Keys:
-        return self._as_bytes(table) if self.is_wide(table.shape[1]) else self.pack(table.astype(np.int64))
 
 
 def _behind_boundaries(ids: Stream, k: int) -> Iterator[tuple[int, Ids]]:

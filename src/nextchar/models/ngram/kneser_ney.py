@@ -55,8 +55,8 @@ class AbsoluteDiscounting(Discounting):
     chosen_by = (config.AbsoluteDiscount,)
 
     @classmethod
-    def estimate(cls, settings: config.AbsoluteDiscount, counts: TrainCounts) -> Floats:
-        return _one_discount(settings.discount, cls.tables(counts))
+    def estimate_order(cls, settings: config.AbsoluteDiscount, table: CountTable) -> Sequence[float]:
+        return _one_discount(settings.discount, table)
 
 
 class KneserNey(Discounting):
@@ -66,8 +66,8 @@ class KneserNey(Discounting):
     continuations = True
 
     @classmethod
-    def estimate(cls, settings: config.KneserNey, counts: TrainCounts) -> Floats:
-        return _one_discount(settings.discount, cls.tables(counts))
+    def estimate_order(cls, settings: config.KneserNey, table: CountTable) -> Sequence[float]:
+        return _one_discount(settings.discount, table)
 
     def search_space(self) -> SearchSpace:
         return ONE_DISCOUNT_AND_STRENGTH
@@ -83,13 +83,15 @@ class ModifiedKneserNey(Discounting):
     continuations = True
 
     @classmethod
+    def estimate_order(cls, settings: config.ModifiedKneserNey, table: CountTable) -> Sequence[float]:
+        return [*modified_kneser_ney_discounts(table), 0.0]
+
+    @classmethod
     def estimate(cls, settings: config.ModifiedKneserNey, counts: TrainCounts) -> Floats:
-        tables = cls.tables(counts)
-        discounts = [modified_kneser_ney_discounts(table) for table in tables]
-        if settings.base == "kenlm":
-            miscounts = kenlm_miscounts(counts)
-            discounts = [kenlm_discounts(table, *wrong) for table, wrong in zip(tables, miscounts, strict=True)]
-        return _rows(discounts)
+        if settings.base == "uniform":
+            return super().estimate(settings, counts)
+        pairs = zip(counts.continuations, kenlm_miscounts(counts), strict=True)
+        return np.array([[*kenlm_discounts(table, *wrong), 0.0] for table, wrong in pairs])
 
     def probabilities(self, statistics: Sequence[NgramStatistics], vocab_size: int) -> list[Floats]:
         return super().probabilities(statistics, vocab_size + (self.settings.base == "kenlm"))
@@ -101,8 +103,8 @@ class Dirichlet(Discounting):
     chosen_by = (config.Dirichlet,)
 
     @classmethod
-    def estimate(cls, settings: config.Dirichlet, counts: TrainCounts) -> Floats:
-        return _one_discount(0.0, cls.tables(counts), settings.concentration)
+    def estimate_order(cls, settings: config.Dirichlet, table: CountTable) -> Sequence[float]:
+        return _one_discount(0.0, table, settings.concentration)
 
     def search_space(self) -> SearchSpace:
         return SearchSpace([1.0], [-10.0], [20.0], row=lambda x: np.array([0, 0, 0, np.exp(x[0])]))
@@ -119,8 +121,8 @@ class PitmanYor(Discounting):
     continuations = True
 
     @classmethod
-    def estimate(cls, settings: config.PitmanYor, counts: TrainCounts) -> Floats:
-        return _one_discount(settings.discount, cls.tables(counts), settings.concentration)
+    def estimate_order(cls, settings: config.PitmanYor, table: CountTable) -> Sequence[float]:
+        return _one_discount(settings.discount, table, settings.concentration)
 
     def search_space(self) -> SearchSpace:
         return ONE_DISCOUNT_AND_STRENGTH
@@ -139,7 +141,7 @@ def kneser_ney_discount(table: CountTable) -> float:
     return n1 / (n1 + 2 * n2) if n1 else 0.5
 
 
-def modified_kneser_ney_discounts(table: CountTable) -> Floats:
+def modified_kneser_ney_discounts(table: CountTable) -> list[float]:
     """D_i = i - (i + 1) Y n_(i+1) / n_i for i = 1, 2, 3, where Y = n1 / (n1 + 2 n2) (Chen & Goodman 1998, eq. 26).
 
     Y in place of D_i if n_i = 0, as in the lowest orders of characters, or if D_i would not be above 0, which would
@@ -147,23 +149,19 @@ def modified_kneser_ney_discounts(table: CountTable) -> Floats:
     """
     n, y = table.counts_of_counts, kneser_ney_discount(table)
     discounts = [i - (i + 1) * y * n[i] / n[i - 1] if n[i - 1] else y for i in (1, 2, 3)]
-    return np.array([d if d > 0 else y for d in discounts])
+    return [d if d > 0 else y for d in discounts]
 
 
-def _one_discount(discount: float | None, tables: Sequence[CountTable], strength: float = 0.0) -> Floats:
-    """Returns parameters of one discount for all counts: the given one, or for each order the estimated one."""
-    found = [kneser_ney_discount(table) if discount is None else discount for table in tables]
-    return _rows([np.full(3, d) for d in found], strength)
-
-
-def _rows(discounts: Sequence[Floats], strength: float = 0.0) -> Floats:
-    return np.column_stack([np.array(discounts), np.full(len(discounts), strength)])
+def _one_discount(discount: float | None, table: CountTable, strength: float = 0.0) -> list[float]:
+    """Returns the parameters of one discount for all counts, estimated if it is None."""
+    d = kneser_ney_discount(table) if discount is None else discount
+    return [d, d, d, strength]
 
 
 # --- as KenLM counts ------------------------------------------------------------------------------------------------
 
 
-def kenlm_discounts(table: CountTable, taken_for: int = 0, right: int = 0) -> Floats:
+def kenlm_discounts(table: CountTable, taken_for: int, right: int) -> list[float]:
     """Returns the discounts of lmplz --discount_fallback: 0.5, 1, 1.5 if any D_i is undefined or not in 0 to i.
 
     `taken_for`, `right`: the count as which lmplz counts one n-gram, and its own; 0 if it makes no mistake.
@@ -172,12 +170,9 @@ def kenlm_discounts(table: CountTable, taken_for: int = 0, right: int = 0) -> Fl
     if right:
         n[min(right, 5) - 1] -= 1
         n[min(taken_for, 5) - 1] += 1
-    fallback = np.array([0.5, 1.0, 1.5])
-    if not all(n[:3]):
-        return fallback
-    y = n[0] / (n[0] + 2 * n[1])
-    discounts = np.array([i - (i + 1) * y * n[i] / n[i - 1] for i in (1, 2, 3)])
-    return discounts if ((discounts >= 0) & (discounts <= [1, 2, 3])).all() else fallback
+    y = n[0] / (n[0] + 2 * n[1]) if n[0] else 0.0
+    discounts = [i - (i + 1) * y * n[i] / n[i - 1] if n[i - 1] else -1.0 for i in (1, 2, 3)]
+    return discounts if all(0 <= d <= i for i, d in enumerate(discounts, 1)) else [0.5, 1.0, 1.5]
 
 
 def kenlm_miscounts(counts: TrainCounts) -> list[tuple[int, int]]:

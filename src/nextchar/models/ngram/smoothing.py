@@ -69,8 +69,8 @@ class SearchSpace:
 class Smoothing(ABC):
     """A smoothing method: its settings, and its `parameters`, (orders, P) float64, a row for each order.
 
-    To add a method, write its settings class and a subclass with `chosen_by`, `names`, `highest`, `estimate` and
-    `step`; if the settings have `tune`, also `search_space`. The class registers itself.
+    To add a method, write its settings class and a subclass with `chosen_by`, `names`, `highest`,
+    `estimate_order` and `step`; if the settings have `tune`, also `search_space`. The class registers itself.
     """
 
     chosen_by: ClassVar[tuple[type[config.SmoothingSettings], ...]] = ()  # settings classes that mean this method
@@ -106,8 +106,13 @@ class Smoothing(ABC):
 
     @classmethod
     @abstractmethod
+    def estimate_order(cls, settings: Any, table: CountTable) -> Sequence[float]:
+        """Returns the P parameters of one order: those that are set, the others in closed form from its counts."""
+
+    @classmethod
     def estimate(cls, settings: Any, counts: TrainCounts) -> Floats:
-        """Returns (orders, P) parameters: those that are set, the others in closed form from the counts of train."""
+        """Returns (orders, P) parameters."""
+        return np.array([cls.estimate_order(settings, table) for table in cls.tables(counts)], dtype=np.float64)
 
     @classmethod
     def tables(cls, counts: TrainCounts) -> Sequence[CountTable]:
@@ -164,8 +169,8 @@ class AddK(Smoothing):
     uses_lower_orders = False
 
     @classmethod
-    def estimate(cls, settings: config.AddK, counts: TrainCounts) -> Floats:
-        return np.full((len(counts.occurrences), 1), settings.k)
+    def estimate_order(cls, settings: config.AddK, table: CountTable) -> Sequence[float]:
+        return [settings.k]
 
     def search_space(self) -> SearchSpace:
         return SearchSpace([-2.0], [-20.0], [20.0], row=np.exp)
@@ -186,8 +191,8 @@ class MaximumLikelihood(AddK):
     chosen_by = (config.NoSmoothing, config.L2)
 
     @classmethod
-    def estimate(cls, settings: Any, counts: TrainCounts) -> Floats:
-        return np.zeros((len(counts.occurrences), 1))
+    def estimate_order(cls, settings: Any, table: CountTable) -> Sequence[float]:
+        return [0.0]
 
 
 # --- interpolation --------------------------------------------------------------------------------------------------
@@ -216,8 +221,8 @@ class WittenBell(Interpolated):
     highest = ()
 
     @classmethod
-    def estimate(cls, settings: config.WittenBell, counts: TrainCounts) -> Floats:
-        return np.zeros((len(counts.occurrences), 0))
+    def estimate_order(cls, settings: config.WittenBell, table: CountTable) -> Sequence[float]:
+        return []
 
     def shares(self, k: int, seen: NgramStatistics) -> tuple[Floats, Floats, Floats]:
         types = seen.types.sum(1)
