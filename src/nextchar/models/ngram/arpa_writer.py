@@ -1,20 +1,19 @@
-r"""ARPA files written: back-off tables as text, which KenLM, SRILM and others read.
+r"""Back-off tables written as ARPA files, which KenLM, SRILM and others read.
 
-A character is a token, the boundary `<s>` as the oldest symbol and `</s>` as the predicted one. What a token cannot
-hold is escaped, and so is the escape character, the backslash:
+A token is a character, or the boundary: `<s>` as the oldest symbol, `</s>` as the predicted one. White space,
+characters that do not print and the escape character itself are escaped:
 
-    space \s    newline \n    tab \t    carriage return \r    backslash \\
+    space \s    newline \n    tab \t    carriage return \r    backslash \\    others \u and 4 to 6 hexadecimal digits
 
-and whatever else is white space or would not print, NUL included, as \u and the 4 to 6 hexadecimal digits of its code
-point: \u0000, \ua0 padded to \u00a0, \u1f9ff. All other characters stand for themselves, `<` too: `<s>`, `</s>` and
-`<unk>` are longer than a character. A backslash alone, as other programs write it, is read as a backslash.
+All other characters stand for themselves, `<` too: `<s>`, `</s>` and `<unk>` are longer than a character. A single
+backslash, as other programs write it, is read as a backslash.
 
-A file is written in blocks of rows, each with array operations on its bytes; arpa_reader.py reads it.
+Rows are written in blocks, with array operations on their bytes; arpa_reader.py reads them.
 """
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +23,12 @@ from nextchar.models.base import Floats
 from nextchar.models.ngram.backoff import BackoffTable, score_ngrams
 from nextchar.models.ngram.keys import Bools, Keys, look_up
 
-ZERO = -99.0  # log10 of 0, as SRILM writes it
+ZERO = -99.0  # written for log10 of 0, as by SRILM
 START, END, UNKNOWN = b"<s>", b"</s>", (b"<unk>", b"<UNK>")
 
 WRITTEN_AT_ONCE = 1 << 17  # rows
-DECIMALS = 7  # of log10, which float32 could not hold more of
-INTEGERS = 3  # digits in front of them; log10 of the least float64 is -323
+DECIMALS = 7  # of a logarithm; readers keep them in float32, which has no more
+INTEGERS = 3  # digits before the point; log10 of the smallest float64 is -323
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -42,7 +41,7 @@ _UNESCAPED = {token.encode(): char for char, token in _ESCAPES.items()}
 
 
 def token(char: str) -> bytes:
-    """A character as it stands in the file."""
+    """Returns the token of a character."""
     if char in _ESCAPES:
         return _ESCAPES[char].encode()
     if char.isspace() or not char.isprintable():
@@ -51,7 +50,7 @@ def token(char: str) -> bytes:
 
 
 def character(token: bytes) -> str | None:
-    """The inverse of `token`; None for what is no single character."""
+    """Returns the character of a token, or None: the inverse of `token`."""
     if token in _UNESCAPED:
         return _UNESCAPED[token]
     if escaped := re.fullmatch(rb"\\u([0-9a-fA-F]{4,6})", token):
@@ -72,11 +71,12 @@ def arpa_file(tables: Sequence[BackoffTable], vocabulary: Vocabulary, compressed
 
     Logarithms are rounded to 7 decimals. `<unk>` has probability 0, since the model has no unknown characters.
     """
-    parts = _plain(tables, vocabulary)
-    return _compressed(parts) if compressed else parts
-
-
-def _plain(tables: Sequence[BackoffTable], vocabulary: Vocabulary) -> Iterator[bytes]:
+    if compressed:
+        packer = zlib.compressobj(wbits=31)  # gzip, without a name or a time in it
+        for content in arpa_file(tables, vocabulary):
+            yield packer.compress(content)
+        yield packer.flush()
+        return
     tables = _completed(tables)
     sizes = [len(table) + 2 * (table.order == 1) for table in tables]
     yield b"\\data\\\n" + b"".join(b"ngram %d=%d\n" % (k, size) for k, size in enumerate(sizes, 1))
@@ -84,8 +84,10 @@ def _plain(tables: Sequence[BackoffTable], vocabulary: Vocabulary) -> Iterator[b
     older, newest = _padded([START, *tokens]), _padded([END, *tokens])
     for table, above in zip(tables, [*tables[1:], None], strict=True):
         yield b"\n\\%d-grams:\n" % table.order
-        if table.order == 1:
-            yield _special_unigrams(above)
+        if table.order == 1:  # <unk> and <s> are never predicted
+            never, opening = np.array([-np.inf]), table.packing.pack(np.array([[BOUNDARY]]))
+            weight = None if above is None else _weights(above, opening, np.array([True]))
+            yield _joined(never, [_padded([UNKNOWN[0]])]) + _joined(never, [_padded([START])], weight)
         for start in range(0, len(table), WRITTEN_AT_ONCE):
             part = slice(start, start + WRITTEN_AT_ONCE)
             ids = table.packing.unpack(table.keys[part], table.order)
@@ -96,9 +98,9 @@ def _plain(tables: Sequence[BackoffTable], vocabulary: Vocabulary) -> Iterator[b
 
 
 def _completed(tables: Sequence[BackoffTable]) -> list[BackoffTable]:
-    """With rows for all contexts, on which their weights stand, and all shorter windows, which KenLM counts on.
+    """Adds rows for all contexts, which carry the weights, and for all shorter n-grams, which KenLM expects.
 
-    Those that are added say what backing off says, and change no probability.
+    An added row has the probability that backing off gives, so that none changes.
     """
     complete = [tables[-1]]
     for k in range(len(tables) - 1, 0, -1):
@@ -116,17 +118,8 @@ def _completed(tables: Sequence[BackoffTable]) -> list[BackoffTable]:
     return complete[::-1]
 
 
-def _special_unigrams(above: BackoffTable | None) -> bytes:
-    """`<unk>` and `<s>`, which are never predicted."""
-    never = np.array([-np.inf])
-    opening = None
-    if above is not None:
-        opening = _weights(above, above.packing.pack(np.array([[BOUNDARY]])), np.array([True]))
-    return _joined(never, [_padded([UNKNOWN[0]])]) + _joined(never, [_padded([START])], opening)
-
-
 def _weights(above: BackoffTable, contexts: Keys, is_context: Bools) -> Bytes:
-    """The field of back-off weights, empty where they are 1, and on what ends a document."""
+    """Returns the fields of the back-off weights, empty for a weight of 1 and after the end of a document."""
     values = np.where(is_context, look_up(above.contexts, above.log_backoffs, contexts, 0), 0)
     field = np.concatenate([np.full((len(values), 1), ord("\t"), dtype=np.uint8), _number(values)], axis=1)
     field[_rounded(values) == 0] = 0
@@ -142,7 +135,7 @@ def _rounded(values: Floats) -> Ids:
 
 
 def _number(values: Floats) -> Bytes:
-    """(N,) natural logarithms -> (N, width) bytes, log10 as text; zero bytes stand where there is nothing."""
+    """(N,) natural logarithms -> (N, width) bytes, log10 as decimal text between zero bytes."""
     units = _rounded(values)
     rest = np.abs(units)
     field = np.zeros((len(values), 2 + INTEGERS + DECIMALS), dtype=np.uint8)
@@ -159,13 +152,13 @@ def _number(values: Floats) -> Bytes:
 
 
 def _padded(tokens: Sequence[bytes]) -> Bytes:
-    """(N, longest) bytes, zero bytes behind what is shorter."""
+    """Returns (N, longest) bytes, shorter tokens padded with zero bytes."""
     table = np.array(tokens)
     return np.ascontiguousarray(table).view(np.uint8).reshape(len(tokens), table.itemsize)
 
 
 def _joined(log_probs: Floats, tokens: Sequence[Bytes], weights: Bytes | None = None) -> bytes:
-    """The lines of these rows; the zero bytes are left out, as no token holds one."""
+    """Joins the columns to lines, without the zero bytes, which no token contains."""
     tab, space, newline = (np.full((len(log_probs), 1), ord(char), dtype=np.uint8) for char in "\t \n")
     columns = [_number(log_probs), tab, tokens[0]]
     for field in tokens[1:]:
@@ -174,11 +167,3 @@ def _joined(log_probs: Floats, tokens: Sequence[Bytes], weights: Bytes | None = 
     flat = np.concatenate(columns, axis=1).ravel()
     lines: bytes = flat[flat != 0].tobytes()
     return lines
-
-
-def _compressed(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """A .gz file without a time and a name in it."""
-    packer = zlib.compressobj(wbits=31)
-    for part in parts:
-        yield packer.compress(part)
-    yield packer.flush()
