@@ -12,8 +12,8 @@ import optuna
 import pytest
 
 from nextchar.sweeps import job
-from nextchar.sweeps import plan as multirun
 from nextchar.sweeps.folder import Range
+from nextchar.sweeps.launch import trials
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 QUICK = ["data=lines", "figures=false"]
@@ -60,15 +60,15 @@ def test_interrupted_it_goes_on_as_it_would_have(tmp_path: Path, runs, sweep, re
     assert tried(table, tmp_path / "s")[:12] == tried(table, tmp_path / "whole")
     refused = resume(tmp_path / "s", "sweep=optuna", "seed=3")
     assert refused.returncode == 2
-    assert "seed: a resumed search stays what it is" in refused.stderr
+    assert "seed: only sweep.n_trials can change when a search is resumed" in refused.stderr
 
 
 def test_what_ended_untold_is_told(tmp_path: Path, runs, resume, plan) -> None:
     """Killed between a trial's end and its telling, a search knows of it when it goes on."""
     planned = plan(*QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "sweep.n_trials=3")
-    planned.place(tmp_path / "s")
+    planned.create(tmp_path / "s")
     planned.save()
-    (first,) = next(multirun.trials(planned, None))
+    (first,) = next(trials(planned, None))
     job.run(tmp_path / "s" / first.folder)
     assert resume(tmp_path / "s").returncode == 0
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 's/optuna.db'}")
@@ -123,7 +123,7 @@ def test_hopeless_nets_are_given_up(tmp_path: Path, runs, sweep, table, states) 
         record = json.loads((tmp_path / "s" / row["folder"] / "run.json").read_text())
         assert record["status"] == row["status"]
         if row["status"] == "pruned":
-            assert "given up at step" in row["reason"]
+            assert "stopped early at step" in row["reason"]
     unpruned = sweep(tmp_path / "t", *words, lr, "sweep.prune=false", "sweep.n_trials=6", "trainer.max_steps=50")
     assert "pruned" not in states(tmp_path / "t").values(), unpruned.stderr
 

@@ -1,5 +1,6 @@
 """A sweep runs all its jobs, hides no failure, can be gone on with, and gives the same whoever launches it."""
 
+import contextlib
 import io
 import json
 import math
@@ -20,15 +21,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nextchar.config.compose import command_of, run_settings
-from nextchar.config.sweep_settings import Grid
+from nextchar.config.compose import command_of, parse_overrides, run_settings
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
 from nextchar.plots import charts
 from nextchar.runs.folder import RunFolder, lock
-from nextchar.sweeps import plan as multirun
-from nextchar.sweeps.folder import PROCESS, Job, SweepFolder
+from nextchar.sweeps.folder import Job, SweepFolder
 from nextchar.sweeps.job import run as run_job
+from nextchar.sweeps.plan import Composer, JobPlan, job_overrides, jobs, parse_sweep
 from nextchar.sweeps.table import picture
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
@@ -152,7 +152,7 @@ def test_json(tmp_path: Path, runs, sweep) -> None:
 def test_a_narrow_terminal(tmp_path: Path, plan) -> None:
     """No word is broken: columns are left out, and reasons stand below."""
     sweep_of = finished(plan, ["smoothing.k=0.1,1", "seed=1,2"], dict.fromkeys(ALL_FOUR, 2.4))
-    sweep_of.place(tmp_path / "s")
+    sweep_of.create(tmp_path / "s")
     long = {"status": "diverged", "reason": "training diverged " * 10, "metrics": {}}
     sweep_of.jobs[1] = sweep_of.jobs[1].model_copy(update=long)
     sweep_of.save()
@@ -224,15 +224,27 @@ def planned_by_hand(plan, folder: Path, names: str, long_job: int) -> None:
         3: with_words(3, "optim.lr=1e6"),
         5: with_words(5, f"data.path={folder.parent / 'later.txt'}"),
         long_job: with_words(long_job, "trainer.max_steps=300000"),
-        long_job + 1: with_words(long_job + 1, "trainer.max_steps=60000"),
+        long_job + 1: with_words(long_job + 1, "trainer.max_steps=20000"),
     }
     sweep.jobs = [job.model_copy(update={"settings": changed.get(job.number, job.settings)}) for job in sweep.jobs]
-    sweep.place(folder)
+    sweep.create(folder)
     sweep.save()
 
 
+def worker_of(process: psutil.Process, folder: Path) -> psutil.Process | None:
+    """The process that runs the job of this folder, None if none does."""
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if str(folder / "train.log") in [file.path for file in child.open_files()]:
+                return child
+    return None
+
+
 def test_twelve_jobs_of_which_three_fail(tmp_path: Path, runs, resume, plan, table, states, project) -> None:
-    """One diverges, one has no file, one is killed: nine finish, three are named, and three are run again."""
+    """One diverges, one has no file, one is killed three times: nine finish, three are named, and three run again.
+
+    Each death takes the job beside it and all waiting jobs along.
+    """
     folder = tmp_path / "s"
     planned_by_hand(plan, folder, runs.names(tmp_path), long_job=6)
     process = subprocess.Popen(
@@ -241,15 +253,15 @@ def test_twelve_jobs_of_which_three_fail(tmp_path: Path, runs, resume, plan, tab
         stderr=subprocess.PIPE,
         text=True,
     )
-    victim = next(folder.glob("06_*"), None)
-    while victim is None or not list(victim.glob("events.*")):
-        assert process.poll() is None
-        time.sleep(0.05)
-        victim = next(folder.glob("06_*"), None)
-    while not list(folder.glob("07_*/events.*")):  # which the death of its neighbour will take along
-        assert process.poll() is None
-        time.sleep(0.02)
-    os.kill(int((victim / PROCESS).read_text()), signal.SIGKILL)
+    sweep = psutil.Process(process.pid)
+    for attempt in range(3):
+        while not (worker := next((w for path in folder.glob("06_*") if (w := worker_of(sweep, path))), None)):
+            assert process.poll() is None
+            time.sleep(0.05)
+        while attempt == 0 and not list(folder.glob("07_*/events.*")):
+            time.sleep(0.02)
+        worker.kill()
+        worker.wait()
     out, err = process.communicate(timeout=100)
     assert process.returncode == 1
     assert "3 of 12 jobs did not finish" in err
@@ -264,11 +276,13 @@ def test_twelve_jobs_of_which_three_fail(tmp_path: Path, runs, resume, plan, tab
         assert f"{what}: " in (folder / rows[number]["folder"] / "train.log").read_text()
     for number, said in ((3, "DIVERGED"), (5, "FAILED"), (6, "KILLED")):
         assert re.search(rf"│ +{number} │.*{said}", out)
+        assert len([line for line in err.splitlines() if line.startswith(f"job {number} of 12") and said in line]) == 1
 
     before = written(folder)
     shutil.copy(tmp_path / "names.txt", tmp_path / "later.txt")
     saved = json.loads((folder / "sweep.json").read_text())
-    saved["jobs"][6]["settings"]["trainer"]["max_steps"] = 200_000  # so that this test ends soon
+    saved["jobs"][6]["settings"]["trainer"]["max_steps"] = 150  # so that this test ends soon
+    shutil.rmtree(folder / rows[6]["folder"])
     (folder / "sweep.json").write_text(json.dumps(saved))
     again = resume(folder, *JOBLIB)
     assert again.returncode == 1  # one diverges for ever
@@ -314,7 +328,7 @@ def test_told_to_stop(launcher: str, signum: signal.Signals, tmp_path: Path, run
 def test_a_folder_that_cannot_be_used_stops_no_other_job(tmp_path: Path, runs, resume, plan, states) -> None:
     """One is a file, one is run by somebody else, one holds a damaged record; the others finish."""
     planned = plan(*QUICK, runs.names(tmp_path), "seed=1,2,3,4")
-    planned.place(tmp_path / "s")
+    planned.create(tmp_path / "s")
     planned.save()
     folders = [tmp_path / "s" / job.folder for job in planned.jobs]
     folders[0].write_text("")
@@ -329,7 +343,7 @@ def test_a_folder_that_cannot_be_used_stops_no_other_job(tmp_path: Path, runs, r
         os.close(handle)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
-    assert "job 1 still runs elsewhere, and is left alone" in ended.stderr
+    assert "job 1 is still running elsewhere and is left alone" in ended.stderr
     assert "0_seed=1: " in ended.stderr
     assert states(tmp_path / "s") == {0: "not run", 1: "running", 2: "finished", 3: "finished"}
 
@@ -339,7 +353,7 @@ def test_what_cannot_be_written_down_goes_nowhere_else(
 ) -> None:
     """A job whose disk is full leaves nothing in the project's own outputs/, and raises nothing."""
     planned = plan(*QUICK, runs.names(tmp_path), "seed=1,2")
-    planned.place(tmp_path / "s")
+    planned.create(tmp_path / "s")
     planned.save()
     before = set((project / "outputs").iterdir())
 
@@ -357,12 +371,12 @@ def test_what_cannot_be_written_down_goes_nowhere_else(
     monkeypatch.setattr("nextchar.runs.folder.write_atomically", full)
     run_job(tmp_path / "s" / planned.jobs[1].folder)
     assert set((project / "outputs").iterdir()) == before
-    assert SweepFolder.read(tmp_path / "s").jobs[1].status == "killed"
+    assert SweepFolder.open(tmp_path / "s").jobs[1].status == "killed"
 
 
 def test_a_table_that_cannot_be_written_is_shown(tmp_path: Path, runs, resume, plan) -> None:
     planned = plan(*QUICK, runs.names(tmp_path), "seed=1,2")
-    planned.place(tmp_path / "s")
+    planned.create(tmp_path / "s")
     planned.save()
     (tmp_path / "s/sweep.csv").mkdir()
     ended = resume(tmp_path / "s")
@@ -440,7 +454,7 @@ def test_more_values_inherit_what_all_jobs_share(tmp_path: Path, runs, sweep, pl
 
 def test_another_folder_is_no_folder_of_the_sweep(tmp_path: Path, sweep, plan) -> None:
     planned = plan("seed=1,2")
-    planned.place(tmp_path / "s")
+    planned.create(tmp_path / "s")
     planned.save()
     saved = (tmp_path / "s/sweep.json").read_text()
     for odd in ("..", "", "sweep.json", "1_seed=1", "/tmp/x", "0_a/../../b"):
@@ -510,18 +524,17 @@ def test_a_dry_run_makes_nothing(tmp_path: Path, sweep) -> None:
 
 
 def test_values_in_a_file() -> None:
-    """sweep.space, as conf/sweep/*.yaml hold it; what is typed goes before it."""
+    """sweep.space, as conf/sweep/*.yaml hold it; a typed value goes before it."""
 
-    def jobs(space: dict[str, Any], *words: str) -> list[multirun.Planned]:
-        command = command_of("train", TrainCommand, words, multirun=True)
-        told = Grid(name="grid", metric="val/loss", space=space, resume=None, dry_run=False)
-        return multirun.jobs(command, told)
+    def planned(space: dict[str, Any], *words: str) -> list[JobPlan]:
+        return jobs(job_overrides(parse_sweep(words), space))
 
     space = {"smoothing.k": "1,2", "seed": "range(3)"}
-    assert len(jobs(space)) == 6
-    assert [job.overrides for job in jobs(space, "smoothing.k=5")] == [["smoothing.k=5", f"seed={n}"] for n in range(3)]
+    assert len(planned(space)) == 6
+    typed = [job.overrides for job in planned(space, "smoothing.k=5")]
+    assert typed == [["smoothing.k=5", f"seed={n}"] for n in range(3)]
     with pytest.raises(BadInput, match=r"sweep.space: json=true is no setting of a run"):
-        jobs({"json": "true"}, "seed=1,2")
+        planned({"json": "true"}, "seed=1,2")
 
 
 def test_equal_jobs_are_run_once(plan) -> None:
@@ -588,14 +601,14 @@ WORDS = st.lists(
 @given(WORDS)
 def test_a_job_composed_with_others_is_what_hydra_makes_of_it(words: list[str]) -> None:
     command = command_of("train", TrainCommand, [])
-    shared = multirun.Composer(command)
+    shared = Composer()
     for job in (words, [*words, "figures=false"]):
         try:
             wanted: object = command.read(job).run()
         except BadInput as error:
             wanted = str(error)
         try:
-            found: object = shared.settings(job)
+            found: object = shared.settings(parse_overrides(job))
         except BadInput as error:
             found = str(error)
         assert found == wanted
@@ -605,7 +618,7 @@ def test_a_job_composed_with_others_is_what_hydra_makes_of_it(words: list[str]) 
 def test_folders_have_names_that_a_file_system_takes(path: str) -> None:
     sweep = SweepFolder(None, "val/loss", None, [])
     settings = run_settings([])
-    name = sweep.append([f"data.path={path}"], settings, [f"data.path={path}"]).folder
+    name = sweep.add([f"data.path={path}"], settings, [f"data.path={path}"], total=1).folder
     assert "/" not in name
     assert len(name.encode()) <= 200
 

@@ -23,7 +23,7 @@ from nextchar.comparison.sentences import HEADS, cells
 from nextchar.data.report import DataReport
 from nextchar.evaluation.explain import Step, in_percent, mean_nll, orders_to_show
 from nextchar.messages import printable
-from nextchar.sweeps.folder import WELL, Job, SweepFolder, value_of
+from nextchar.sweeps.folder import DONE, Job, SweepFolder
 
 PATIENCE = 1.0  # seconds before a progress bar appears
 NARROWEST = 80  # columns of a table: a narrower terminal breaks lines, but no number is cut short
@@ -137,9 +137,9 @@ def sweep(folder: SweepFolder) -> None:
 
 def _ranking(folder: SweepFolder, columns: Sequence[str]) -> Table:
     table = Table(title=Text(printable(short(folder.path))), title_justify="left")
-    varied, metric = folder.varied(), folder.metric
+    keys, metric = folder.swept_keys(), folder.metric
     table.add_column("job", justify="right", no_wrap=True)
-    for key in varied:
+    for key in keys:
         table.add_column(Text(printable(key)), overflow="fold")
     for heading in columns:
         table.add_column(metric if heading == LOSS else heading, justify="right", no_wrap=True)
@@ -152,7 +152,7 @@ def _ranking(folder: SweepFolder, columns: Sequence[str]) -> Table:
             SECONDS: f"{job.seconds:.2f}" if job.seconds else "",
         }
         status = Text(_status(job), style=STYLES.get(job.status, "bold red"))
-        differing = (Text(_value(folder, job, key)) for key in varied)
+        differing = (Text(_value(folder, job, key)) for key in keys)
         table.add_row(str(job.number), *differing, *(cells[heading] for heading in columns), status)
     return table
 
@@ -165,31 +165,31 @@ def planned(sweep: SweepFolder) -> None:
             between = " or ".join(each.choices) if each.choices else f"{each.low} to {each.high}"
             print(f"  {key}: {between}{', on a log scale' if each.log else ''}")
         return
-    varied, waiting = sweep.varied(), sweep.unfinished()
+    keys, waiting = sweep.swept_keys(), sweep.unfinished()
     table = Table(title=f"to run: {len(waiting):,}", title_justify="left")
-    for heading in ("job", *varied):
+    for heading in ("job", *keys):
         table.add_column(Text(printable(heading)), justify="right" if heading == "job" else "left", overflow="fold")
     for job in waiting:
-        table.add_row(str(job.number), *(Text(_value(sweep, job, key)) for key in varied))
+        table.add_row(str(job.number), *(Text(_value(sweep, job, key)) for key in keys))
     _print(table, whole_lines=True)
 
 
-def job_ended(sweep: SweepFolder, job: Job, total: int, varied: Sequence[str]) -> None:
+def job_ended(sweep: SweepFolder, job: Job) -> None:
     """A line of progress."""
     names = [name for name in (sweep.wanted_metric, "train/loss") if name in job.metrics]
     result = f"{names[0]} {float(job.metrics[names[0]]):.6f}" if job.status == "finished" else _status(job)
-    words = " ".join(f"{key}={_value(sweep, job, key)}" for key in varied)
-    say("  ".join(part for part in (f"job {job.number} of {total}", words, result, job.reason) if part))
+    words = " ".join(f"{key}={_value(sweep, job, key)}" for key in sweep.swept_keys())
+    say("  ".join(part for part in (f"job {job.number} of {sweep.total}", words, result, job.reason) if part))
 
 
 def _status(job: Job) -> str:
     """Bad ends in capitals."""
-    return job.status if job.status in WELL else job.status.upper()
+    return job.status if job.status in DONE else job.status.upper()
 
 
 def _value(sweep: SweepFolder, job: Job, key: str) -> str:
     """What was typed for a key, or, in a search, chosen: of such numbers the first digits."""
-    value = value_of(job, key)
+    value = job.value(key)
     is_long = sweep.search is not None and re.fullmatch(r"-?\d*\.\d+(e-?\d+)?", value)
     return f"{float(value):.6g}" if is_long else printable(value)
 

@@ -4,11 +4,13 @@ Hydra makes plain values of conf/ and the words; the settings check them. The YA
 the package is installed with `pip install -e .`.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, Generic
 
 import hydra
@@ -48,6 +50,11 @@ class Command(Generic[Tree]):
     def typed(self) -> dict[str, Any]:
         """The keys and groups that were typed, with their last values."""
         return {override.key_or_group: resolved(override.value()) for override in self.parsed}
+
+    def path(self, key: str) -> Path | None:
+        """Returns the absolute path typed for a key, None if none was."""
+        typed = self.typed.get(key)
+        return Path(os.path.abspath(Path(typed).expanduser())) if typed else None
 
     @property
     def for_launcher(self) -> list[str]:

@@ -1,15 +1,16 @@
-"""A sweep's folder: the jobs that were planned, what became of each, and the tables that say so."""
+"""The folder of a sweep: sweep.json with its planned jobs, and the status of each job as its run folder shows it."""
 
 import json
 import math
 import os
 import re
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import Field
 
 from nextchar.config.fields import Settings, flat, validated
 from nextchar.config.sweep_settings import Optuna
@@ -22,13 +23,12 @@ from nextchar.runs.reading import check_folder, load_json
 from nextchar.runs.record import Metric
 
 Status = Literal["finished", "pruned", "diverged", "interrupted", "failed", "killed", "running", "not run"]
-WELL: tuple[Status, ...] = ("finished", "pruned")  # a job that ended so is not run again
-NAME_BYTES = 150  # of a job's folder; a file name may have 255
-PROCESS = ".process"  # in a job's folder: the process that runs it, as long as it does
+DONE: tuple[Status, ...] = ("finished", "pruned")  # all other jobs are run again when a sweep is resumed
+NAME_BYTES = 150  # of the name of a job's folder; file systems allow 255
 
 
 class Range(Settings):
-    """What a search may choose a setting from: a range of numbers, or values as they are typed."""
+    """The values that a search may choose for a setting: a range of numbers, or choices written as typed."""
 
     low: int | float | None
     high: int | float | None
@@ -42,7 +42,7 @@ class Range(Settings):
 
 
 class Search(Settings):
-    """How a search goes: its sampler, what all trials share, and what they vary."""
+    """A search: its sampler, the overrides that all trials share, and the range of each setting that they vary."""
 
     settings: Optuna
     fixed: list[str]
@@ -50,20 +50,45 @@ class Search(Settings):
 
 
 class Job(Settings):
-    """A job, and what became of it. `number` and `folder` stay what they are when a sweep is resumed."""
+    """A job and its status. Resuming a sweep changes neither its number nor its folder."""
 
     number: int
     folder: str
     overrides: list[str]
     settings: TrainSettings
-    status: Status
-    reason: str
-    seconds: float
-    metrics: dict[str, Metric]
+    status: Status = "not run"
+    reason: str = ""
+    seconds: float = 0.0
+    metrics: dict[str, Metric] = Field(default_factory=dict)
 
-    def loss(self, name: str) -> float:
-        """A metric of a job that finished, infinity where it has none."""
-        return float(self.metrics.get(name, math.inf)) if self.status == "finished" else math.inf
+    def loss(self, metric: str) -> float:
+        """A metric of a finished job; infinity if there is none."""
+        return float(self.metrics.get(metric, math.inf)) if self.status == "finished" else math.inf
+
+    def value(self, key: str) -> str:
+        """The value that was typed for a key, '' if none was."""
+        return next((word.partition("=")[2] for word in reversed(self.overrides) if _key(word) == key), "")
+
+    def read_status(self, sweep: Path) -> "Job":
+        """The job as its folder shows it: a run writes settings.json first and run.json last, and locks its folder."""
+        folder = sweep / self.folder
+        planned = {key: value for key, value in self.plain().items() if key in PLANNED}
+        if (folder / RECORD).exists():
+            try:
+                record = load_json(folder / RECORD)
+                end = {"status": record["status"], "reason": one_line(record["reason"]), "metrics": record["metrics"]}
+                return validated(Job, planned | end | {"seconds": round(float(sum(record["seconds"].values())), 4)})
+            except (BadInput, KeyError, AttributeError, TypeError):
+                return validated(Job, planned | {"status": "failed", "reason": f"{RECORD} cannot be read"})
+        if not folder.is_dir():
+            return validated(Job, planned)
+        if (folder / SETTINGS).exists() and is_running(folder):
+            return validated(Job, planned | {"status": "running"})
+        reason = f"the process ended without writing {RECORD}, as when it is killed"
+        return validated(Job, planned | {"status": "killed", "reason": reason})
+
+
+PLANNED = ("number", "folder", "overrides", "settings")  # the fields of a job that do not depend on its run
 
 
 class SweepRecord(Settings):
@@ -76,7 +101,7 @@ class SweepRecord(Settings):
 
 
 class SweepFolder:
-    """A sweep, and the folder where it takes place; one that is only planned has none yet."""
+    """A sweep and its folder; a sweep that is only planned has no folder yet."""
 
     def __init__(self, path: Path | None, metric: str, search: Search | None, jobs: list[Job]) -> None:
         self._path, self.wanted_metric, self.search, self.jobs = path, metric, search, jobs
@@ -88,11 +113,11 @@ class SweepFolder:
 
     @property
     def is_new(self) -> bool:
-        """Whether it has no folder yet."""
+        """Whether the sweep has no folder yet."""
         return self._path is None
 
-    def place(self, path: Path) -> None:
-        """Takes a folder, which is made. Raises BadInput where that cannot be."""
+    def create(self, path: Path) -> None:
+        """Makes the folder of a new sweep. Raises BadInput if it cannot be made or is in use."""
         if any((path / name).exists() for name in (SWEEP, SETTINGS, *(job.folder for job in self.jobs))):
             raise BadInput(f"hydra.sweep.dir={path} already holds a run or a sweep; name another folder, or none")
         try:
@@ -103,7 +128,7 @@ class SweepFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """As long as it is being run, nobody else can. Raises BadInput where somebody else does."""
+        """Keeps other processes from running this sweep. Raises BadInput if one already does."""
         try:
             handle = lock(self.path)
         except BlockingIOError:
@@ -115,31 +140,26 @@ class SweepFolder:
 
     @classmethod
     def open(cls, path: Path) -> "SweepFolder":
-        """A sweep that is to be gone on with, as it stands. Raises BadInput."""
+        """Reads a sweep that is to be resumed, with the status of its jobs. Raises BadInput."""
         check_folder(path, "sweep.resume")
         if not (path / SWEEP).exists():
             raise BadInput(f"sweep.resume={path} holds no {SWEEP}; it is not the folder of a sweep")
-        if is_running(path):  # looking at a job that is about to begin would be in its way
+        if is_running(path):  # reading the status of a job takes its lock, which must not hit one that is starting
             raise BadInput(f"sweep.resume={path}: this sweep is still running")
-        return cls.read(path)
-
-    @classmethod
-    def read(cls, path: Path) -> "SweepFolder":
-        """The sweep that was planned in a folder, its jobs as they stand now; none of them may be about to begin."""
         try:
             record = validated(SweepRecord, load_json(path / SWEEP))
         except BadInput as error:
             raise BadInput(f"{path / SWEEP}: {str(error).removeprefix(f'{path / SWEEP}: ')}") from None
         for number, job in enumerate(record.jobs):
-            place = re.fullmatch(r"0*(\d+)(_[^/\0]*)?", job.folder)
-            if job.number != number or not place or int(place[1]) != number or (path / job.folder).is_symlink():
+            name = re.fullmatch(r"0*(\d+)(_[^/\0]*)?", job.folder)
+            if job.number != number or not name or int(name[1]) != number or (path / job.folder).is_symlink():
                 raise BadInput(f"{path / SWEEP}: {shown(job.folder)} is no folder of job {number}")
         sweep = cls(path, record.metric, record.search, record.jobs)
-        sweep.look()
+        sweep.refresh()
         return sweep
 
-    def plan(self, planned: Sequence[tuple[Sequence[str], TrainSettings]]) -> None:
-        """Gives jobs that are new a number and a folder; the same settings are the same job."""
+    def add_all(self, planned: Sequence[tuple[Sequence[str], TrainSettings]]) -> None:
+        """Adds jobs, given by their overrides and settings. Jobs of equal settings are the same job."""
         known = {_identity(job.settings) for job in self.jobs}
         differing = _differing([words for words, _ in planned])
         new = []
@@ -149,61 +169,46 @@ class SweepFolder:
                 new.append((words, settings))
         total = len(self.jobs) + len(new)
         for words, settings in new:
-            self.append(words, settings, differing, total)
+            self.add(words, settings, differing, total)
 
-    def append(
-        self, words: Sequence[str], settings: TrainSettings, differing: Collection[str], total: int | None = None
-    ) -> Job:
-        """One more job, its folder named by what differs; `total`: how many there will be, of a grid."""
+    def add(self, words: Sequence[str], settings: TrainSettings, differing: Collection[str], total: int) -> Job:
+        """Adds a job. Its folder is named by its number, padded for `total` jobs, and its words in `differing`."""
         number = len(self.jobs)
-        last = (total or (self.search.settings.n_trials if self.search else 1)) - 1
-        job = Job(
-            number=number,
-            folder=_folder_name(f"{number:0{len(str(last))}}", [word for word in words if word in differing]),
-            overrides=list(words),
-            settings=settings,
-            status="not run",
-            reason="",
-            seconds=0.0,
-            metrics={},
-        )
+        name = _folder_name(f"{number:0{len(str(total - 1))}}", [word for word in words if word in differing])
+        job = Job(number=number, folder=name, overrides=list(words), settings=settings)
         self.jobs.append(job)
         return job
 
-    def look(self) -> None:
-        """Sees what has become of the jobs."""
-        self.jobs = [looked_at(job, self.path) for job in self.jobs]
-
-    def blame_the_stop(self) -> None:
-        """Says of the jobs that ended without a word that they were told to."""
-        for number, job in enumerate(self.jobs):
-            if job.status == "killed" and (self.path / job.folder / PROCESS).exists():
-                self.jobs[number] = job.model_copy(update={"reason": "stopped with the sweep"})
+    def refresh(self) -> None:
+        """Reads the status of all jobs; none may be starting at this moment (see `open`)."""
+        self.jobs = [job.read_status(self.path) for job in self.jobs]
 
     def save(self) -> None:
         record = SweepRecord(schema_version=1, metric=self.wanted_metric, search=self.search, jobs=self.jobs)
         write_atomically(self.path / SWEEP, json_bytes(record.plain()))
 
-    def planned_number(self) -> int:
-        """Of jobs, those counted that a search has yet to choose."""
+    @property
+    def total(self) -> int:
+        """The number of jobs, including trials that a search has yet to choose."""
         return max(len(self.jobs), self.search.settings.n_trials if self.search else 0)
 
-    def finished_number(self) -> int:
-        """Of jobs that ended well."""
-        return len(self.jobs) - len(self.unfinished())
+    @property
+    def missing(self) -> int:
+        """The number of jobs that are not done, including trials that a search has yet to choose."""
+        return self.total - len(self.jobs) + len(self.unfinished())
 
     def unfinished(self) -> list[Job]:
-        return [job for job in self.jobs if job.status not in WELL]
+        return [job for job in self.jobs if job.status not in DONE]
 
     @property
     def metric(self) -> str:
-        """What the jobs are ranked by: the metric that was asked for, or, where no job has it, the loss on train."""
+        """The metric that ranks the jobs: the one that was asked for, or train/loss if no job has it."""
         measured = [job.metrics for job in self.jobs if job.metrics]
-        nobody_has_it = measured and not any(self.wanted_metric in metrics for metrics in measured)
-        return "train/loss" if nobody_has_it else self.wanted_metric
+        no_job_has_it = measured and not any(self.wanted_metric in metrics for metrics in measured)
+        return "train/loss" if no_job_has_it else self.wanted_metric
 
     def ranked(self) -> list[Job]:
-        """The finished jobs by their loss, then the others by their numbers."""
+        """The finished jobs by their loss, then the others by number."""
         metric = self.metric
         return sorted(self.jobs, key=lambda job: (job.status != "finished", job.loss(metric), job.number))
 
@@ -212,57 +217,51 @@ class SweepFolder:
         return first if first and math.isfinite(first.loss(self.metric)) else None
 
     def shared(self) -> list[str]:
-        """The overrides that all jobs have."""
+        """The overrides that all jobs have in common."""
         differing = _differing([job.overrides for job in self.jobs])
         return [word for word in self.jobs[0].overrides if word not in differing] if self.jobs else []
 
-    def varied(self) -> list[str]:
-        """The keys whose values differ between the jobs, in the order in which they were typed."""
+    def swept_keys(self) -> list[str]:
+        """The keys whose values differ between jobs, in the order in which they were typed."""
         if self.search is not None:
             return list(self.search.ranges)
         differing = _differing([job.overrides for job in self.jobs])
         return list(dict.fromkeys(_key(word) for job in self.jobs for word in job.overrides if word in differing))
 
 
-def columns(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings that differ between jobs and have a value in each, the seed last: what TensorBoard shows first."""
+def differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings that differ between jobs and have a value in each, the seed last."""
     leaves = [flat(each) for each in settings]
     common = {key for key in leaves[0] if all(each.get(key) is not None for each in leaves)}
     differing = [key for key in leaves[0] if key in common and len({str(each[key]) for each in leaves}) > 1]
     return sorted(differing, key=lambda key: key == "seed")
 
 
-def value_of(job: Job, key: str) -> str:
-    """What was typed for a key in a job, '' where nothing was."""
-    return next((word.partition("=")[2] for word in reversed(job.overrides) if _key(word) == key), "")
+def read_job(folder: Path) -> tuple[Job, Search | None, list[str]]:
+    """Reads from sweep.json the job of this folder, its search, and the settings that TensorBoard shows first.
+
+    Reads no status of other jobs, which may be starting.
+    """
+    path = folder.parent / SWEEP
+    jobs, search, differing = _read_plan(path, path.stat().st_mtime_ns)
+    job = validated(Job, jobs[folder.name])
+    if search is not None:
+        own = flat(job.settings.plain())
+        differing = [key for swept in search.ranges for key in (swept, f"{swept}.name") if key in own]
+    return job, search, differing
 
 
-def line_to_paste(job: Job) -> str:
-    """The words that make a job's run once more, as a shell takes them."""
-    return shlex.join(job.overrides)
-
-
-def looked_at(job: Job, sweep: Path) -> Job:
-    """A job as its folder shows it: run.json is written last, settings.json first, and while it runs it is locked."""
-    folder = sweep / job.folder
-    blank = job.plain() | {"status": "not run", "reason": "", "seconds": 0.0, "metrics": {}}
-    if (folder / RECORD).exists():
-        try:
-            record = load_json(folder / RECORD)
-            end = {"status": record["status"], "reason": one_line(record["reason"]), "metrics": record["metrics"]}
-            return validated(Job, blank | end | {"seconds": round(float(sum(record["seconds"].values())), 4)})
-        except (BadInput, KeyError, AttributeError, TypeError):
-            return validated(Job, blank | {"status": "failed", "reason": f"{RECORD} cannot be read"})
-    if (folder / SETTINGS).exists() and is_running(folder):
-        return validated(Job, blank | {"status": "running"})
-    if (folder / SETTINGS).exists() or (folder / PROCESS).exists():
-        reason = "the process ended without a word, as when it is killed"
-        return validated(Job, blank | {"status": "killed", "reason": reason})
-    return validated(Job, blank)
+@cache
+def _read_plan(path: Path, written: int) -> tuple[dict[str, Any], Search | None, list[str]]:
+    """Reads sweep.json once for all jobs of a process, and again when a search has added trials (`written`)."""
+    record = load_json(path)
+    search = validated(Search, record["search"]) if record["search"] else None
+    differing = differing_settings([job["settings"] for job in record["jobs"]]) if search is None else []
+    return {job["folder"]: job for job in record["jobs"]}, search, differing
 
 
 def _identity(settings: TrainSettings) -> str:
-    """What two runs have in common that are the same run: all that may change a result."""
+    """Equal for two runs with the same result: all settings but those that cannot change it."""
     return json.dumps({key: value for key, value in settings.plain().items() if key not in ("resume", "json")})
 
 
@@ -276,33 +275,10 @@ def _key(word: str) -> str:
 
 
 def _folder_name(number: str, words: list[str]) -> str:
-    """The number, with zeros in front so that TensorBoard too sorts by it, and what differs.
+    """The number, padded so that names sort by it in TensorBoard too, and the words.
 
-    What a file name cannot hold is left out, and so are the digits by which a search chooses.
+    Leaves out characters that file names cannot hold, and shortens the long numbers that a search chooses.
     """
     words = [re.sub(r"-?\d+\.\d{6,}(e[+-]?\d+)?", lambda match: f"{float(match[0]):.4g}", word) for word in words]
     text = re.sub(r"[^\w.=,+-]+", "-", ",".join(words)).encode("utf-8", "ignore")[:NAME_BYTES].decode("utf-8", "ignore")
     return f"{number}_{text}" if text else number
-
-
-def planned_job(folder: Path) -> tuple[Job, Search | None, list[str]]:
-    """From within a job: what is planned for its folder, the search that it belongs to, and the settings that differ.
-
-    Nothing else of the sweep is looked at: other jobs may be about to begin.
-    """
-    path = folder.parent / SWEEP
-    jobs, search, differing = _plan(path, path.stat().st_mtime_ns)
-    job = validated(Job, jobs[folder.name])
-    if search is None:
-        return job, None, differing
-    own = flat(job.settings.plain())
-    return job, search, [key for varied in search.ranges for key in (varied, f"{varied}.name") if key in own]
-
-
-@cache
-def _plan(path: Path, written: int) -> tuple[dict[str, Any], Search | None, list[str]]:
-    """The plan as plain values, once for all the jobs that a process runs; `written`: when, for it may grow."""
-    record = load_json(path)
-    search = validated(Search, record["search"]) if record["search"] else None
-    differing = columns([job["settings"] for job in record["jobs"]]) if search is None else []
-    return {job["folder"]: job for job in record["jobs"]}, search, differing

@@ -1,243 +1,194 @@
-"""What -m means: the jobs of a grid, or the ranges of a search, all of it checked before anything is made."""
+"""Plans a sweep: the jobs of a grid, or the ranges of a search. All are checked before any folder is made."""
 
 import copy
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from nextchar.config.compose import Command, command_of, config_loader, parse_overrides, resolved
+from nextchar.config.compose import Command, config_loader, parse_overrides, resolved
 from nextchar.config.field_types import absolute
 from nextchar.config.fields import every_setting, validated
 from nextchar.config.groups import groups_of
 from nextchar.config.quoting import quote
-from nextchar.config.sweep_settings import Grid, Optuna, Sweep
+from nextchar.config.sweep_settings import Optuna, Sweep
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
 from nextchar.errors import BadInput
-from nextchar.sweeps.folder import Job, Range, Search, SweepFolder
+from nextchar.sweeps.folder import Range, Search, SweepFolder
 from nextchar.sweeps.search import Study, require
 
 MOST_JOBS = 10_000  # sweep.json holds the settings of each
-OF_THE_SWEEP = ("sweep", "hydra", "json")  # keys that are no part of a job
+OF_THE_SWEEP = ("sweep", "hydra", "json")  # groups of keys that hold for the whole sweep, not for a job
 
 
-class Planned(NamedTuple):
-    """A job that is to be: what was typed for it, and what that comes to."""
+class JobPlan(NamedTuple):
+    """The overrides of a job, as typed, and its settings."""
 
     overrides: list[str]
     settings: TrainSettings
 
 
 def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
-    """The sweep that was typed, or the one to go on with, and how it goes. Raises BadInput for any wrong job."""
-    command = _of_a_search(command)
-    settings = _how(command)
-    swept = any(_group(override) not in OF_THE_SWEEP for override in command.parsed)
-    if settings.resume is not None:
-        return _resumed(command, settings, swept), settings
-    if not (swept or settings.space):
+    """Returns a new sweep, without a folder, or the one to resume; and its settings. Raises BadInput for any wrong job.
+
+    A resumed grid may get more values, a resumed search more trials.
+    """
+    typed = command.typed
+    for key, right in (("resume", "sweep.resume=DIR"), ("hydra.run.dir", "hydra.sweep.dir=DIR")):
+        if typed.get(key) is not None:
+            raise BadInput(f"{key} is for one run; for a sweep there is {right}")
+    path = command.path("sweep.resume")
+    resumed = SweepFolder.open(path) if path else None
+    if resumed is not None and resumed.search is not None and "sweep" not in typed:
+        command = replace(command, overrides=["sweep=optuna", *command.overrides])
+    overrides = parse_sweep(command.overrides)
+    settings = _sweep_settings(command, overrides)
+    of_jobs = job_overrides(overrides, settings.space)
+    if resumed is not None:
+        if "sweep.metric" in typed:
+            resumed.wanted_metric = settings.metric
+        if resumed.search is not None:
+            _extend_search(resumed, resumed.search, settings, typed)
+        elif isinstance(settings, Optuna):
+            raise BadInput(f"sweep.resume={settings.resume} is a grid; leave out sweep={settings.name}")
+        elif any(_group(override) not in OF_THE_SWEEP for override in overrides):
+            shared = [word for word in resumed.shared() if word.partition("=")[0].lstrip("+") not in typed]
+            resumed.add_all(jobs([*parse_sweep(quote(TrainCommand, shared, multirun=False)), *of_jobs]))
+        return resumed, settings
+    if not of_jobs:
         raise BadInput("-m sweeps over values, as in -m smoothing.k=0.1,1; there are none")
     if isinstance(settings, Optuna):
         require()
-        fixed, varied = ranges(command, settings)
-        search = Search(settings=settings, fixed=fixed, ranges=varied)
-        return SweepFolder(None, settings.metric, search, []), settings
+        fixed, varied = ranges(of_jobs)
+        return SweepFolder(None, settings.metric, Search(settings=settings, fixed=fixed, ranges=varied), []), settings
     sweep = SweepFolder(None, settings.metric, None, [])
-    sweep.plan(jobs(command, settings))
+    sweep.add_all(jobs(of_jobs))
     return sweep, settings
 
 
-def _of_a_search(command: Command[TrainCommand]) -> Command[TrainCommand]:
-    """A search that is gone on with takes the settings of searches, though nobody typed sweep=optuna again."""
-    path, typed = command.typed.get("sweep.resume"), command.typed
-    if not path or "sweep" in typed or SweepFolder.open(Path(path).expanduser().absolute()).search is None:
-        return command
-    return replace(command, overrides=["sweep=optuna", *command.overrides])
-
-
-def _resumed(command: Command[TrainCommand], settings: Sweep, swept: bool) -> SweepFolder:
-    """A sweep that is gone on with; a grid may be given more values, a search more trials."""
-    assert settings.resume is not None
-    sweep = SweepFolder.open(Path(settings.resume))
-    if "sweep.metric" in command.typed:
-        sweep.wanted_metric = settings.metric
-    if isinstance(settings, Grid) and sweep.search is None:
-        if swept:
-            sweep.plan(jobs(_with_what_all_share(command, sweep), settings))
-        return sweep
-    if sweep.search is None:
-        raise BadInput(f"sweep.resume={settings.resume} is a grid; leave out sweep={settings.name}")
+def _extend_search(sweep: SweepFolder, search: Search, settings: Sweep, typed: Mapping[str, object]) -> None:
+    """Gives a resumed search the number of trials that was typed. Raises BadInput for any other change."""
     allowed = {"sweep", "sweep.resume", "sweep.n_trials", "sweep.dry_run", "json"}
-    if strange := [key for key in command.typed if key not in allowed and not key.startswith("hydra")]:
-        raise BadInput(f"{strange[0]}: a resumed search stays what it is; only sweep.n_trials may change")
-    if sweep.jobs and Study(sweep.path, sweep.search).number < len(sweep.jobs):
+    if wrong := [key for key in typed if key not in allowed and not key.startswith("hydra")]:
+        raise BadInput(f"{wrong[0]}: only sweep.n_trials can change when a search is resumed")
+    if sweep.jobs and Study(sweep.path, search).number < len(sweep.jobs):
         raise BadInput(f"sweep.resume={settings.resume}: the study of this search has lost trials")
-    if "sweep.n_trials" in command.typed:
-        assert isinstance(settings, Optuna)
-        kept = sweep.search.settings.model_copy(update={"n_trials": settings.n_trials})
-        sweep.search = sweep.search.model_copy(update={"settings": kept})
-    return sweep
+    if "sweep.n_trials" in typed and isinstance(settings, Optuna):
+        kept = search.settings.model_copy(update={"n_trials": settings.n_trials})
+        sweep.search = search.model_copy(update={"settings": kept})
 
 
-def _with_what_all_share(command: Command[TrainCommand], sweep: SweepFolder) -> Command[TrainCommand]:
-    """More values for a grid: what is not typed again is as in all of its jobs."""
-    typed = command.typed
-    shared = [word for word in sweep.shared() if word.partition("=")[0].lstrip("+") not in typed]
-    return replace(command, overrides=[*quote(TrainCommand, shared, multirun=False), *command.overrides])
-
-
-def _how(command: Command[TrainCommand]) -> Sweep:
-    """How the sweep goes: what was typed of it, with the first of all values in the place of the others."""
-    overrides = _parsed(command.overrides)
+def _sweep_settings(command: Command[TrainCommand], overrides: Sequence[Override]) -> Sweep:
+    """The settings of the sweep itself, composed with the first value of each setting that varies."""
     for override in overrides:
         if _group(override) in OF_THE_SWEEP and override.is_sweep_override():
             raise BadInput(f"{override.input_line}: this holds for the whole sweep and takes one value")
     return command.read([_words(override)[0] for override in overrides]).sweep
 
 
-def cautions(command: Command[TrainCommand], sweep: SweepFolder) -> list[str]:
-    """What is worth saying before the jobs run."""
-    at_once, cores = command.typed.get("hydra.launcher.n_jobs") or 1, os.cpu_count() or 1
-    threads = max((_threads(job.settings) for job in sweep.jobs), default=1)
-    said = []
-    if at_once * threads > cores and at_once > 1:
-        said.append(f"{at_once} jobs of {threads} threads share {cores} cores, and will take turns")
-    if any(key.partition(".")[0] == "data" for key in sweep.varied()):
-        said.append("the jobs differ in their data: losses on different texts do not rank them")
-    return said
+def job_overrides(overrides: Sequence[Override], space: Mapping[str, object]) -> list[Override]:
+    """The overrides that make jobs: those that were typed, and those of sweep.space for other keys."""
+    last = {override.key_or_group: override for override in overrides}
+    typed = [override for override in last.values() if _group(override) not in OF_THE_SWEEP]
+    keys = {override.key_or_group for override in typed}
+    words = [f"{key}={value}" for key, value in space.items() if key not in keys]
+    in_space = parse_sweep(quote(TrainCommand, words, multirun=True))
+    if wrong := [override for override in in_space if _group(override) in OF_THE_SWEEP]:
+        raise BadInput(f"sweep.space: {wrong[0].input_line} is no setting of a run")
+    return [*typed, *in_space]
 
 
-def _threads(settings: TrainSettings) -> int:
-    """How many threads a job computes with, in all its processes."""
-    if settings.trainer is None:
-        return 1
-    return settings.trainer.threads * (settings.trainer.devices if isinstance(settings.trainer, Ddp) else 1)
-
-
-def jobs(command: Command[TrainCommand], sweep: Grid) -> list[Planned]:
-    """Every combination of the values that were typed. Raises BadInput for a wrong one."""
+def jobs(overrides: Sequence[Override]) -> list[JobPlan]:
+    """Returns every combination of the values of these overrides. Raises BadInput for a wrong one."""
     choices = []
-    for override in _of_jobs(command, sweep):
+    for override in overrides:
         if override.is_sweep_override() and not override.is_discrete_sweep():
             raise BadInput(
                 f"{override.input_line}: a range is searched with sweep=optuna; a grid takes values, as in "
                 f"{override.key_or_group}=1,2"
             )
-        choices.append(_words(override))
+        choices.append(parse_overrides(_words(override)))
     if (number := math.prod(map(len, choices))) > MOST_JOBS:
         raise BadInput(f"these values make {number:,} jobs, more than {MOST_JOBS:,}; sweep over fewer at a time")
-    composed = Composer(command)
-    return [Planned(as_typed(words), composed.settings(words)) for words in map(list, product(*choices))]
+    composer = Composer()
+    return [JobPlan(list(map(as_typed, job)), composer.settings(job)) for job in product(*choices)]
 
 
-def ranges(command: Command[TrainCommand], sweep: Sweep) -> tuple[list[str], dict[str, Range]]:
-    """What all trials of a search share, and what it varies. Raises BadInput where an end of a range is refused."""
-    fixed, varied = [], {}
-    for override in _of_jobs(command, sweep):
-        if override.is_sweep_override():
-            varied[override.key_or_group] = _range(override)
-        else:
-            fixed += _words(override)
+def ranges(overrides: Sequence[Override]) -> tuple[list[str], dict[str, Range]]:
+    """Returns the overrides that all trials of a search share, and the range of each key that varies.
+
+    Raises BadInput if an end of a range is no valid value.
+    """
+    fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+    varied = {override.key_or_group: _range(override) for override in overrides if override.is_sweep_override()}
     if not varied:
         raise BadInput(
             "sweep=optuna searches ranges, as in 'smoothing.k=interval(0.01,10)' or model=count,nn; there are none"
         )
-    composed = Composer(command)
-    middle = {key: each.ends[0] for key, each in varied.items()}
+    composer = Composer()
+    first = {key: each.ends[0] for key, each in varied.items()}
     for key, each in varied.items():
         for end in each.ends:
-            composed.settings([*fixed, *(f"{k}={v}" for k, v in (middle | {key: end}).items())])
+            composer.settings(parse_overrides([*fixed, *(f"{k}={v}" for k, v in (first | {key: end}).items())]))
     return fixed, varied
 
 
-def trials(sweep: SweepFolder, launched_at_once: int | None) -> Iterator[list[Job]]:
-    """The jobs of a search, in batches to be launched: those that an earlier attempt left unfinished, then new ones.
+def cautions(command: Command[TrainCommand], sweep: SweepFolder) -> list[str]:
+    """Remarks to make before the jobs run."""
+    at_once, cores = command.typed.get("hydra.launcher.n_jobs") or 1, os.cpu_count() or 1
+    threads = max((_threads(job.settings) for job in sweep.jobs), default=1)
+    notes = []
+    if at_once * threads > cores and at_once > 1:
+        notes.append(f"{at_once} jobs of {threads} threads share {cores} cores, and will take turns")
+    if any(key.partition(".")[0] == "data" for key in sweep.swept_keys()):
+        notes.append("the jobs differ in their data: losses on different texts do not rank them")
+    return notes
 
-    What became of a batch is told to the study before the next is chosen.
-    """
-    assert sweep.search is not None
-    search, study = sweep.search, Study(sweep.path, sweep.search)
-    composed = Composer(command_of("train", TrainCommand, []))
-    at_once = search.settings.at_once or max(1, launched_at_once or 1)
 
-    def planned(words: list[str]) -> Job:
-        every = [*search.fixed, *words]
-        return sweep.append(as_typed(every), composed.settings(every), as_typed(words))
-
-    for words in study.asked()[len(sweep.jobs) :]:  # chosen, and then killed before it stood in the plan
-        planned(words)
-    for job in sweep.jobs:  # ended, and then killed before the study was told
-        study.tell(job, sweep.wanted_metric)
-    waiting = sweep.unfinished()
-    while waiting or len(sweep.jobs) < search.settings.n_trials:
-        batch, waiting = waiting[:at_once], waiting[at_once:]
-        while not waiting and len(batch) < at_once and len(sweep.jobs) < search.settings.n_trials:
-            batch.append(planned(study.ask()))
-        sweep.save()
-        yield batch
-        sweep.look()
-        for job in batch:
-            study.tell(sweep.jobs[job.number], sweep.wanted_metric)
+def _threads(settings: TrainSettings) -> int:
+    """The number of threads that a job computes with, in all its processes."""
+    if settings.trainer is None:
+        return 1
+    return settings.trainer.threads * (settings.trainer.devices if isinstance(settings.trainer, Ddp) else 1)
 
 
 class Composer:
-    """Composes jobs. Those that choose the same options differ in values alone: Hydra is asked once for all of them."""
+    """Composes the settings of jobs. Hydra composes once for all jobs that choose the same options of groups, which
+    then differ in values alone.
+    """
 
-    def __init__(self, command: Command[TrainCommand]) -> None:
-        self.command, self.groups = command, set(groups_of(TrainCommand))
+    def __init__(self) -> None:
+        self._command = Command("train", TrainCommand, [], multirun=True)
+        self._groups = set(groups_of(TrainCommand))
         self._composed: dict[tuple[str, ...], dict[str, Any]] = {}
 
-    def settings(self, words: Sequence[str]) -> TrainSettings:
+    def settings(self, overrides: Sequence[Override]) -> TrainSettings:
         """The checked settings of a job. Raises BadInput."""
-        overrides = parse_overrides(words)
-        options = tuple(str(o.input_line) for o in overrides if o.key_or_group in self.groups)
+        options = tuple(str(each.input_line) for each in overrides if each.key_or_group in self._groups)
+        settings = None
         try:
             if options not in self._composed:
-                self._composed[options] = self.command.compose(list(options))
+                self._composed[options] = self._command.compose(list(options))
             values = copy.deepcopy(self._composed[options])
-            if all(_put(values, o) for o in overrides if o.key_or_group not in self.groups):
-                return _one_machine(validated(TrainCommand, values).run())
-        except Exception:  # whatever it is, composing all of it says it best
+            if all(_put(values, each) for each in overrides if each.key_or_group not in self._groups):
+                settings = validated(TrainCommand, values).run()
+        except Exception:  # composing all words, below, raises the error that names the wrong one
             pass
-        return _one_machine(self.command.read(list(words)).run())
-
-
-def _one_machine(settings: TrainSettings) -> TrainSettings:
-    """Raises BadInput for a job that asks for several machines: a launcher starts one process a job."""
-    if isinstance(settings.trainer, Ddp) and settings.trainer.nodes > 1:
-        raise BadInput(f"trainer.nodes={settings.trainer.nodes}: a job of a sweep runs on one machine")
-    return settings
-
-
-def as_typed(words: Sequence[str]) -> list[str]:
-    """Overrides as a user would type them, without the quotes that protect them from Hydra's grammar."""
-    paths = {setting.key for setting in every_setting(TrainCommand) if setting.is_path}
-
-    def typed(override: Override) -> str:
-        value = override.value()
-        if not isinstance(value, str):
-            return str(override.input_line)
-        text = str(resolved(value))
-        return f"{override.get_key_element()}={absolute(text) if override.key_or_group in paths else text}"
-
-    return [typed(override) for override in parse_overrides(words)]
-
-
-def _takes_whole_numbers(key: str) -> bool:
-    types = [setting.types for setting in every_setting(TrainCommand) if setting.key == key]
-    return any("integer" in each and "number" not in each for each in types)
+        settings = settings or self._command.read([str(each.input_line) for each in overrides]).run()
+        if isinstance(settings.trainer, Ddp) and settings.trainer.nodes > 1:
+            raise BadInput(f"trainer.nodes={settings.trainer.nodes}: a job of a sweep runs on one machine")
+        return settings
 
 
 def _put(values: dict[str, Any], override: Override) -> bool:
-    """Puts a typed value where its key is. False where that is not all that Hydra would do."""
+    """Sets the value of an override as Hydra would. Returns False if Hydra would do more than that."""
     *path, leaf = override.key_or_group.split(".")
     value = override.value()
     references = isinstance(value, str) and "${" in value
@@ -253,20 +204,18 @@ def _put(values: dict[str, Any], override: Override) -> bool:
     return True
 
 
-def _of_jobs(command: Command[TrainCommand], sweep: Sweep) -> list[Override]:
-    """The overrides that make jobs: those that were typed, and what conf/sweep/ has for other keys."""
-    last = {override.key_or_group: override for override in _parsed(command.overrides)}
-    typed = [override for override in last.values() if _group(override) not in OF_THE_SWEEP]
-    keys = {override.key_or_group for override in typed}
-    words = [f"{key}={value}" for key, value in sweep.space.items() if key not in keys]
-    space = _parsed(quote(TrainCommand, words, multirun=True))
-    if wrong := [override for override in space if _group(override) in OF_THE_SWEEP]:
-        raise BadInput(f"sweep.space: {wrong[0].input_line} is no setting of a run")
-    return [*typed, *space]
+def as_typed(override: Override) -> str:
+    """An override as a user types it, without the quotes that protect it from Hydra's grammar."""
+    value = override.value()
+    if not isinstance(value, str):
+        return str(override.input_line)
+    text = str(resolved(value))
+    is_path = any(setting.is_path for setting in every_setting(TrainCommand) if setting.key == override.key_or_group)
+    return f"{override.get_key_element()}={absolute(text) if is_path else text}"
 
 
-def _parsed(words: Sequence[str]) -> list[Override]:
-    """With what `glob(*)` needs to know: the options of the groups."""
+def parse_sweep(words: Sequence[str]) -> list[Override]:
+    """Parses words that may sweep; `glob(*)` needs the options of the groups. Raises BadInput."""
     parse_overrides(words)  # which says what is wrong
     return OverridesParser.create(config_loader()).parse_overrides(list(words))
 
@@ -276,7 +225,7 @@ def _group(override: Override) -> str:
 
 
 def _words(override: Override) -> list[str]:
-    """An override once for each of its values."""
+    """The override with each of its values."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     return [f"{override.get_key_element()}={value}" for value in _values(override)]
@@ -303,7 +252,8 @@ def _range(override: Override) -> Range:
         low, high, log = value.start, value.end, "log" in value.tags
         if unknown := value.tags - {"log"}:
             raise BadInput(f"{override.input_line}: there is no tag {min(unknown)}; log is the only one")
-        if isinstance(low, float) and _takes_whole_numbers(override.key_or_group):
+        types = [setting.types for setting in every_setting(TrainCommand) if setting.key == override.key_or_group]
+        if isinstance(low, float) and any("integer" in each and "number" not in each for each in types):
             whole = f"{low:g},{high:g}"
             raise BadInput(
                 f"{override.input_line}: takes whole numbers, as in int(interval({whole})) or range({whole})"

@@ -1,4 +1,4 @@
-"""A search for the best settings, by Optuna's ask and tell; what it knows stands in the sweep's folder."""
+"""A search for the best settings with Optuna's ask and tell; its study is optuna.db in the sweep's folder."""
 
 import logging
 from collections.abc import Callable
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 STORAGE = "optuna.db"
 STUDY = "nextchar"
-STARTUP_TRIALS = 5  # that are never given up
-REPORTS = 20  # in a run: each is written to the disk
+STARTUP_TRIALS = 5  # never pruned
+REPORTS = 20  # intermediate losses per run; each is written to the database
 
 
 class Study:
@@ -24,18 +24,18 @@ class Study:
         require()
         self.search = search
         self._distributions = {key: _distribution(each) for key, each in search.ranges.items()}
-        self._study = _open(folder)
+        self._study, _ = _open(folder)
 
     @property
     def number(self) -> int:
-        """Of trials so far."""
+        """The number of trials so far."""
         return len(self._study.trials)
 
     def ask(self) -> list[str]:
-        """A new trial: the overrides that it tries."""
+        """Chooses a new trial and returns its overrides."""
         import optuna
 
-        # The sampler of a trial begins with its own seed: a resumed search goes on as it would have
+        # Each trial has a sampler with a seed of its own, so that a resumed search chooses as if it had not stopped
         number, seed = len(self._study.trials), self.search.settings.seed
         random = (seed + 1_000_003 * number) % 2**32
         self._study.sampler = (
@@ -46,33 +46,34 @@ class Study:
         return _words(self._study.ask(self._distributions).params)
 
     def asked(self) -> list[list[str]]:
-        """The trials so far."""
+        """The overrides of each trial so far."""
         return [_words(trial.params) for trial in self._study.trials]
 
     def tell(self, job: Job, metric: str) -> None:
-        """What became of a trial. What is likely to end otherwise when it is run again is not told."""
+        """Stores the result of a trial. Ignores failed, interrupted and killed ones, which are run again."""
         from optuna.trial import TrialState
 
         if self._study.trials[job.number].state.is_finished():
             return
         if job.status == "finished":
             self._study.tell(job.number, job.loss(metric if metric in job.metrics else "train/loss"))
-        elif job.status in ("pruned", "diverged"):  # to a sampler both are worse than what finished
+        elif job.status in ("pruned", "diverged"):  # samplers rank these below all finished trials
             self._study.tell(job.number, state=TrialState.PRUNED)
 
 
 def reporter(folder: Path, job: Job, prune: bool) -> Callable[[int, float], None]:
-    """What a trial tells of its loss while it learns; raises Pruned where it has no hope.
+    """Returns report(step, loss), which stores the loss of a trial and, with `prune`, ends unpromising trials.
 
-    That is Optuna's median rule: after a quarter of its steps it never was as good as the median of the finished trials
-    was at the same step.
+    It raises Pruned by Optuna's median rule: after a quarter of its steps, when the trial's best loss so far is above
+    the median of the finished trials at the same step.
     """
     import optuna
 
-    study, steps = _open(folder), job.settings.trainer.max_steps if job.settings.trainer else 0
+    steps = job.settings.trainer.max_steps if job.settings.trainer else 0
+    study, storage = _open(folder)
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=steps // 4)
-    trial = optuna.Trial(study, study.trials[job.number]._trial_id)
-    next_report = 0
+    trial_id = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(STUDY), job.number)
+    trial, next_report = optuna.Trial(study, trial_id), 0
 
     def report(step: int, loss: float) -> None:
         nonlocal next_report
@@ -81,7 +82,7 @@ def reporter(folder: Path, job: Job, prune: bool) -> Callable[[int, float], None
         next_report = step + steps // REPORTS
         trial.report(loss, step)
         if prune and trial.should_prune():
-            raise Pruned(f"given up at step {step}: {loss:.4f} is above the median of the earlier trials there")
+            raise Pruned(f"stopped early at step {step}: {loss:.4f} is above the median of the earlier trials there")
 
     return report
 
@@ -94,7 +95,8 @@ def require() -> None:
         raise BadInput("sweep=optuna needs Optuna; pip install optuna") from None
 
 
-def _open(folder: Path) -> "optuna.Study":
+def _open(folder: Path) -> "tuple[optuna.Study, optuna.storages.RDBStorage]":
+    """Opens or creates the study in a sweep's folder. Raises BadInput if the file holds no study."""
     import optuna
     import sqlalchemy
 
@@ -102,11 +104,11 @@ def _open(folder: Path) -> "optuna.Study":
         logging.getLogger(name).setLevel(logging.WARNING)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(
-            storage=f"sqlite:///{folder / STORAGE}", study_name=STUDY, direction="minimize", load_if_exists=True
-        )
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STORAGE}")
+        study = optuna.create_study(storage=storage, study_name=STUDY, direction="minimize", load_if_exists=True)
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise BadInput(f"{folder / STORAGE}: not the study of this search ({type(error).__name__})") from None
+    return study, storage
 
 
 def _words(params: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a sweep leaves beside its jobs: its table as csv, and its picture."""
+"""The table of a sweep, as csv and as a picture."""
 
 import csv
 import io
@@ -7,39 +7,42 @@ from collections.abc import Sequence
 
 from nextchar.messages import one_line
 from nextchar.plots.charts import Point, Row, against, leaderboard
-from nextchar.sweeps.folder import Job, SweepFolder, value_of
+from nextchar.sweeps.folder import Job, SweepFolder
 
-MOST_LINES = 6  # of the picture
+MOST_LINES = 6  # in the picture
 
 
-def table(sweep: SweepFolder) -> str:
-    """csv: a line a job, ranked: what differs, all metrics in full precision, and how it ended."""
-    varied, ranked = sweep.varied(), sweep.ranked()
+def csv_table(sweep: SweepFolder) -> str:
+    """sweep.csv: a row a job, ranked, with the settings that differ, all metrics in full precision, and the status."""
+    keys, ranked = sweep.swept_keys(), sweep.ranked()
     metrics = list(dict.fromkeys(name for job in ranked for name in job.metrics))
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
-    rows.writerow(["job", *varied, *metrics, "seconds", "status", "reason", "folder"])
+    rows.writerow(["job", *keys, *metrics, "seconds", "status", "reason", "folder"])
     for job in ranked:
         values = [job.metrics.get(name, "") for name in metrics]
         end = [job.seconds, job.status, job.reason, job.folder]
-        rows.writerow([job.number, *(one_line(value_of(job, key)) for key in varied), *values, *end])
+        rows.writerow([job.number, *(one_line(job.value(key)) for key in keys), *values, *end])
     return written.getvalue()
 
 
 def picture(sweep: SweepFolder) -> bytes | None:
-    """The finished jobs by their loss: over the setting that takes the most numbers, or one below the other. A PNG."""
-    metric, varied = sweep.metric, sweep.varied()
+    """sweep.png: the losses of the finished jobs over the setting with the most numbers, or as a ranking.
+
+    None if no job finished or no job draws figures.
+    """
+    metric, keys = sweep.metric, sweep.swept_keys()
     finished = [job for job in sweep.ranked() if math.isfinite(job.loss(metric))]
     if not finished or not any(job.settings.figures for job in finished):
         return None
     missing = f"{len(sweep.jobs) - len(finished):,} of {len(sweep.jobs):,} jobs have no finite loss"
     aside = missing if len(finished) < len(sweep.jobs) else ""
-    numeric = {key: xs for key in varied if key != "seed" and (xs := _numbers(finished, key)) is not None}
+    numeric = {key: xs for key in keys if key != "seed" and (xs := _numbers(finished, key)) is not None}
     key = max(numeric, key=lambda key: len(set(numeric[key])), default=None)
     if key is None or len(set(numeric[key])) < 3:
-        rows = [Row(_name(job, varied), *_loss(job, metric)) for job in finished]
+        rows = [Row(_name(job, keys), *_loss(job, metric)) for job in finished]
         return leaderboard(rows, f"{metric} of {len(rows):,} jobs", "nats per character; lower is better", aside)
-    others = [other for other in varied if other not in (key, "seed")]
+    others = [other for other in keys if other not in (key, "seed")]
     lines: dict[str, list[Point]] = {}
     for job, x in zip(finished, numeric[key], strict=True):
         lines.setdefault(_name(job, others), []).append(Point(x, *_loss(job, metric)))
@@ -49,9 +52,9 @@ def picture(sweep: SweepFolder) -> bytes | None:
 
 
 def _numbers(jobs: Sequence[Job], key: str) -> list[float] | None:
-    """The values of a setting in all jobs, None where it is no number."""
+    """The values of a setting in all jobs, None if one is no number."""
     try:
-        return [float(value_of(job, key)) for job in jobs]
+        return [float(job.value(key)) for job in jobs]
     except ValueError:
         return None
 
@@ -62,4 +65,4 @@ def _loss(job: Job, metric: str) -> tuple[float, float | None, float | None]:
 
 
 def _name(job: Job, keys: Sequence[str]) -> str:
-    return " ".join(f"{key}={value_of(job, key)}" for key in keys)
+    return " ".join(f"{key}={job.value(key)}" for key in keys)
