@@ -91,7 +91,8 @@ def test_a_study_that_is_lost(tmp_path: Path, runs, sweep, resume) -> None:
 
 def test_without_optuna(tmp_path: Path, run_script) -> None:
     (tmp_path / "optuna.py").write_text("raise ModuleNotFoundError('no optuna')")
-    ended = run_script("train", "-m", "sweep=search_k", PYTHONPATH=str(tmp_path))
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    ended = run_script("train", "-m", "sweep=search_k", PYTHONPATH=path)
     assert ended.returncode == 2
     assert ended.stderr == "error: sweep=optuna needs Optuna; pip install optuna\n"
 
