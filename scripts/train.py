@@ -12,7 +12,7 @@ from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
 from nextchar.errors import BadInput, Interrupted
 from nextchar.runs.folder import unfinished_settings
-from nextchar.sweeps.folder import SweepFolder
+from nextchar.sweeps.folder import Job, SweepFolder
 from nextchar.sweeps.launch import run
 from nextchar.sweeps.plan import plan
 from nextchar.training import train as training
@@ -126,10 +126,13 @@ class TerminalSweep:
     """Shows a sweep on the terminal: its jobs on stderr, its table and what to type next on stdout."""
 
     note = staticmethod(terminal.note)
-    job_ended = staticmethod(terminal.job_ended)
 
     def __init__(self, command: Command[TrainCommand]) -> None:
-        self.command = command
+        self.command, self.keys = command, list[str]()
+
+    def job_ended(self, sweep: SweepFolder, job: Job) -> None:
+        self.keys = self.keys or sweep.swept_keys()  # once, because it reads all jobs
+        terminal.job_ended(sweep, job, self.keys)
 
     def sweep_ended(self, sweep: SweepFolder) -> None:
         with terminal.even_if_nobody_reads():

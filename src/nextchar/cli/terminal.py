@@ -174,11 +174,11 @@ def planned(sweep: SweepFolder) -> None:
     _print(table, whole_lines=True)
 
 
-def job_ended(sweep: SweepFolder, job: Job) -> None:
+def job_ended(sweep: SweepFolder, job: Job, keys: Sequence[str]) -> None:
     """A line of progress."""
     names = [name for name in (sweep.wanted_metric, "train/loss") if name in job.metrics]
     result = f"{names[0]} {float(job.metrics[names[0]]):.6f}" if job.status == "finished" else _status(job)
-    words = " ".join(f"{key}={_value(sweep, job, key)}" for key in sweep.swept_keys())
+    words = " ".join(f"{key}={_value(sweep, job, key)}" for key in keys)
     say("  ".join(part for part in (f"job {job.number} of {sweep.total}", words, result, job.reason) if part))
 
 

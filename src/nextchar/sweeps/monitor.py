@@ -37,11 +37,11 @@ class Monitor:
 
     def pending(self) -> list[Job]:
         """The jobs that have not ended; last those that began last, among which is the one that broke a worker."""
-        return sorted(self._pending, key=lambda job: _written(self._folders[job.number]))
+        return sorted(self._pending, key=lambda job: _changed(self._folders[job.number]))
 
-    def state(self) -> list[tuple[int, int]]:
+    def state(self) -> list[int]:
         """Differs after a job has begun or ended."""
-        return [(_written(self._folders[job.number]), self._recorded(job)) for job in self._pending]
+        return [_changed(self._folders[job.number]) for job in self._pending]
 
     def report(self) -> None:
         """Reports the jobs that have ended."""
@@ -75,10 +75,10 @@ class Monitor:
             self.report()
 
     def _recorded(self, job: Job) -> int:
-        return _written(self._folders[job.number] / RECORD)
+        return _changed(self._folders[job.number] / RECORD)
 
 
-def _written(path: Path) -> int:
+def _changed(path: Path) -> int:
     """The time of the last change to a file or folder, 0 if there is none."""
     try:
         return path.stat().st_mtime_ns
