@@ -291,7 +291,7 @@ def test_a_huge_record_is_not_read(run: Path) -> None:
         ("vocabulary", "aa", "the vocabulary contains a character twice"),
         ("vocabulary", "ab", "keys_1 are out of order or range"),
         ("vocabulary", ["a", "b", "c"], "vocabulary=['a', 'b', 'c']: must be text."),
-        ("files", {}, "vouches for no weights"),
+        ("files", {}, "run.json lists no weights"),
         ("files", {WEIGHTS: {"size": 0, "sha256": ""}}, "0 bytes do not fit this model"),
         ("files", {WEIGHTS: {"size": -1, "sha256": ""}}, "-1 bytes do not fit this model"),
         ("files", {WEIGHTS: {"size": 10**15, "sha256": ""}}, "more than half of this machine's"),

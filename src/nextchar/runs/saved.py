@@ -1,4 +1,4 @@
-"""The files of a finished run, checked and read without running any code from them."""
+"""Reads the files of a finished run, which are checked before they are used and run no code."""
 
 import json
 import os
@@ -17,11 +17,11 @@ from nextchar.runs.folder import RECORD, SETTINGS, WEIGHTS
 from nextchar.runs.reading import check_folder, load_bytes, load_json, load_tensors
 from nextchar.runs.record import LOSSES, MOST_UNITS, SAMPLES, Record
 
-LARGEST_SAMPLES = 1 << 20  # bytes; ours take a tenth at most
+LARGEST_SAMPLES = 1 << 20  # bytes; ours take a tenth of it at most
 
 
 def open_record(path: Path) -> Record:
-    """run.json of a finished run's folder, checked. Raises BadInput."""
+    """Reads and checks run.json of a finished run. Raises BadInput."""
     check_folder(path, "run")
     if not os.path.lexists(path / RECORD):
         if not os.path.lexists(path / SETTINGS):
@@ -31,7 +31,7 @@ def open_record(path: Path) -> Record:
         )
     try:
         record = validated(Record, load_json(path / RECORD))
-        _refuse_odd(record)
+        _refuse_unsafe(record)
     except BadInput as error:
         where = "" if str(error).startswith(str(path)) else f"{path / RECORD}: "
         raise BadInput(f"{where}{_of_another_version(str(error))}") from None
@@ -39,19 +39,19 @@ def open_record(path: Path) -> Record:
         why = f": {shown(record.reason, 200)}" if record.reason else ""
         raise BadInput(f"run={path}: the run ended as '{record.status}' and left no weights{why}")
     if WEIGHTS not in record.files:
-        raise BadInput(f"run={path}: run.json vouches for no {WEIGHTS}")
+        raise BadInput(f"run={path}: run.json lists no {WEIGHTS}")
     return record
 
 
 def _of_another_version(refusal: str) -> str:
-    """What is said of settings that this version lacks, or has in addition: nobody can set them in a finished run."""
+    """Rewords the refusal of a setting that is missing or unknown: in a finished run it comes from another version."""
     if not refusal.startswith("settings.") or not re.search(" is missing; set |: there is no setting ", refusal):
         return refusal
     return f"{re.split(' is missing; set |=', refusal)[0]}: the run was made by another version of nextchar"
 
 
-def _refuse_odd(record: Record) -> None:
-    """Raises BadInput for what no run of ours writes: references, files elsewhere, half characters."""
+def _refuse_unsafe(record: Record) -> None:
+    """Raises BadInput for what no run of ours writes: references, files in other folders, lone surrogates."""
     settings = json.dumps(record.settings.plain(), ensure_ascii=False)
     if reference := re.search(r"\$\{[^}]*:[^}]*\}", settings):  # ${oc.env:HOME}; a path may well hold ${x}
         raise BadInput(f"settings are plain values, not references like {shown(reference[0])}")
@@ -63,32 +63,32 @@ def _refuse_odd(record: Record) -> None:
 
 
 def open_weights(path: Path, record: Record, expected: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
-    """The tensors of a finished run, as `expected`; None in a shape is any length. Raises BadInput."""
-    vouched = record.files[WEIGHTS]
-    return load_tensors(path / WEIGHTS, vouched.size, vouched.sha256, expected, most=vouched.size)
+    """Reads the weights of a finished run, which must be as `expected` (None: any length). Raises BadInput."""
+    listed = record.files[WEIGHTS]
+    return load_tensors(path / WEIGHTS, listed.size, listed.sha256, expected, most=listed.size)
 
 
 def open_losses(path: Path, record: Record) -> Loss | None:
-    """The sums of a finished run's test part; None where its folder has no such file. Raises BadInput.
+    """Reads the sums per document of the test split; None if the folder has no such file. Raises BadInput.
 
-    They must add up to the loss that run.json gives; what is kept is rounded to float32. How many there are is
-    run.json's word, for which no more memory is taken than a run of ours may need.
+    They must add up to the loss in run.json, except for their rounding to float32. Their number comes from run.json
+    and is limited to that of the largest run of ours, so that a false one takes no memory.
     """
-    vouched = record.files.get(LOSSES)
-    if record.data is None or vouched is None or not os.path.lexists(path / LOSSES):
+    listed = record.files.get(LOSSES)
+    if record.data is None or listed is None or not os.path.lexists(path / LOSSES):
         return None
     predicted = record.data.predicted.get("test", 0)
     units = -(-predicted // TEXT_BLOCK) if record.settings.data.is_text else record.data.documents.get("test", 0)
     if not 0 < units <= MOST_UNITS:
         raise BadInput(
-            f"{path / RECORD}: {units:,} documents of test with a sum each; there may be 1 to {MOST_UNITS:,}"
+            f"{path / RECORD}: {units:,} documents in test; there may be 1 to {MOST_UNITS:,}"
         )
     expected: dict[str, TensorSpec] = {"nll": ("float32", (units,)), "chars": ("uint32", (units,))}
-    kept = load_tensors(path / LOSSES, vouched.size, vouched.sha256, expected, most=0, infinite=True)
+    kept = load_tensors(path / LOSSES, listed.size, listed.sha256, expected, most=0, infinite=True)
     loss = Loss(kept["nll"].astype(np.float64), kept["chars"].astype(np.int64))
     if not loss.chars.all() or loss.chars.sum() != predicted:
         raise BadInput(f"{path / LOSSES}: the characters are not the {predicted:,} of run.json")
-    if (loss.nll < -1e-3).any():  # a probability of 1, rounded, may be above it by a little
+    if (loss.nll < -1e-3).any():  # a rounded probability can be a little above 1
         raise BadInput(f"{path / LOSSES}: a sum is negative, as if a probability were above 1")
     if not np.isclose(loss.value, float(record.metrics.get("test/loss", "nan")), rtol=1e-6, atol=1e-12):
         raise BadInput(f"{path / LOSSES}: the sums do not add up to the test/loss of run.json")
@@ -96,11 +96,11 @@ def open_losses(path: Path, record: Record) -> Loss | None:
 
 
 def open_samples(path: Path, record: Record) -> str:
-    """samples.txt of a finished run. Raises BadInput."""
-    vouched = record.files.get(SAMPLES)
-    if vouched is None:
-        raise BadInput(f"{path / RECORD} vouches for no {SAMPLES}")
+    """Reads samples.txt of a finished run. Raises BadInput."""
+    listed = record.files.get(SAMPLES)
+    if listed is None:
+        raise BadInput(f"{path / RECORD} lists no {SAMPLES}")
     try:
-        return str(load_bytes(path / SAMPLES, vouched.size, vouched.sha256, LARGEST_SAMPLES), "utf-8")
+        return str(load_bytes(path / SAMPLES, listed.size, listed.sha256, LARGEST_SAMPLES), "utf-8")
     except UnicodeDecodeError:
         raise BadInput(f"{path / SAMPLES}: not valid UTF-8") from None
