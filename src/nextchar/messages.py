@@ -40,3 +40,15 @@ def named(characters: Iterable[str]) -> str:
 def printable(text: str) -> str:
     """Text that is safe to show: control and direction-changing characters escaped, newlines and tabs kept."""
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def html_table(head: Iterable[str], rows: Iterable[Iterable[object]], caption: str = "") -> str:
+    """A table for a notebook. Its text may come from someone else's run: all of it is escaped."""
+    import html
+
+    def row(cells: Iterable[object], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(one_line(str(cell)))}</{tag}>" for cell in cells) + "</tr>"
+
+    title = f"<caption>{html.escape(one_line(caption))}</caption>" if caption else ""
+    body = "".join(row(cells, "td") for cells in rows)
+    return f"<table>{title}<thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"

@@ -14,7 +14,7 @@ from nextchar.comparison.grouping import Row, group
 from nextchar.comparison.sentences import HEADS, cells, listed, sentences, units
 from nextchar.comparison.significance import paired_difference, simultaneous_confidence
 from nextchar.errors import BadInput
-from nextchar.messages import one_line, shown
+from nextchar.messages import html_table, one_line, shown
 
 MOST_CAUSES = 4  # of a refusal; the others follow from these
 MOST_GROUPS = 4  # whose folders a refusal names
@@ -44,11 +44,8 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """The ranking for a notebook. A label may come from someone else's run: all text is escaped."""
-        head = "".join(f"<th>{escape(text)}</th>" for text in HEADS)
-        rows = ["".join(f"<td>{escape(one_line(text))}</td>" for text in cells(row)) for row in self.rows]
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
         said = "".join(f"<p>{escape(one_line(text))}</p>" for text in self.sentences)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{said}"
+        return html_table(HEADS, map(cells, self.rows)) + said
 
 
 def compare(folders: Sequence[Path]) -> Comparison:

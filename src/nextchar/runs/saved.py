@@ -80,9 +80,7 @@ def open_losses(path: Path, record: Record) -> Loss | None:
     predicted = record.data.predicted.get("test", 0)
     units = -(-predicted // TEXT_BLOCK) if record.settings.data.is_text else record.data.documents.get("test", 0)
     if not 0 < units <= MOST_UNITS:
-        raise BadInput(
-            f"{path / RECORD}: {units:,} documents in test; there may be 1 to {MOST_UNITS:,}"
-        )
+        raise BadInput(f"{path / RECORD}: {units:,} documents in test; there may be 1 to {MOST_UNITS:,}")
     expected: dict[str, TensorSpec] = {"nll": ("float32", (units,)), "chars": ("uint32", (units,))}
     kept = load_tensors(path / LOSSES, listed.size, listed.sha256, expected, most=0, infinite=True)
     loss = Loss(kept["nll"].astype(np.float64), kept["chars"].astype(np.int64))

@@ -12,17 +12,22 @@ from nextchar.sweeps.folder import Job, SweepFolder
 MOST_LINES = 6  # in the picture
 
 
-def csv_table(sweep: SweepFolder) -> str:
-    """sweep.csv: a row a job, ranked, with the settings that differ, all metrics in full precision, and the status."""
+def rows(sweep: SweepFolder) -> list[list[object]]:
+    """A head and a row a job, ranked: the settings that differ, all metrics in full precision, and the status."""
     keys, ranked = sweep.swept_keys(), sweep.ranked()
     metrics = list(dict.fromkeys(name for job in ranked for name in job.metrics))
-    written = io.StringIO()
-    rows = csv.writer(written, lineterminator="\n")
-    rows.writerow(["job", *keys, *metrics, "seconds", "status", "reason", "folder"])
+    table: list[list[object]] = [["job", *keys, *metrics, "seconds", "status", "reason", "folder"]]
     for job in ranked:
-        values = [job.metrics.get(name, "") for name in metrics]
-        end = [job.seconds, job.status, job.reason, job.folder]
-        rows.writerow([job.number, *(one_line(job.value(key)) for key in keys), *values, *end])
+        typed = [one_line(job.value(key)) for key in keys]
+        measured = [job.metrics.get(name, "") for name in metrics]
+        table.append([job.number, *typed, *measured, job.seconds, job.status, job.reason, job.folder])
+    return table
+
+
+def csv_table(sweep: SweepFolder) -> str:
+    """sweep.csv."""
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows(rows(sweep))
     return written.getvalue()
 
 
