@@ -565,7 +565,7 @@ def test_all_options_of_a_group(plan) -> None:
         (["sweep=optuna", "seed=tag(log,range(1,9))"], "only an interval can have a tag"),
         (["hydra.launcher.n_jobs=2", "seed=1,2"], "is a setting of another launcher; add hydra/launcher=joblib"),
         (["sweep=optuna", "smoothing.k=tag(log,interval(0,1))"], "both above 0 on a log scale"),
-        (["sweep=optuna", "model=count,nn", "optim.lr=interval(1,2)"], "model=count takes no optim"),
+        (["sweep=optuna", "model=count,nn", "optim.lr=interval(1,2)"], "model=count has no group optim"),
     ],
 )
 def test_refusals(words: list[str], says: str, plan) -> None:
