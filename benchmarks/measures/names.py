@@ -45,8 +45,8 @@ def processes(options: Options) -> list[Row]:
     loops = [b for _, b in counted]
     nets = [b for _, b in net_plain]
     return [
-        row("model=count, until its result is printed / counting loop", [a[0] for a, _ in counted], loops, 0.15),
-        row("model=count, with all files and figures / counting loop", [a[1] for a, _ in counted], loops, 0.6),
+        row("model=count, result printed / counting loop", [a[0] for a, _ in counted], loops, 0.15),
+        row("model=count, all files and figures / counting loop", [a[1] for a, _ in counted], loops, 0.6),
         row(f"model=nn, {STEPS:,} steps, figures=false / one-hot loop", [a[1] for a, _ in net_plain], nets, 0.10),
         row(f"model=nn, {STEPS:,} steps, with figures / one-hot loop", [a[1] for a, _ in net_pictured], nets, 0.14),
     ]
@@ -92,7 +92,7 @@ def sweeping(options: Options) -> list[Row]:
                 ours.append(whole - start)
                 jobs = list(map(str, peer("jobs", SWEPT, folder, *data)))
                 plain.append(float(subprocess.run(jobs, capture_output=True, text=True, check=True).stdout))
-        rows.append(row(f"-m with {SWEPT} counted jobs, {figures} / the jobs alone", ours, plain, 1.3))
+        rows.append(row(f"-m with {SWEPT} counted jobs, {figures} / jobs alone", ours, plain, 1.3))
     return rows
 
 
@@ -196,7 +196,7 @@ def steps(options: Options) -> list[Row]:
             plain.append(plain_step(words))
             ours_ten_times.append(trainer_step(tenfold, Path(folder) / f"b{number}"))
     return [
-        row("a step under the Trainer, logged every 50 steps / plain PyTorch", ours, plain, 1.5, "us"),
+        row("a step under the Trainer / a plain PyTorch step", ours, plain, 1.5, "us"),
         row("a step on ten times the text / on the text", ours_ten_times, ours, 1.2, "us"),
     ]
 

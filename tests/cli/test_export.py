@@ -1,4 +1,4 @@
-"""Counted models as back-off tables and as files, and files as models: the probabilities stay what they were."""
+"""Runs exported as ARPA files, and ARPA files as runs: the model stays the same."""
 
 import gzip
 import hashlib
@@ -9,94 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backing_off import witten_bell
-from kenlm_models import ODD, by_kenlm
-from methods import smoothing
+from kenlm_models import by_kenlm
 
 from nextchar.data.corpus import EMBEDDED
-from nextchar.errors import BadInput
 from nextchar.models.base import contexts_before
 from nextchar.models.ngram.arpa_writer import arpa_file
-from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.runs.open_run import open_model
 
-SMOOTHINGS = [
-    {"name": "none"},
-    {"name": "add_k", "k": 0.3, "tune": False},
-    {"name": "jelinek_mercer", "weights": "bucket"},
-    {"name": "witten_bell"},
-    {"name": "absolute_discount", "discount": None, "tune": False},
-    {"name": "kneser_ney", "discount": None, "tune": False},
-    {"name": "modified_kneser_ney", "base": "uniform", "tune": False},
-    {"name": "modified_kneser_ney", "base": "kenlm", "tune": False},
-    {"name": "katz"},
-    {"name": "dirichlet", "concentration": 2.0, "tune": False},
-    {"name": "pitman_yor", "discount": None, "concentration": 1.0, "tune": False},
-]
 ALL_NAMES = EMBEDDED.read_text().split()
 NAMES, OTHERS = ALL_NAMES[:500], [name for name in ALL_NAMES[3000:3300] if set(name) <= set("".join(ALL_NAMES[:500]))]
-
-
-@pytest.fixture(scope="session")
-def model_of(counted):
-    """An n-gram model of the names, or of other documents, by the settings of its smoothing."""
-
-    def model(plain, order, documents=NAMES, prune=()):
-        val = OTHERS if documents is NAMES else [documents[0][:50]]
-        return counted(documents, order, smoothing(**plain), val, prune)
-
-    return model
-
-
-# --- tables ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("order", [1, 2, 3, 5])
-@pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
-@pytest.mark.parametrize("prune", [(), (0, 1, 2)])
-def test_the_tables_are_the_model_to_the_last_bits(plain, order, prune, model_of):
-    model = model_of(plain, order, prune=prune if smoothing(**plain).prunable else ())
-    again = BackoffModel(model.vocabulary, model.backoff_tables())
-    assert again.context == model.context
-    stream = model.vocabulary.stream(OTHERS)
-    contexts = np.random.default_rng(0).integers(1, len(model.vocabulary), (200, model.context))
-    contexts = np.concatenate([contexts, contexts_before(stream, model.context)[:300]])
-    for ours, theirs in (
-        (again.score(stream), model.score(stream)),
-        (again.log_probs(contexts), model.log_probs(contexts)),
-    ):
-        assert (np.isneginf(ours) == np.isneginf(theirs)).all()
-        possible = np.isfinite(ours)
-        assert ours[possible] == pytest.approx(theirs[possible], abs=1e-11)
-
-
-@pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
-@pytest.mark.parametrize("order", [2, 4, 6])
-@pytest.mark.parametrize(("documents", "others"), [(NAMES, OTHERS), ([ODD], [ODD[::-1]])], ids=["names", "odd"])
-def test_kenlm_says_what_the_counted_model_says(plain, order, documents, others, tmp_path, model_of):
-    """Of what cannot come too: ARPA has no log of 0 but -99, here the weight of a context."""
-    model = model_of(plain, order, documents)
-    (tmp_path / "m.arpa").write_bytes(b"".join(arpa_file(model.backoff_tables(), model.vocabulary)))
-    ours = model.score(model.vocabulary.stream(others)) / math.log(10)
-    theirs, possible = np.array(by_kenlm(tmp_path / "m.arpa", others)), np.isfinite(ours)
-    assert theirs[possible] == pytest.approx(ours[possible], abs=1e-5)
-    assert possible.mean() > 0.1
-    assert possible.all() or plain["name"] == "none"
-    assert (theirs[~possible] <= -99).all()
-
-
-@pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
-def test_a_context_that_every_symbol_follows_has_the_same_probabilities(plain, model_of):
-    """Nobody is left there to whom something could be given, which Katz has to divide among what was seen."""
-    documents = ["aab", "ba", "abb", "b", "aaab", "babab"]
-    model = model_of(plain, 3, documents)
-    again = BackoffModel(model.vocabulary, model.backoff_tables())
-    contexts = np.array([[x, y] for x in range(3) for y in range(1, 3)])
-    assert np.exp(again.log_probs(contexts)) == pytest.approx(np.exp(model.log_probs(contexts)), abs=1e-12)
-
-
-def test_scores_that_are_no_probabilities_have_no_tables(model_of):
-    with pytest.raises(BadInput, match="smoothing=stupid_backoff has scores, not probabilities"):
-        model_of({"name": "stupid_backoff", "alpha": 0.4}, 3).backoff_tables()
 
 
 # --- scripts/export.py ----------------------------------------------------------------------------------------------
@@ -221,7 +142,7 @@ def test_what_is_refused_before_there_is_a_folder(of_few, tmp_path, capsys, runs
         (["model=arpa"], "error: model.path is missing; set model.path="),
         (["model=arpa", f"model.path={tmp_path / 'none'}"], f"error: {tmp_path / 'none'}: no such file"),
         (["model=arpa", f"model.path={bad}"], f"error: {bad}: line 5: 'the' is more than one character"),
-        (["model=arpa", of_few, "smoothing=none"], "error: smoothing=none: model=arpa takes no smoothing"),
+        (["model=arpa", of_few, "smoothing=none"], "error: smoothing=none: model=arpa has no group smoothing"),
         (["model=arpa", of_few, "+smoothing.name=none"], "error: smoothing"),
         (["model=arpa", of_few, "data.merge=false"], "error: data.merge=false means nothing for model=arpa"),
     ]:
