@@ -32,7 +32,8 @@ def main() -> None:
     else:
         terminal.explanation(text, steps)
     if settings.figures:
-        from nextchar.plots.matrices import breakdown, png
+        from nextchar.plots.breakdown import breakdown
+        from nextchar.plots.drawing import png
 
         try:
             picture.parent.mkdir(exist_ok=True)

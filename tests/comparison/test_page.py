@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from benchmarks import screenshots
 from nextchar.comparison import files as report
@@ -146,28 +145,6 @@ def test_a_notebook_shows_a_table_without_code(few: Comparison) -> None:
     assert html.escape(few.rows[0].label) in shown
 
 
-# --- picture --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rows", [1, 2, 40, 1000])
-def test_a_leaderboard_is_drawn(rows: int) -> None:
-    """Whatever the labels hold; of very many rows the best, so that the picture stays one."""
-    labels = ["a $x^2$ \\frac", "中文 \u202e\x1b[31m", "x" * 500, ""]
-    bars = [charts.Row(labels[i % 4], 2 + i / 100, 1.9 + i / 100, 2.1 + i / 100) for i in range(rows)]
-    picture = Image.open(io.BytesIO(charts.leaderboard([*bars, charts.Row("inf", math.inf)], "Test 中 $", "nats")))
-    assert picture.width == 1800
-    assert picture.height == round(200 * (charts.ABOVE + charts.BELOW + charts.ROW * min(rows + 1, 40)))
-    pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-    assert (pixels == charts.BAR).all(1).any(), "the best has a dot in colour"
-
-
-def test_a_leaderboard_of_what_cannot_be_drawn() -> None:
-    with pytest.raises(ValueError, match="needs a row"):
-        charts.leaderboard([], "", "")
-    for values in ([math.inf], [0.0], [2.0, 2.0], [0.0, 1e9]):
-        assert charts.leaderboard([charts.Row("a", value, value, value) for value in values], "", "")[:4] == b"\x89PNG"
-
-
 # --- the page, as text ----------------------------------------------------------------------------------------------
 
 
@@ -236,8 +213,8 @@ def test_huge_numbers_are_short(tmp_path: Path, nn: Path, copies) -> None:
 def test_the_picture_has_the_paired_difference(
     tmp_path: Path, nn: Path, monkeypatch: pytest.MonkeyPatch, copies
 ) -> None:
-    drawn: list[charts.Row] = []
-    monkeypatch.setattr(charts, "leaderboard", lambda rows, *_: drawn.extend(rows) or b"")
+    drawn: list[charts.Entry] = []
+    monkeypatch.setattr(report, "dot_chart", lambda entries, *_: drawn.extend(entries) or b"")
     random, kept = np.random.default_rng(0), copies.losses(nn)
     for name, lr, worse in (("a", 1.0, 0.0), ("b", 2.0, 0.0), ("c", 3.0, 0.5)):
         run = copies.copy(nn, tmp_path / name, copies.setting("optim.lr", lr))

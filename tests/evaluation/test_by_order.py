@@ -12,8 +12,6 @@ from methods import METHODS
 from nextchar.evaluation import by_order as orders
 from nextchar.models.base import contexts_before
 from nextchar.models.ngram.backoff import BackoffModel
-from nextchar.plots import charts
-from nextchar.plots.charts import Panel, over_orders
 
 FEW = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=8)
 NAMES = ["none", "add_k", "witten_bell", "modified_kneser_ney", "katz", "stupid_backoff"]
@@ -122,15 +120,3 @@ def test_infinite_loss_of_an_order_is_kept_as_text(tmp_path, runs):
     words = ["model=count", "model.order=4", "smoothing=none", "data=lines", runs.names(tmp_path)]
     runs.train(*words, f"hydra.run.dir={folder}")
     assert runs.record(folder)["curves"]["x_is_order/test_loss"]["values"][-1] == "inf"
-
-
-@pytest.mark.parametrize("n", [3, 12, 64])
-def test_picture_at_its_limits(n):
-    lines = {"none of it": [math.inf] * n, "$x_1$ 中": [1.0, math.inf, 3.0, *[2.0] * (n - 3)], "0": [0.0] * n}
-    many = {f"line {i}": [float(i)] * n for i in range(12)}
-    panels = [Panel("a", lines), Panel("b", lines, "percent"), Panel("c", lines, "log"), Panel("d", many)]
-    picture = over_orders(panels, "$title$", "aside")
-    assert picture.shape == (1080, 1920, 3)
-    assert (picture[[0, -1]] == 255).all()
-    assert np.array_equal(picture, over_orders(panels, "$title$", "aside"))
-    assert len(set(charts._colours(12))) == 12

@@ -1,36 +1,17 @@
-"""The pictures: their shape, their colours, and that no character breaks them."""
+"""Heat maps: their shape, their colours, and that no character breaks them."""
 
 import io
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nextchar.evaluation.explain import Step
-from nextchar.plots import matrices as figures
-from nextchar.plots.matrices import breakdown, count_matrix, png, probability_matrix, visible
+from nextchar.plots.breakdown import breakdown
+from nextchar.plots.drawing import png, visible
+from nextchar.plots.matrices import count_matrix, probability_matrix
 
 LETTERS = [".", *"abcdefghijklmnopqrstuvwxyz"]
-ODD = [
-    "∎",
-    "$",
-    "$_^{}\\",
-    " ",
-    "\n",
-    "\t",
-    "\x1b",
-    "\0",
-    "\x9b",
-    "\u202e",
-    "\u0301",
-    "ß",
-    "م",
-    "ष",
-    "中",
-    "🙂",
-    "\ud800",
-]
 SYMBOLS = {1: ["."], 3: [".", "a", "$"], 27: LETTERS, 200: ["∎", *map(chr, range(0x4E00, 0x4E00 + 199))]}
 
 
@@ -42,52 +23,33 @@ def random_probs(v: int) -> np.ndarray:
     return np.random.default_rng(v).dirichlet(np.full(v, 0.3), v)
 
 
-def step(char: str = "a", probability: float = 0.25, best: Sequence[str] = "abcde", context: str = ".") -> Step:
-    with np.errstate(divide="ignore"):
-        log = float(np.log(probability))
-    return Step(context, char, probability, log, 3, tuple((symbol, 0.2) for symbol in best))
-
-
-def is_picture(picture: np.ndarray) -> bool:
-    """(H, W, 3) bytes, white at the edges, something on it, small enough for TensorBoard."""
-    assert picture.dtype == np.uint8
-    height, width, channels = picture.shape
-    assert channels == 3
-    assert 60 < height < 4500
-    assert 200 < width < 2100
-    edges = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    assert (edges == 255).all()
-    return bool((picture < 128).any())
-
-
 @pytest.mark.parametrize("v", SYMBOLS)
-def test_matrices_of_all_sizes(v: int) -> None:
+def test_matrices_of_all_sizes(v: int, is_picture: Any) -> None:
     assert is_picture(count_matrix(random_counts(v), SYMBOLS[v]))
     assert is_picture(probability_matrix(random_probs(v), SYMBOLS[v]))
 
 
-def test_nothing_at_all_and_one_pair() -> None:
+def test_nothing_at_all_and_one_pair(is_picture: Any) -> None:
     assert is_picture(count_matrix(np.zeros((3, 3), dtype=np.int64), SYMBOLS[3]))
     assert is_picture(probability_matrix(np.full((3, 3), np.nan), SYMBOLS[3]))
     assert is_picture(probability_matrix(np.eye(3), SYMBOLS[3]))
 
 
-def test_odd_symbols() -> None:
+def test_odd_symbols(odd_symbols: list[str], is_picture: Any) -> None:
     """No warning is raised (a warning fails a test here), no character acts as markup or turns the text around."""
-    v = len(ODD)
-    assert is_picture(count_matrix(random_counts(v), ODD, title="".join(ODD)))
-    assert is_picture(probability_matrix(random_probs(v), ODD, title="$x^2$\n\x1b"))
-    assert is_picture(breakdown("".join(ODD), [step(char, best=ODD, context="".join(ODD)) for char in ODD]))
+    v = len(odd_symbols)
+    assert is_picture(count_matrix(random_counts(v), odd_symbols, title="".join(odd_symbols)))
+    assert is_picture(probability_matrix(random_probs(v), odd_symbols, title="$x^2$\n\x1b"))
 
 
-def test_what_is_seen_of_odd_symbols() -> None:
-    seen = [r"␣", r"⏎", r"⇥", r"\x1b", r"\x00", r"\x9b", r"\u202e"]
-    seen += ["◌\u0301", "ß", "م", "U+0937", "U+4E2D", "U+1F642", r"\ud800"]
-    assert [visible(symbol) for symbol in ODD[3:]] == seen
+def test_odd_symbols_are_made_visible(odd_symbols: list[str]) -> None:
+    drawn = [r"␣", r"⏎", r"⇥", r"\x1b", r"\x00", r"\x9b", r"\u202e"]
+    drawn += ["◌\u0301", "ß", "م", "U+0937", "U+4E2D", "U+1F642", r"\ud800"]
+    assert [visible(symbol) for symbol in odd_symbols[3:]] == drawn
     assert visible("$_^{}") == "$_^{}"
 
 
-def test_same_input_same_bytes() -> None:
+def test_same_input_same_bytes(step: Any) -> None:
     counts, probs, steps = random_counts(27), random_probs(27), [step(), step("b", 0.5)]
     for draw in (
         lambda: count_matrix(counts, LETTERS),
@@ -97,7 +59,7 @@ def test_same_input_same_bytes() -> None:
         assert png(draw()) == png(draw())
 
 
-def test_png_keeps_every_pixel() -> None:
+def test_png_keeps_every_pixel(step: Any) -> None:
     picture = breakdown("a", [step()])
     assert np.array_equal(np.array(Image.open(io.BytesIO(png(picture)))), picture)
 
@@ -155,56 +117,8 @@ def test_wrong_shapes_are_refused() -> None:
         count_matrix(np.ones((0, 0), dtype=np.int64), [])
 
 
-def bar(picture: np.ndarray) -> int:
-    """Pixels of the bar in a breakdown of one step."""
-    return int((picture[160] == figures.BAR).all(axis=1).sum())
-
-
-def test_bar_is_as_long_as_the_probability() -> None:
-    lengths = [bar(breakdown("a", [step(probability=p)])) for p in (0.0, 0.25, 0.5, 1.0)]
-    assert lengths == [1, 101, 201, 401]
-
-
-def test_breakdown_at_its_limits() -> None:
-    assert is_picture(breakdown("", []))
-    assert is_picture(breakdown("a", [step(probability=0.0)]))
-    assert is_picture(breakdown("a", [step(probability=1e-300)]))
-    assert is_picture(breakdown("a" * 500, [step()] * 500))
-    shown, all_of_them = breakdown("a", [step()] * 100), breakdown("a", [step()] * 101)
-    assert all_of_them.shape[0] == shown.shape[0] + 40  # the line "and 1 more"
-
-
-def with_orders(step_: Step, order: int, n: int) -> Step:
-    return step_._replace(order=order, by_order=tuple(k / (k + 7) for k in range(1, n + 1)))
-
-
-def framed(picture: np.ndarray) -> list[tuple[int, int]]:
-    """Left and right edge of what is framed in each row of a breakdown."""
-    found = []
-    for row in range(166, picture.shape[0] - 12, 40):
-        columns = np.flatnonzero((picture[row] == figures.FRAME).all(axis=1))
-        found.append((int(columns[0]), int(columns[-1])) if len(columns) else (0, 0))
-    return found
-
-
-def test_the_order_that_answered_is_framed() -> None:
-    frames = framed(breakdown("abc", [with_orders(step(), order, 6) for order in (1, 2, 6)]))
-    lefts = [left for left, _ in frames]
-    assert np.diff(lefts).tolist() == [52, 4 * 52]
-    assert all(right - left == 49 for left, right in frames)
-    assert framed(breakdown("a", [with_orders(step(), 0, 6)])) == [(0, 0)]  # none has seen it
-
-
-@pytest.mark.parametrize("n", [2, 6, 12, 20, 64])
-def test_breakdown_of_many_orders(n: int) -> None:
-    steps = [with_orders(step(char, context="abcdefghijklmnop"), min(i, n), n) for i, char in enumerate("emma.")]
-    assert is_picture(breakdown("emma" * 30, steps))
-    assert is_picture(breakdown("a", [with_orders(step("⏎", 0.0, context="  \n"), n, n)]))
-    assert not framed(breakdown("emma", [step()]))[0][0]
-
-
-def test_rows_of_probabilities_are_said() -> None:
+def test_the_headline_describes_the_rows() -> None:
     probs = random_probs(3)
     assert not np.array_equal(
-        probability_matrix(probs, SYMBOLS[3]), probability_matrix(probs, SYMBOLS[3], rows="all rows alike")
+        probability_matrix(probs, SYMBOLS[3]), probability_matrix(probs, SYMBOLS[3], rows="all rows are equal")
     )

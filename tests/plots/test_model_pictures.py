@@ -10,7 +10,7 @@ from methods import METHODS
 
 from nextchar.data.encoded import Split
 from nextchar.plots.matrices import probability_matrix
-from nextchar.plots.model_pictures import PLACES, _after
+from nextchar.plots.model_pictures import OCCURRENCES, _without_common_words, next_probabilities
 
 WITTEN_BELL = METHODS["witten_bell"][0]
 FEW = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=8)
@@ -29,11 +29,12 @@ def test_a_row_is_the_mean_over_the_places_in_train(order, documents, counted):
             row = np.exp(model.log_probs(np.array([before[-model.context :]])))[0]
             asked[before[-1]].append(row)
     rows = np.array([np.mean(asked[x], axis=0) for x in range(v)])
-    found, said = _after(model, np.arange(v), Split.of(model.vocabulary, documents))
+    found, said = next_probabilities(model, np.arange(v), Split.of(model.vocabulary, documents))
     assert found == pytest.approx(rows)
     assert "mean" in said
     some = np.array([0, v - 1])  # the rows and columns of these only
-    assert _after(model, some, Split.of(model.vocabulary, documents))[0] == pytest.approx(rows[np.ix_(some, some)])
+    found, _ = next_probabilities(model, some, Split.of(model.vocabulary, documents))
+    assert found == pytest.approx(rows[np.ix_(some, some)])
 
 
 def test_of_many_places_some_evenly_spread_are_looked_at(monkeypatch, counted):
@@ -43,18 +44,18 @@ def test_of_many_places_some_evenly_spread_are_looked_at(monkeypatch, counted):
     asked = []
     log_probs = model.log_probs
     monkeypatch.setattr(model, "log_probs", lambda contexts: asked.append(contexts) or log_probs(contexts))
-    found, _ = _after(model, np.arange(4), Split.of(model.vocabulary, documents))
+    found, _ = next_probabilities(model, np.arange(4), Split.of(model.vocabulary, documents))
     number = Counter(np.concatenate(asked)[:, -1].tolist())
-    assert number == dict.fromkeys(range(4), PLACES)
+    assert number == dict.fromkeys(range(4), OCCURRENCES)
     assert found.sum(1) == pytest.approx(np.ones(4))
     assert found[3] == pytest.approx([0, 1 / 4, 1 / 4, 1 / 2], abs=0.1)  # half of its places are before another x
     halves = [(contexts[:, -2:] == [0, 3]).all(1).sum() for contexts in asked]
-    assert sum(halves) == pytest.approx(PLACES / 2, abs=30)
+    assert sum(halves) == pytest.approx(OCCURRENCES / 2, abs=30)
 
 
 def test_what_train_does_not_show_is_an_empty_row(counted):
     model = counted(["ab", "ba"], 3, WITTEN_BELL)
-    found, _ = _after(model, np.arange(3), Split.of(model.vocabulary, ["aa"]))
+    found, _ = next_probabilities(model, np.arange(3), Split.of(model.vocabulary, ["aa"]))
     assert found[2].tolist() == [0, 0, 0]
     assert found[1].sum() == pytest.approx(1)
 
@@ -62,9 +63,16 @@ def test_what_train_does_not_show_is_an_empty_row(counted):
 def test_orders_that_see_one_character_or_none(counted):
     documents = ["abac", "cab"]
     train = Split.of(counted(documents, 2, WITTEN_BELL).vocabulary, documents)
-    for order, said in ((1, "all rows alike"), (2, "rows: previous character")):
+    for order, said in ((1, "all rows are equal"), (2, "rows: previous character")):
         model = counted(documents, order, WITTEN_BELL)
-        found, rows = _after(model, np.arange(4), train)
+        found, rows = next_probabilities(model, np.arange(4), train)
         assert found == pytest.approx(np.exp(model.log_probs(np.arange(4)[:, None])))
         assert rows.startswith(said)
         assert probability_matrix(found, model.vocabulary.symbols, rows=rows).shape[2] == 3
+
+
+def test_common_words_of_parameters_stand_in_the_title():
+    names = [f"weight of contexts seen {n} times or more" for n in (1, 2, 512)]
+    assert _without_common_words(names) == ("weight of contexts seen n times or more", ["1", "2", "512"])
+    for names in (["D1", "D2", "D3+"], ["k"], []):
+        assert _without_common_words(names) == ("", names)

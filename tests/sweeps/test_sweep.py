@@ -1,7 +1,6 @@
 """A sweep runs all its jobs, hides no failure, can be gone on with, and gives the same whoever launches it."""
 
 import contextlib
-import io
 import json
 import math
 import os
@@ -14,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,7 +22,6 @@ from PIL import Image
 from nextchar.config.compose import command_of, parse_overrides, run_settings
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
-from nextchar.plots import charts
 from nextchar.runs.folder import RunFolder, lock
 from nextchar.sweeps.folder import Job, SweepFolder
 from nextchar.sweeps.job import run as run_job
@@ -95,19 +92,19 @@ def finished(plan, words: list[str], losses: dict[str, float]) -> SweepFolder:
         (
             ["smoothing.k=0.1,1,10"],
             {"smoothing.k=0.1": 2.5, "smoothing.k=1": 2.4, "smoothing.k=10": math.inf},
-            "leaderboard val/loss of 2 jobs",
+            "dot_chart val/loss of 2 jobs",
         ),
         (
             ["smoothing.k=0.1,1,10"],
             {"smoothing.k=0.1": 2.5, "smoothing.k=1": 2.4, "smoothing.k=10": 3.0},
-            "against val/loss over smoothing.k",
+            "line_chart val/loss over smoothing.k",
         ),
         (
             ["smoothing=none,add_k"],
             {"smoothing=none": math.inf, "smoothing=add_k": 2.4},
-            "leaderboard val/loss of 1 jobs",
+            "dot_chart val/loss of 1 jobs",
         ),
-        (["seed=1,2,3"], {"seed=1": 2.5, "seed=2": 2.4, "seed=3": 2.3}, "leaderboard val/loss of 3 jobs"),
+        (["seed=1,2,3"], {"seed=1": 2.5, "seed=2": 2.4, "seed=3": 2.3}, "dot_chart val/loss of 3 jobs"),
         (["seed=1,2"], {"seed=1": math.inf, "seed=2": math.inf}, None),
         (["seed=1,2", "figures=false"], {"seed=1 figures=false": 2.0, "seed=2 figures=false": 2.0}, None),
     ],
@@ -117,29 +114,12 @@ def test_its_picture(
 ) -> None:
     """Over a setting of at least three numbers, else one below the other; of what is infinite nothing."""
     drawn: list[str] = []
-    for kind in ("leaderboard", "against"):
+    for kind in ("dot_chart", "line_chart"):
         monkeypatch.setattr(
             f"nextchar.sweeps.table.{kind}", lambda _, title, *rest, kind=kind: drawn.append(f"{kind} {title}")
         )
     picture(finished(plan, words, losses))
     assert drawn == ([wanted] if wanted else [])
-
-
-def test_the_chart_of_a_setting() -> None:
-    """The line, the band of a single one, the best in colour; many, equal and negative values are no trouble."""
-    line = [charts.Point(10.0**i, 2 + i * i / 10, 1.9 + i * i / 10, 2.1 + i * i / 10) for i in range(-3, 4)]
-    png = charts.against({"": line}, "loss $ over 中", "k", "nats")
-    pixels = np.array(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
-    assert (pixels == charts.BAR).all(1).sum() > 1000
-    for lines in (
-        {"a": line, "b": [charts.Point(p.x, p.value) for p in line], "c": []},
-        {"": [charts.Point(1, 2)]},
-        {"": [charts.Point(-5 + i / 100, 2.0) for i in range(1000)]},
-        {"a": [charts.Point(1, math.inf), charts.Point(1, 2), charts.Point(1, 3)]},
-    ):
-        assert charts.against(lines, "", "", "")[:4] == b"\x89PNG"
-    with pytest.raises(ValueError, match="finite"):
-        charts.against({"a": [charts.Point(1, math.inf)]}, "", "", "")
 
 
 def test_json(tmp_path: Path, runs, sweep) -> None:

@@ -14,7 +14,7 @@ from nextchar.comparison.ranking import Comparison
 from nextchar.comparison.sentences import HEADS, cells, plus_minus
 from nextchar.evaluation.loss import in_all_units
 from nextchar.messages import one_line
-from nextchar.plots import charts
+from nextchar.plots.charts import Entry, dot_chart
 
 PAGE = "compare.html"
 NAMES = ("compare.csv", "compare.md", "compare.png", PAGE)
@@ -86,14 +86,14 @@ def markdown(compared: Comparison) -> str:
 
 def picture(compared: Comparison) -> bytes:
     """The ranking as a PNG, with the paired difference to the best beside each loss."""
-    rows = []
+    entries = []
     for row in compared.rows:
         low, high = row.interval or (None, None)
         note = f"{'≈' if row.ties_with_best else '+'} {plus_minus(row.to_best)}" if row.to_best else ""
-        rows.append(charts.Row(row.label, row.loss, low, high, note))
-    difference = " and paired difference to the best (≈ statistically indistinguishable)"
-    title = f"Test loss{difference if compared.to_best else ''}"
-    return charts.leaderboard(rows, title, "nats per character, with 95% confidence interval; lower is better")
+        entries.append(Entry(row.label, row.loss, low, high, note))
+    title = "Test loss and paired difference to the best" if compared.to_best else "Test loss"
+    title += " (≈ statistically indistinguishable)" * any(row.ties_with_best for row in compared.rows)
+    return dot_chart(entries, title, "nats per character, with 95% confidence interval; lower is better")
 
 
 def _metrics(row: Row) -> dict[str, float]:

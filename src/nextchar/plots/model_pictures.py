@@ -1,110 +1,109 @@
-"""The pictures of a model: counts, probabilities, a document's breakdown, the orders."""
+"""The pictures of a model: bigram counts, probabilities, the breakdown of a document, and metrics by n-gram order."""
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Ids
-from nextchar.evaluation import by_order as orders
+from nextchar.evaluation.by_order import OrderReport
 from nextchar.evaluation.explain import explain
 from nextchar.models.base import Floats, LanguageModel, contexts_before
 from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.model import CountModel
 
-if TYPE_CHECKING:  # drawing takes time to import
-    from nextchar.plots.matrices import Picture
+if TYPE_CHECKING:  # Pillow and matplotlib take time to import
+    from nextchar.plots.drawing import Picture
 
-
-WORDS = ("once", "twice", "three times", "four times")
-
-
-WORD_CHARS = 40  # of the document whose breakdown is drawn
-
-
-FEW_SYMBOLS = 1024  # the most frequent ones, of which the pictures are handed the matrix
-
-
-PLACES = 200  # in train where a character stands
-
-
-CELLS_AT_ONCE = 1 << 22  # of the rows of probabilities that they are cut from
+TIMES = ("once", "twice", "three times", "four times")
+BREAKDOWN_CHARS = 40  # of the document whose breakdown is drawn
+MOST_SYMBOLS = 1024  # the most frequent ones; the matrices choose among these
+OCCURRENCES = 200  # of a character in train, over which a row of probabilities is averaged
+CELLS_AT_ONCE = 1 << 22  # (contexts, V) probabilities in memory
 
 
 def pictures(model: LanguageModel, pairs: CountTable, train: Split, document: str) -> Iterator[tuple[str, "Picture"]]:
-    """The counts and the probabilities of pairs, and how the model reads a document, each with its name."""
-    from nextchar.plots import matrices as figures
+    """Draws counts, probabilities and breakdown, each with its name. pairs: the bigrams of train."""
+    from nextchar.plots.breakdown import breakdown
+    from nextchar.plots.matrices import count_matrix, probability_matrix
 
     frequency = np.zeros(len(model.vocabulary), dtype=np.int64)
     frequency[pairs.contexts.keys] = pairs.contexts.totals
-    shown = np.sort(np.argsort(-frequency, kind="stable")[:FEW_SYMBOLS])
-    symbols = [model.vocabulary.symbols[i] for i in shown]
-    yield "counts", figures.count_matrix(pairs.matrix(shown), symbols)
-    probs, rows = _after(model, shown, train)
-    yield "probabilities", figures.probability_matrix(probs, symbols, frequency=frequency[shown], rows=rows)
-    steps = explain(model, document[:WORD_CHARS], "test", ends=len(document) <= WORD_CHARS)
-    yield "breakdown", figures.breakdown(document[:WORD_CHARS], steps)
+    ids = np.sort(np.argsort(-frequency, kind="stable")[:MOST_SYMBOLS])
+    symbols = [model.vocabulary.symbols[i] for i in ids]
+    yield "counts", count_matrix(pairs.matrix(ids), symbols)
+    probs, rows = next_probabilities(model, ids, train)
+    yield "probabilities", probability_matrix(probs, symbols, frequency=frequency[ids], rows=rows)
+    steps = explain(model, document[:BREAKDOWN_CHARS], "test", ends=len(document) <= BREAKDOWN_CHARS)
+    yield "breakdown", breakdown(document[:BREAKDOWN_CHARS], steps)
 
 
-def _after(model: LanguageModel, shown: Ids, train: Split) -> tuple[Floats, str]:
-    """(S, S): how probable the shown ids are after each of them, and of what those rows are.
+def next_probabilities(model: LanguageModel, ids: Ids, train: Split) -> tuple[Floats, str]:
+    """Probabilities (S, S) of each of S ids after each, and a description of the rows.
 
-    A model that sees more than one character is asked after places of train that end in the id, spread over the first
-    piece of it; the row is their mean, empty where that holds none.
+    After one id a model with a longer context gives many distributions. Their mean is taken over occurrences of the id
+    spread through the first block of train; it is 0 where the id does not occur there.
     """
     v, rows = len(model.vocabulary), "rows: previous character"
     if model.context == 1:
-        contexts, of_row = shown[:, None], np.arange(len(shown))
+        contexts, row_of = ids[:, None], np.arange(len(ids))
     else:
-        ids, most = next(train.blocks(1)).ids, max(1, min(PLACES, CELLS_AT_ONCE // (len(shown) * v)))
-        ends = np.argsort(ids[:-1], kind="stable")  # the places of one id side by side
-        first, last = (np.searchsorted(ids[ends], shown, side=side) for side in ("left", "right"))
+        block, most = next(train.blocks(1)).ids, max(1, min(OCCURRENCES, CELLS_AT_ONCE // (len(ids) * v)))
+        places = np.argsort(block[:-1], kind="stable")  # the occurrences of one id are neighbours
+        first, last = (np.searchsorted(block[places], ids, side=side) for side in ("left", "right"))
         n = np.minimum(last - first, most)
-        of_row = np.repeat(np.arange(len(shown)), n)
-        # of many places one in each of equal stretches, at random: a text may have a rhythm
+        row_of = np.repeat(np.arange(len(ids)), n)
+        # Stratified sampling: the occurrences are cut into n stretches, with one random pick in each. Equal steps
+        # could fall in with a rhythm of the text.
         stretch = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.random.default_rng(0).random(n.sum())
-        at = first[of_row] + (stretch * np.repeat((last - first) / np.maximum(n, 1), n)).astype(np.int64)
-        contexts = contexts_before(ids, model.context, ends[at])
-        rows += f", the mean over {most:,} of its places in train, or all"
-    sums, blocks = np.zeros((len(shown), len(shown))), max(1, -(-len(contexts) * v // CELLS_AT_ONCE))
-    for block, of_block in zip(np.array_split(contexts, blocks), np.array_split(of_row, blocks), strict=True):
-        np.add.at(sums, of_block, np.exp(model.log_probs(block))[:, shown])
-    probs = sums / np.maximum(np.bincount(of_row, minlength=len(shown)), 1)[:, None]
-    if model.context == 1 and len(shown) > 1 and (probs == probs[0]).all():
-        rows = "all rows alike, for this model does not see the previous character"
+        picks = first[row_of] + (stretch * np.repeat((last - first) / np.maximum(n, 1), n)).astype(np.int64)
+        contexts = contexts_before(block, model.context, places[picks])
+        rows += f", mean over up to {most:,} of its occurrences in train"
+    sums, pieces = np.zeros((len(ids), len(ids))), max(1, -(-len(contexts) * v // CELLS_AT_ONCE))
+    for some, of_some in zip(np.array_split(contexts, pieces), np.array_split(row_of, pieces), strict=True):
+        np.add.at(sums, of_some, np.exp(model.log_probs(some))[:, ids])
+    probs = sums / np.maximum(np.bincount(row_of, minlength=len(ids)), 1)[:, None]
+    if model.context == 1 and len(ids) > 1 and (probs == probs[0]).all():
+        rows = "all rows are equal: this model ignores the previous character"
     return probs, rows
 
 
-def picture_of_orders(report: orders.OrderReport, model: LanguageModel) -> "Picture":
-    """The loss by order, how much of test was seen in training, how rare n-grams are, what smoothing made of it."""
-    from nextchar.plots.charts import Panel, over_orders
+def picture_of_orders(report: OrderReport, model: LanguageModel) -> "Picture":
+    """Draws loss, coverage, counts of counts and smoothing parameters over the orders of an n-gram model."""
+    from nextchar.plots.charts import Panel, order_panels
 
-    worths = report.metrics
-    distinct = {name: worth for name, worth in worths.items() if name == "train" or worth is not worths["train"]}
-    held_out = "test" if "test" in distinct else "train"
-    seen = worths[held_out]
-    values = report.used_parameters()
-    words = zip(*(name.split(" ")[:-1] for name in values), strict=False)
-    common = "".join(f"{word} " for word, *others in words if all(word == other for other in others))
+    train = report.metrics["train"]
+    losses = {name: each.loss.tolist() for name, each in report.metrics.items() if name == "train" or each is not train}
+    held_out = "test" if "test" in losses else "train"  # with data.split=all they are the same
+    seen = report.metrics[held_out]
+    coverage = {"context seen in training": seen.contexts_seen, "n-gram seen in training": seen.ngrams_seen}
     panels = [
-        Panel("Loss of each order alone, nats per character", {name: w.loss.tolist() for name, w in distinct.items()}),
-        Panel(
-            f"Share of the characters of {held_out}",
-            {
-                "context seen in training": seen.contexts_seen.tolist(),
-                "seen after its context": seen.ngrams_seen.tolist(),
-            },
-            "percent",
-        ),
+        Panel("Loss under each order alone, nats per character", losses),
+        Panel(f"Coverage: share of {held_out} characters", {k: v.tolist() for k, v in coverage.items()}, "percent"),
     ]
     if report.counts_of_counts:
-        occurring = dict(zip(WORDS, zip(*report.counts_of_counts, strict=True), strict=True))
-        panels.append(Panel("How many n-grams occur", occurring, "log"))
-    if values:
-        rest = {name.removeprefix(common): row for name, row in values.items()}
-        panels.append(Panel(f"Smoothing: {common.rstrip()}".rstrip(": "), rest))
+        times = dict(zip(TIMES, zip(*report.counts_of_counts, strict=True), strict=True))
+        panels.append(Panel("Number of n-grams that occur once to four times", times, "log"))
+    if parameters := report.used_parameters():
+        kind, names = _without_common_words(list(parameters))
+        lines = dict(zip(names, parameters.values(), strict=True))
+        panels.append(Panel(f"Smoothing: {kind}" if kind else "Smoothing parameters", lines))
     aside = ""
     if isinstance(model, CountModel) and model.smoothing.continuations:
-        aside = "below the highest order it counts in how many contexts an n-gram occurs, not how often"
-    return over_orders(panels, "What each order knows", aside)
+        aside = "below the highest order, the count of an n-gram is the number of distinct characters that precede it"
+    return order_panels(panels, "Loss and coverage by n-gram order", aside)
+
+
+def _without_common_words(names: list[str]) -> tuple[str, list[str]]:
+    """["seen 1 times", "seen 2 times"] -> "seen n times", ["1", "2"]; unchanged names have no words in common."""
+    words = [name.split(" ") for name in names]
+    before, after = _common(words), _common([each[::-1] for each in words])[::-1]
+    if len(names) == 1 or not (before or after):
+        return "", names
+    return " ".join([*before, "n", *after]), [" ".join(each[len(before) : len(each) - len(after)]) for each in words]
+
+
+def _common(words: list[list[str]]) -> list[str]:
+    return [each[0] for each in takewhile(lambda each: len(set(each)) == 1, zip(*words, strict=False))]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from nextchar.messages import one_line
-from nextchar.plots.charts import Point, Row, against, leaderboard
+from nextchar.plots.charts import Entry, Point, dot_chart, line_chart
 from nextchar.sweeps.folder import Job, SweepFolder
 
 MOST_LINES = 6  # in the picture
@@ -45,15 +45,15 @@ def picture(sweep: SweepFolder) -> bytes | None:
     numeric = {key: xs for key in keys if key != "seed" and (xs := _numbers(finished, key)) is not None}
     key = max(numeric, key=lambda key: len(set(numeric[key])), default=None)
     if key is None or len(set(numeric[key])) < 3:
-        rows = [Row(_name(job, keys), *_loss(job, metric)) for job in finished]
-        return leaderboard(rows, f"{metric} of {len(rows):,} jobs", "nats per character; lower is better", aside)
+        rows = [Entry(_name(job, keys), *_loss(job, metric)) for job in finished]
+        return dot_chart(rows, f"{metric} of {len(rows):,} jobs", "nats per character; lower is better", aside)
     others = [other for other in keys if other not in (key, "seed")]
     lines: dict[str, list[Point]] = {}
     for job, x in zip(finished, numeric[key], strict=True):
         lines.setdefault(_name(job, others), []).append(Point(x, *_loss(job, metric)))
     kept = dict(list(lines.items())[:MOST_LINES])  # the jobs are ranked, so these are the best
     unit = "nats per character" if len(kept) > 1 else "nats per character, with its 95% interval"
-    return against(kept, f"{metric} over {key}", key, unit, aside)
+    return line_chart(kept, f"{metric} over {key}", key, unit, aside)
 
 
 def _numbers(jobs: Sequence[Job], key: str) -> list[float] | None:

@@ -11,7 +11,7 @@ from nextchar.evaluation import sampling
 from nextchar.evaluation.loss import Loss
 from nextchar.messages import printable
 from nextchar.models.base import LanguageModel
-from nextchar.plots.model_pictures import WORD_CHARS, picture_of_orders, pictures
+from nextchar.plots.model_pictures import BREAKDOWN_CHARS, picture_of_orders, pictures
 from nextchar.runs.folder import WEIGHTS, RunFolder
 from nextchar.runs.record import LOSSES, MOST_UNITS, SAMPLES, losses_file
 from nextchar.training.progress import Result
@@ -50,9 +50,9 @@ def write(folder: RunFolder, board: "Board", dataset: Dataset, fitted: Fitted, r
 def _write_pictures(
     folder: RunFolder, board: "Board", dataset: Dataset, fitted: Fitted, by_order: orders.OrderReport | None
 ) -> None:
-    from nextchar.plots.matrices import png
+    from nextchar.plots.drawing import png
 
-    train, opening = dataset.splits["train"], dataset.splits["test"].opening(WORD_CHARS + 1)
+    train, opening = dataset.splits["train"], dataset.splits["test"].opening(BREAKDOWN_CHARS + 1)
     drawn = list(pictures(fitted.model, fitted.counting.pairs, train, opening))
     if by_order is not None and by_order.highest > 2:  # a curve over two orders shows nothing
         drawn.append(("orders", picture_of_orders(by_order, fitted.model)))
