@@ -60,7 +60,7 @@ LIBRARIES = {
     "jinja2": {"comparison.page"},
     "lightning": {"models.nets", "training"},
     "matplotlib": {"plots"},
-    "omegaconf": {"config.compose"},
+    "omegaconf": {"config.compose", "sweeps.launch"},  # a launcher takes a DictConfig
     "optuna": {"sweeps.search"},
     "pooch": {"data.corpus"},
     "rich": {"cli"},
@@ -74,19 +74,11 @@ LINES = 11_459  # of all modules together, before the wings
 
 # Known offenders by rule. An entry that offends no more fails the test too, until it is removed here.
 NOT_YET: dict[str, set[str]] = {
-    "imports": {"sweeps.job imports cli.terminal"},
-    "scripts": {"train imports hydra", "train imports omegaconf"},
-    "long modules": {"comparison.ranking", "models.ngram.arpa_reader", "training.distributed"},
+    "long modules": {"training.distributed"},
     "size": {"src"},
     "names": {"folder"},
-    "first pages": {
-        *("cli", "comparison", "config", "data", "models", "models.ngram", "plots", "runs", "sweeps"),
-        "training",
-    },
-    "docstrings": {
-        *("cli", "comparison", "config", "data", "errors", "models", "plots", "runs", "sweeps"),
-        "training",
-    },
+    "first pages": {"cli", "comparison", "config", "models", "models.ngram", "plots", "training"},
+    "docstrings": {"cli", "config", "data", "errors", "models", "plots", "training"},
 }
 
 
