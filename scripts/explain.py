@@ -8,10 +8,10 @@ from nextchar.cli.parse import parse, run_script
 from nextchar.config.command_settings import ExplainSettings
 from nextchar.data.textfile import normalized
 from nextchar.errors import BadInput
-from nextchar.evaluation.explain import explain, mean_nll
+from nextchar.evaluation.explain import mean_nll
 from nextchar.runs.atomic import write_atomically
-from nextchar.runs.open_run import open_model
 from nextchar.runs.record import PROJECT
+from nextchar.runs.run import open_run
 
 
 def main() -> None:
@@ -21,12 +21,8 @@ def main() -> None:
         raise BadInput(f"out={picture}: must be a file in a folder that exists")
     if picture.suffix.lower() != ".png":
         raise BadInput(f"out={picture}: the picture is a PNG; name it {picture.stem}.png")
-    record, model = open_model(Path(settings.run))
-    data = record.settings.data
-    text = normalized(settings.text, data.normalize)
-    if not text and data.is_text:
-        raise BadInput("text=: there is nothing to explain; this model reads a running text, which has no ends")
-    steps = explain(model, text, f"text={text}", ends=not data.is_text)
+    run = open_run(settings.run)
+    steps, text = run.explain(settings.text), normalized(settings.text, run.settings.data.normalize)
     if settings.json_:
         terminal.print_json({"steps": [step._asdict() for step in steps], "mean_nll": mean_nll(steps)})
     else:

@@ -11,20 +11,20 @@ from nextchar.models.ngram.arpa_writer import arpa_file
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.models.ngram.model import CountModel
 from nextchar.runs.atomic import write_atomically
-from nextchar.runs.open_run import open_model
 from nextchar.runs.record import PROJECT
+from nextchar.runs.run import open_run
 
 
 def main() -> None:
     settings = parse("export", ExportSettings, sys.argv[1:], __doc__).settings()
-    run = Path(settings.run)
-    out = Path(settings.out) if settings.out else PROJECT / "outputs" / f"{run.name}.arpa"
+    run = open_run(settings.run)
+    out = Path(settings.out) if settings.out else PROJECT / "outputs" / f"{run.path.name}.arpa"
     if settings.out and (out.is_dir() or not out.parent.is_dir()):
         raise BadInput(f"out={out}: must be a file in a folder that exists")
-    record, model = open_model(run)
+    model = run.model
     if not isinstance(model, CountModel | BackoffModel):
         raise BadInput(
-            f"run={run}: model={record.settings.model.name} is a net; format=arpa holds n-grams, as model=count has"
+            f"run={run.path}: model={run.settings.model.name} is a net; format=arpa holds n-grams, as model=count has"
         )
     tables = model.backoff_tables()
     try:

@@ -13,7 +13,7 @@ from nextchar.evaluation.explain import explain, mean_nll
 from nextchar.evaluation.loss import loss_on
 from nextchar.evaluation.sampling import sample
 from nextchar.models.nets.net import NetModel, build
-from nextchar.runs.open_run import open_model
+from nextchar.runs.run import open_run
 from nextchar.training import train as training
 
 VOCABULARY = Vocabulary("".join(SYMBOLS[1:]))
@@ -33,7 +33,7 @@ def settings(*overrides):
 def train(folder, *overrides):
     """(metrics, model) of a run in `folder`."""
     values = training.train(settings(*overrides), folder).metrics
-    return values, open_model(folder)[1]
+    return values, open_run(folder).model
 
 
 @pytest.fixture(scope="session")

@@ -132,7 +132,7 @@ def estimated(file: Path, found: list[Costs]) -> list[Row]:
 def saved(file: Path, held_out: Path, found: list[Costs], pairs: int) -> list[Row]:
     """A run of the text: its files, opening it, and its ARPA file scored by KenLM."""
     from nextchar.runs.folder import WEIGHTS
-    from nextchar.runs.open_run import open_model
+    from nextchar.runs.run import open_run
 
     with tempfile.TemporaryDirectory() as folder:
         run, exported = Path(folder) / "run", Path(folder) / "model.arpa"
@@ -141,7 +141,7 @@ def saved(file: Path, held_out: Path, found: list[Costs], pairs: int) -> list[Ro
         opened = []
         for _ in range(pairs):
             began = time.perf_counter()
-            open_model(run)
+            _ = open_run(run).model
             opened.append(time.perf_counter() - began)
         sizes = [[path.stat().st_size / texts.MB] for path in (run / WEIGHTS, exported)]
         theirs = [_score(costs_of("kenlm_scores", exported, held_out)) for _ in found]

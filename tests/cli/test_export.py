@@ -14,7 +14,7 @@ from kenlm_models import by_kenlm
 from nextchar.data.corpus import EMBEDDED
 from nextchar.models.base import contexts_before
 from nextchar.models.ngram.arpa_writer import arpa_file
-from nextchar.runs.open_run import open_model
+from nextchar.runs.run import open_run
 
 ALL_NAMES = EMBEDDED.read_text().split()
 NAMES, OTHERS = ALL_NAMES[:500], [name for name in ALL_NAMES[3000:3300] if set(name) <= set("".join(ALL_NAMES[:500]))]
@@ -36,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, runs) -> Path:
 def test_a_run_as_a_file_and_the_file_as_a_run(run, tmp_path, runs, run_script):
     out = tmp_path / "model.arpa.gz"
     said = json.loads(run_script("export", f"run={run}", f"out={out}", "json=true").stdout)
-    _, model = open_model(run)
+    model = open_run(run).model
     assert said == {
         "out": str(out),
         "ngrams": [len(table) for table in model.backoff_tables()],
@@ -78,7 +78,7 @@ def test_pruned_by_entropy_it_is_smaller_and_kenlm_reads_it(run, tmp_path, runs,
             "figures=false", f"model.prune_entropy={share}", f"hydra.run.dir={folder}",
         )  # fmt: skip
         assert run_script("export", f"run={folder}", f"out={out}").returncode == 0
-        _, model = open_model(folder)
+        model = open_run(folder).model
         stream = model.vocabulary.stream(OTHERS)
         assert np.array(by_kenlm(out, OTHERS)) == pytest.approx(model.score(stream) / math.log(10), abs=1e-5)
         left, whole = sum(runs.record(folder)["ngrams"]), sum(runs.record(run)["ngrams"])
@@ -155,7 +155,7 @@ def test_a_text_of_the_files_characters(of_few, tmp_path, runs):
     (tmp_path / "text.txt").write_text("emma ava anna ".replace(" ", "") * 200)
     given = ["model=arpa", of_few, "data=text", f"data.path={tmp_path / 'text.txt'}", "figures=false"]
     runs.train(*given, f"hydra.run.dir={tmp_path / 'run'}")
-    _, model = open_model(tmp_path / "run")
+    model = open_run(tmp_path / "run").model
     stream = model.vocabulary.stream(["emmaavaanna" * 200])
     train = runs.record(tmp_path / "run")["metrics"]["train/loss"]
     assert train == pytest.approx(-model.score(stream[: int(2200 * 0.8) + 1]).mean(), abs=1e-9)

@@ -17,7 +17,7 @@ from nextchar.data.load import Dataset, load
 from nextchar.data.splits import NAMES as NAMES_OF_SPLITS
 from nextchar.data.vocabulary import BOUNDARY, Vocabulary
 from nextchar.errors import BadInput
-from nextchar.runs.open_run import open_model
+from nextchar.runs.run import open_run
 
 NAMES = [f"name{i:x}" for i in range(12_345)]
 
@@ -226,7 +226,7 @@ def test_documents_that_are_in_train_too_can_be_dropped_or_told_apart(tmp_path: 
     assert dropped["data"]["in_train"] == {"val": 0, "test": 0}
     assert sum(dropped["data"]["documents"].values()) == len(set(NAMES[:300]))
     assert "test/loss_unseen" not in dropped["metrics"]
-    _, model = open_model(tmp_path / "a")
+    model = open_run(tmp_path / "a").model
     shuffled = (NAMES[:300]) * 2
     random.Random(42).shuffle(shuffled)
     new = [name for name in shuffled[540:] if name not in set(shuffled[:480])]

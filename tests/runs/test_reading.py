@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from nextchar.config.compose import run_settings
 from nextchar.errors import BadInput
 from nextchar.models.base import LanguageModel
-from nextchar.runs.open_run import open_model
+from nextchar.runs.run import open_run
 from nextchar.training import train as training
 
 WEIGHTS, RECORD = "weights.safetensors", "run.json"
@@ -113,7 +113,7 @@ def net(runs: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def opened(folder: Path) -> LanguageModel:
-    return open_model(folder)[1]
+    return open_run(folder).model
 
 
 def predictions(folder: Path) -> np.ndarray:
