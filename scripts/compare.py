@@ -20,7 +20,7 @@ from nextchar.config.fields import every_setting
 from nextchar.errors import BadInput
 from nextchar.messages import nearest, shown
 from nextchar.runs.atomic import write_atomically
-from nextchar.runs.folder import claim
+from nextchar.runs.folder import new_folder
 from nextchar.runs.record import PROJECT
 
 MOST_LEFT_OUT = 10  # named on the terminal; the page names all
@@ -43,7 +43,9 @@ def main() -> None:
         else:
             terminal.leaderboard(compared)
     with terminal.busy("drawing"):
-        write(report.files(compared), Path(settings.out) if settings.out else claim(PROJECT / "outputs", "compare"))
+        write(
+            report.files(compared), Path(settings.out) if settings.out else new_folder(PROJECT / "outputs", "compare")
+        )
 
 
 def apart(argv: Sequence[str]) -> tuple[list[Path], list[str]]:

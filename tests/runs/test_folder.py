@@ -12,7 +12,7 @@ from nextchar.config.compose import run_settings
 from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
 from nextchar.runs import atomic
-from nextchar.runs.folder import RunFolder, claim
+from nextchar.runs.folder import RunFolder, new_folder
 from nextchar.training import train as training
 
 COUNT = ["model=count", "data=lines"]
@@ -64,7 +64,7 @@ def test_of_twenty_runs_in_one_folder_one_gets_it(tmp_path: Path, runs) -> None:
 
 
 def test_names_tell_time_and_model(tmp_path: Path) -> None:
-    paths = [claim(tmp_path, "count") for _ in range(3)]
+    paths = [new_folder(tmp_path, "count") for _ in range(3)]
     assert len(set(paths)) == 3
     assert all(time.strptime(path.name.split("_count")[0], "%Y-%m-%d_%H-%M-%S") for path in paths)
 
@@ -104,11 +104,11 @@ def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.Monke
     times = {path.name: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert times["settings.json"] == min(times.values())
     assert times["run.json"] == max(times.values())
-    vouched = runs.record(folder)["files"]
-    assert set(vouched) == {"weights.safetensors", "test_losses.safetensors", "samples.txt"} | {
+    listed = runs.record(folder)["files"]
+    assert set(listed) == {"weights.safetensors", "test_losses.safetensors", "samples.txt"} | {
         f for f in EXPECTED[model] if "figures" in f
     }
-    assert all(os.stat(folder / name).st_size == file["size"] for name, file in vouched.items())
+    assert all(os.stat(folder / name).st_size == file["size"] for name, file in listed.items())
     for path in folder.rglob("*"):
         assert oct(path.stat().st_mode & 0o777) == oct((0o777 if path.is_dir() else 0o666) & ~atomic._umask())
 

@@ -85,7 +85,7 @@ def nn_run(folder: Path, count: Path) -> None:
 
 
 def write_run(folder: Path, record: dict[str, Any], weights: bytes) -> None:
-    """A run folder whose record vouches for these weights."""
+    """A run folder whose record has the digest of these weights."""
     (folder / WEIGHTS).write_bytes(weights)
     record["files"][WEIGHTS] = {"size": len(weights), "sha256": hashlib.sha256(weights).hexdigest()}
     (folder / RECORD).write_text(json.dumps(record))
@@ -344,7 +344,7 @@ def refusal_and_peak(folder: Path) -> tuple[str, int]:
         tracemalloc.stop()
 
 
-def test_other_weights_than_the_record_vouches_for(run: Path) -> None:
+def test_weights_with_another_digest_than_in_the_record(run: Path) -> None:
     content = bytearray((run / WEIGHTS).read_bytes())
     content[-1] ^= 1
     (run / WEIGHTS).write_bytes(content)
@@ -537,7 +537,7 @@ def test_mutated_weights_are_refused_or_unchanged(
 
 @FUZZ
 @given(kind=st.sampled_from(["count", "nn"]), mutations=MUTATION)
-def test_mutated_weights_that_are_vouched_for_are_refused_or_a_model(
+def test_mutated_weights_with_their_digest_are_refused_or_a_model(
     runs: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
     kind: str,
@@ -545,7 +545,7 @@ def test_mutated_weights_that_are_vouched_for_are_refused_or_a_model(
 ) -> None:
     """As a stranger would do it: the digest is that of the evil file."""
     sound = runs[kind]
-    folder = tmp_path_factory.getbasetemp() / f"vouched-{kind}"
+    folder = tmp_path_factory.getbasetemp() / f"digest-{kind}"
     shutil.copytree(sound, folder, dirs_exist_ok=True)
     write_run(folder, json.loads((sound / RECORD).read_text()), mutated((sound / WEIGHTS).read_bytes(), mutations))
     log_probs = opens_or_is_refused(folder)

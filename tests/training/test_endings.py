@@ -94,7 +94,7 @@ def test_twice_does_not_lose_run_json(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch, "nextchar.training.lightning_module.Learner._gradient", lambda: signal.raise_signal(signal.SIGINT)
     )
     before(monkeypatch, "lightning.Trainer._teardown", lambda: signal.raise_signal(signal.SIGTERM))
-    before(monkeypatch, "nextchar.runs.record.circumstances", lambda: signal.raise_signal(signal.SIGINT))
+    before(monkeypatch, "nextchar.runs.record.versions_and_commit", lambda: signal.raise_signal(signal.SIGINT))
     before(monkeypatch, "nextchar.runs.atomic.os.replace", lambda: signal.raise_signal(signal.SIGTERM))
     folder = tmp_path / "run"
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == 130
@@ -102,7 +102,7 @@ def test_twice_does_not_lose_run_json(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_signal_at_the_very_end_waits_for_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
-    before(monkeypatch, "nextchar.runs.record.circumstances", lambda: signal.raise_signal(signal.SIGTERM))
+    before(monkeypatch, "nextchar.runs.record.versions_and_commit", lambda: signal.raise_signal(signal.SIGTERM))
     folder = tmp_path / "run"
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == 143
     assert runs.record(folder)["status"] == "finished"

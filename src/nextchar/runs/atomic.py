@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing: a file appears whole or not at all."""
 
 import contextlib
 import json
@@ -10,11 +10,9 @@ from typing import Any
 
 
 def write_atomically(target: Path, content: bytes | Iterable[bytes]) -> None:
-    """The file at `target` is the old one or the new one, whatever happens in between, a power cut included.
+    """Writes a file, in parts if the content is too large for memory. After a crash the file is the old or the new one.
 
-    What is too large to be in memory at once may come in parts.
-
-    Raises OSError, naming the target, where it could not be written.
+    Raises OSError with the name of the target.
     """
     try:
         with temporary_file(target.parent, content) as temporary:
@@ -29,12 +27,13 @@ def write_atomically(target: Path, content: bytes | Iterable[bytes]) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
+    """Returns indented JSON in ASCII. Raises ValueError for nan and inf, which JSON lacks."""
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode("ascii")
 
 
 @contextlib.contextmanager
 def temporary_file(folder: Path, content: bytes | Iterable[bytes]) -> Iterator[str]:
-    """A file of this content, on disk, in the same folder (a rename from elsewhere would be a copy)."""
+    """Writes a temporary file and gives its name. It is in `folder`, because a rename from elsewhere would copy it."""
     handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

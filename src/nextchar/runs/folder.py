@@ -1,4 +1,4 @@
-"""The run folder: claimed by one run alone, locked while it runs, complete with run.json."""
+"""The folder of a run: belongs to one run, is locked while it runs, and is complete with run.json."""
 
 import contextlib
 import fcntl
@@ -18,16 +18,14 @@ from nextchar.runs.record import FileRecord, Record, RunFacts, ending
 from nextchar.runs.train_log import log, logging_to
 
 SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
-
-
 SWEEP = "sweep.json"  # in the folder of a sweep
 
 
 class RunFolder:
-    """The folder of one run, and a context: within it the run holds a lock on the folder and writes train.log; on
-    leaving, run.json says how the run ended, and `facts` what is known of it by then.
+    """The folder of one run, as a context: inside it messages go to train.log; on leaving it writes run.json.
 
-    All files but the logs appear whole or not at all. The system releases the lock however the process ends.
+    run.json holds the run's `facts` and how it ended. All files but train.log and the event file are written
+    atomically. The folder is locked as long as the process lives.
     """
 
     def __init__(self, path: Path, settings: TrainSettings, facts: RunFacts, stop: Stop) -> None:
@@ -46,8 +44,8 @@ class RunFolder:
         facts: RunFacts | None = None,
         stop: Stop | None = None,
     ) -> "RunFolder":
-        """A new folder under `parent`, or exactly `at`, holding settings.json. Raises BadInput where `at` is taken."""
-        path = at or claim(parent, label)
+        """Makes a folder under `parent`, or exactly `at`, with settings.json. Raises BadInput if `at` holds a run."""
+        path = at or new_folder(parent, label)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if (path / RECORD).exists() or (path / SWEEP).exists():
@@ -62,7 +60,7 @@ class RunFolder:
         return folder
 
     @classmethod
-    def reopen(
+    def resume(
         cls,
         path: Path,
         settings: TrainSettings,
@@ -70,10 +68,9 @@ class RunFolder:
         facts: RunFacts | None = None,
         stop: Stop | None = None,
     ) -> "RunFolder":
-        """The folder of an unfinished run, to resume it with these settings; leftovers of half-written files removed.
+        """Opens the folder of an unfinished run to resume it with these settings; deletes half-written files.
 
-        Raises BadInput, and leaves the folder as it was, where the run is still running, has finished, or `check`
-        refuses the folder.
+        Raises BadInput, and changes nothing, if the run is still running, has finished, or `check` refuses the folder.
         """
         settings = settings.model_copy(update={"resume": None})
         try:
@@ -86,10 +83,10 @@ class RunFolder:
         except BaseException:
             os.close(folder._lock)
             raise
-        for orphan in [*path.glob(".*.tmp"), *path.glob("*/.*.tmp")]:
-            orphan.unlink(missing_ok=True)
+        for leftover in [*path.glob(".*.tmp"), *path.glob("*/.*.tmp")]:
+            leftover.unlink(missing_ok=True)
         (path / RECORD).unlink(missing_ok=True)
-        folder.write(SETTINGS, json_bytes(settings.plain()), vouch=False)
+        folder.write(SETTINGS, json_bytes(settings.plain()), in_record=False)
         return folder
 
     def __enter__(self) -> "RunFolder":
@@ -99,7 +96,7 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop.hold()  # from here on run.json gets written, however many signals come
+        self.stop.hold()  # from here on run.json is written, however many signals come
         ended = self.stop.asked or error
         if isinstance(ended, OSError) and ended.errno is not None and ended.filename is None:
             ended.filename = str(self.path)  # a full disk, met by the writer of the event file
@@ -110,7 +107,7 @@ class RunFolder:
             log.error("%s: %s", status, reason, exc_info=error or ended)
         try:
             self.finish(self.facts.record(status, reason, self.settings, self.files))
-        except Exception as unwritten:  # must not hide why the run ended
+        except Exception as unwritten:  # this must not hide the error that ended the run
             log.exception("%s could not be written", RECORD)
             ended = ended or unwritten
         finally:
@@ -119,34 +116,34 @@ class RunFolder:
         if ended is not None and ended is not error:
             raise ended
 
-    def write(self, name: str, content: bytes, vouch: bool = True) -> None:
-        """Writes a file atomically; with `vouch` its size and digest go into run.json."""
+    def write(self, name: str, content: bytes, in_record: bool = True) -> None:
+        """Writes a file atomically; `in_record`: its size and digest go into run.json."""
         target = self.path / name
         target.parent.mkdir(exist_ok=True)
         write_atomically(target, content)
-        if vouch:
+        if in_record:
             self.files[name] = FileRecord(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     def finish(self, record: Record) -> None:
         """Writes run.json, the last file of a run."""
-        self.write(RECORD, json_bytes(record.plain()), vouch=False)
+        self.write(RECORD, json_bytes(record.plain()), in_record=False)
 
 
 def lock(folder: Path) -> int:
-    """A handle of the folder that locks it until it is closed. Raises BlockingIOError where another one does."""
+    """Locks a folder until the returned handle is closed. Raises BlockingIOError if it is locked already."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         raise
-    except OSError:  # some network file systems lock no folders
+    except OSError:  # some network file systems cannot lock folders
         pass
     return handle
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a run holds the lock on its folder. (A run that begins at this very moment finds it taken.)"""
+    """Whether a run has locked its folder. Asking locks it for a moment, in which no run can start there."""
     try:
         os.close(lock(folder))
     except BlockingIOError:
@@ -154,8 +151,8 @@ def is_running(folder: Path) -> bool:
     return False
 
 
-def claim(parent: Path, label: str) -> Path:
-    """Makes and returns a new folder, named by time and label; of those that ask at once each gets its own."""
+def new_folder(parent: Path, label: str) -> Path:
+    """Makes a folder named by time and label, a different one for each process that asks. Raises BadInput."""
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +167,7 @@ def claim(parent: Path, label: str) -> Path:
 
 
 def unfinished_settings(path: Path) -> dict[str, Any]:
-    """The plain settings of a run that can be resumed. Raises BadInput."""
+    """Reads the plain settings of a run that can be resumed. Raises BadInput."""
     check_folder(path, "resume")
     if not (path / SETTINGS).exists():
         raise BadInput(f"resume={path} holds no {SETTINGS}; it is not a run folder")

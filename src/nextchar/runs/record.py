@@ -4,7 +4,6 @@ import contextlib
 import functools
 import platform
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,30 +19,19 @@ from nextchar.errors import Diverged, Interrupted, Pruned
 from nextchar.evaluation.loss import Loss
 
 LOSSES, SAMPLES = "test_losses.safetensors", "samples.txt"
-
-
-CURVE_POINTS = 200  # at most, of a curve in run.json
-
-
-MOST_UNITS = 4 << 20  # documents whose sums are kept, 32 MiB; of a larger test set a run keeps none
-
-
+CURVE_POINTS = 200  # of a curve in run.json, at most
+MOST_UNITS = 4 << 20  # documents whose losses are stored, 32 MiB; the losses of a larger test split are not stored
 PROJECT = Path(__file__).resolve().parents[3]
 LIBRARIES = ("nextchar", "numpy", "torch", "lightning", "hydra-core", "omegaconf", "tensorboardX", "safetensors")
 
-
 Status = Literal["finished", "pruned", "diverged", "interrupted", "failed"]
-
-
 Metric = float | Literal["inf"]  # JSON has no infinity
+Points = list[tuple[int, float]]  # (step, value)
 
 
 class FileRecord(Settings):
     size: int
     sha256: str
-
-
-Points = list[tuple[int, float]]
 
 
 class Curve(Settings):
@@ -54,10 +42,9 @@ class Curve(Settings):
 
     @classmethod
     def thinned(cls, points: Points) -> "Curve":
-        """At most 200 of these (step, loss), evenly spread, both ends among them."""
+        """Keeps at most 200 points, evenly spread, including the first and the last."""
         kept = [points[i] for i in sorted({round(i) for i in np.linspace(0, len(points) - 1, CURVE_POINTS)})]
-        values = infinite_as_text({str(step): loss for step, loss in kept})
-        return cls(steps=[step for step, _ in kept], values=list(values.values()))
+        return cls(steps=[step for step, _ in kept], values=[_as_metric(value) for _, value in kept])
 
 
 class Record(Settings):
@@ -69,11 +56,11 @@ class Record(Settings):
     settings: TrainSettings
     vocabulary: str
     metrics: dict[str, Metric]
-    curves: dict[str, Curve]  # of the losses by their names, thinned out; what was counted has none
+    curves: dict[str, Curve]  # losses by name; a counted model has none
     data: DataReport | None
-    model_file: FileRecord | None  # that the model was read from; what was trained here has none
-    ngrams: list[int]  # of a counted model, by order from 1 up
-    smoothing: dict[str, list[float]]  # the parameters that were used, by order; what is learned has none
+    model_file: FileRecord | None  # the file that the model was read from, if it was not trained here
+    ngrams: list[int]  # of a counted model: the number of distinct n-grams of each order
+    smoothing: dict[str, list[float]]  # of a counted model: the parameters by name, one an order
     seeds: dict[str, int]
     versions: dict[str, str]
     git: dict[str, str | bool] | None
@@ -84,7 +71,7 @@ class Record(Settings):
 
 @dataclass
 class RunFacts:
-    """The facts that run.json gives of a run, collected as it goes on; of a run that could not begin, these."""
+    """The facts of a run that run.json holds, collected as the run goes on."""
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     vocabulary: str = ""
@@ -97,14 +84,14 @@ class RunFacts:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def record(self, status: Status, reason: str, settings: TrainSettings, files: dict[str, FileRecord]) -> Record:
-        """run.json."""
+        """Returns the content of run.json."""
         return Record(
             schema_version=1,
             status=status,
             reason=reason,
             settings=settings,
             vocabulary=self.vocabulary,
-            metrics=infinite_as_text(self.metrics),
+            metrics={name: _as_metric(value) for name, value in self.metrics.items()},
             curves={tag: Curve.thinned(points) for tag, points in self.curves.items()},
             data=self.data,
             model_file=self.model_file,
@@ -114,12 +101,12 @@ class RunFacts:
             started=self.started.isoformat(timespec="seconds"),
             seconds=self.seconds,
             files=files,
-            **circumstances(),
+            **versions_and_commit(),
         )
 
 
 def ending(error: BaseException | None) -> tuple[Status, str]:
-    """The status of a run that ended with this error, or with none, and the reason."""
+    """Returns the status of a run that ended with this error, or with none, and the reason."""
     if error is None:
         return "finished", ""
     reason = str(error) or type(error).__name__
@@ -130,20 +117,20 @@ def ending(error: BaseException | None) -> tuple[Status, str]:
     return ("interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"), reason
 
 
-def infinite_as_text(metrics: Mapping[str, float]) -> dict[str, Metric]:
-    return {key: value if np.isfinite(value) else "inf" for key, value in metrics.items()}
+def _as_metric(value: float) -> Metric:
+    return value if np.isfinite(value) else "inf"
 
 
 def losses_file(loss: Loss) -> bytes:
-    """The sums of at most `MOST_UNITS` documents as they are kept: (D,) float32 nats and (D,) uint32 characters."""
+    """Returns test_losses.safetensors: for each document (D,) float32 nats and (D,) uint32 characters."""
     import safetensors.numpy
 
     return safetensors.numpy.save({"nll": loss.nll.astype(np.float32), "chars": loss.chars.astype(np.uint32)})
 
 
-@functools.cache  # a twentieth of a second, for every job of a sweep
-def circumstances() -> dict[str, Any]:
-    """Under what a run was made: versions of the libraries, and the project's commit where it is a git checkout."""
+@functools.cache  # takes 0.05 seconds, which each job of a sweep would pay
+def versions_and_commit() -> dict[str, Any]:
+    """Returns the versions of the libraries, and the commit if the project is a git checkout."""
     versions = {"python": platform.python_version()}
     for library in LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):

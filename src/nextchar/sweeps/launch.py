@@ -16,7 +16,7 @@ from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput, Stop
 from nextchar.messages import shown
 from nextchar.runs.atomic import write_atomically
-from nextchar.runs.folder import claim
+from nextchar.runs.folder import new_folder
 from nextchar.runs.record import PROJECT
 from nextchar.sweeps import job as one_job
 from nextchar.sweeps.folder import Job, SweepFolder
@@ -35,7 +35,7 @@ def run(sweep: SweepFolder, command: Command[TrainCommand], progress: SweepProgr
     """
     path = command.path("hydra.sweep.dir")
     if sweep.is_new:
-        sweep.create(path or claim(PROJECT / "outputs", "sweep"))
+        sweep.create(path or new_folder(PROJECT / "outputs", "sweep"))
     elif path:
         raise BadInput("hydra.sweep.dir: a resumed sweep stays in its folder")
     with sweep.locked(), Stop() as stop:

@@ -142,7 +142,7 @@ class Watch(L.Callback):
     def _write(self, name: str, state: dict[str, Any]) -> None:
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        self.folder.write(name, buffer.getvalue(), vouch=False)
+        self.folder.write(name, buffer.getvalue(), in_record=False)
 
     @staticmethod
     def _seconds(learner: Learner) -> float:

@@ -118,7 +118,7 @@ def _folder(
 ) -> RunFolder:
     """A new run folder, or that of the run to resume if `check` accepts it."""
     if settings.resume is not None:
-        return RunFolder.reopen(Path(settings.resume), settings, check, facts, stop)
+        return RunFolder.resume(Path(settings.resume), settings, check, facts, stop)
     return RunFolder.create(PROJECT / "outputs", settings.model.name, settings, at, facts, stop)
 
 
