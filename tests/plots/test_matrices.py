@@ -23,23 +23,28 @@ def random_probs(v: int) -> np.ndarray:
     return np.random.default_rng(v).dirichlet(np.full(v, 0.3), v)
 
 
+def drawn(probs: np.ndarray, symbols: list[str], **options: Any) -> np.ndarray:
+    """The picture of probabilities of equally frequent symbols."""
+    return probability_matrix(probs, symbols, np.ones(len(symbols)), **options)
+
+
 @pytest.mark.parametrize("v", SYMBOLS)
 def test_matrices_of_all_sizes(v: int, is_picture: Any) -> None:
     assert is_picture(count_matrix(random_counts(v), SYMBOLS[v]))
-    assert is_picture(probability_matrix(random_probs(v), SYMBOLS[v]))
+    assert is_picture(drawn(random_probs(v), SYMBOLS[v]))
 
 
 def test_nothing_at_all_and_one_pair(is_picture: Any) -> None:
     assert is_picture(count_matrix(np.zeros((3, 3), dtype=np.int64), SYMBOLS[3]))
-    assert is_picture(probability_matrix(np.full((3, 3), np.nan), SYMBOLS[3]))
-    assert is_picture(probability_matrix(np.eye(3), SYMBOLS[3]))
+    assert is_picture(drawn(np.full((3, 3), np.nan), SYMBOLS[3]))
+    assert is_picture(drawn(np.eye(3), SYMBOLS[3]))
 
 
 def test_odd_symbols(odd_symbols: list[str], is_picture: Any) -> None:
     """No warning is raised (a warning fails a test here), no character acts as markup or turns the text around."""
     v = len(odd_symbols)
-    assert is_picture(count_matrix(random_counts(v), odd_symbols, title="".join(odd_symbols)))
-    assert is_picture(probability_matrix(random_probs(v), odd_symbols, title="$x^2$\n\x1b"))
+    assert is_picture(count_matrix(random_counts(v), odd_symbols))
+    assert is_picture(drawn(random_probs(v), odd_symbols, rows="$x^2$"))
 
 
 def test_odd_symbols_are_made_visible(odd_symbols: list[str]) -> None:
@@ -53,7 +58,7 @@ def test_same_input_same_bytes(step: Any) -> None:
     counts, probs, steps = random_counts(27), random_probs(27), [step(), step("b", 0.5)]
     for draw in (
         lambda: count_matrix(counts, LETTERS),
-        lambda: probability_matrix(probs, LETTERS),
+        lambda: drawn(probs, LETTERS),
         lambda: breakdown("ab", steps),
     ):
         assert png(draw()) == png(draw())
@@ -98,13 +103,18 @@ def test_every_cell_shows_its_own_pair_and_count() -> None:
 
 
 def test_the_most_frequent_are_shown_and_the_boundary_always() -> None:
+    """32 of 200 wide symbols: the pair that occurs, and as many of those that do not as there is room for."""
     counts = np.zeros((200, 200), dtype=np.int64)
     counts[150, 151] = 9
-    limited = count_matrix(counts, SYMBOLS[200], limit=3)
-    ids = [0, 150, 151]
+    limited = count_matrix(counts, SYMBOLS[200])
+    ids = [*range(30), 150, 151]
     few = count_matrix(counts[np.ix_(ids, ids)], [SYMBOLS[200][i] for i in ids])
     assert np.array_equal(limited[112:], few[112:])
-    assert not np.array_equal(limited[:112], few[:112])  # the headline says "3 of 200"
+    assert not np.array_equal(limited[:112], few[:112])  # the headline says "32 of 200"
+    probs, frequency = random_probs(200), counts.sum(axis=0) + counts.sum(axis=1)
+    shown = probability_matrix(probs, SYMBOLS[200], frequency)
+    chosen = probability_matrix(probs[np.ix_(ids, ids)], [SYMBOLS[200][i] for i in ids], frequency[ids])
+    assert np.array_equal(shown[112:], chosen[112:])
 
 
 def test_wrong_shapes_are_refused() -> None:
@@ -112,13 +122,11 @@ def test_wrong_shapes_are_refused() -> None:
         with pytest.raises(ValueError, match="3 symbols need a square matrix"):
             count_matrix(np.ones(shape, dtype=np.int64), SYMBOLS[3])
         with pytest.raises(ValueError, match="3 symbols need a square matrix"):
-            probability_matrix(np.ones(shape), SYMBOLS[3])
+            drawn(np.ones(shape), SYMBOLS[3])
     with pytest.raises(ValueError, match="0 symbols"):
         count_matrix(np.ones((0, 0), dtype=np.int64), [])
 
 
 def test_the_headline_describes_the_rows() -> None:
     probs = random_probs(3)
-    assert not np.array_equal(
-        probability_matrix(probs, SYMBOLS[3]), probability_matrix(probs, SYMBOLS[3], rows="all rows are equal")
-    )
+    assert not np.array_equal(drawn(probs, SYMBOLS[3]), drawn(probs, SYMBOLS[3], rows="all rows are equal"))

@@ -68,7 +68,7 @@ def test_orders_that_see_one_character_or_none(counted):
         found, rows = next_probabilities(model, np.arange(4), train)
         assert found == pytest.approx(np.exp(model.log_probs(np.arange(4)[:, None])))
         assert rows.startswith(said)
-        assert probability_matrix(found, model.vocabulary.symbols, rows=rows).shape[2] == 3
+        assert probability_matrix(found, model.vocabulary.symbols, np.ones(4), rows).shape[2] == 3
 
 
 def test_common_words_of_parameters_stand_in_the_title():

@@ -4,32 +4,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from nextchar.evaluation.explain import Step, in_percent, mean_nll, orders_to_show
-from nextchar.plots.drawing import (
-    BAR,
-    FAINT,
-    FRAME,
-    INK,
-    MUTED,
-    TRACK,
-    WHITE,
-    Pen,
-    Picture,
-    Style,
-    blues,
-    cut,
-    ink_on,
-    visible,
-    widest,
-    write,
-)
+from nextchar.plots.drawing import BAR, FAINT, FRAME, MUTED, TRACK, Canvas, Picture, blues, cut, ink_on, visible, widest
 
 MARGIN, ROW = 24, 40  # pixels
 MOST_STEPS = 100  # rows
 ORDERS_WIDTH, NARROWEST, WIDEST = 624, 34, 52  # pixels for the cells of all orders, and for one of them
-HEADING, NUMBER = Style(16, MUTED), Style(20, INK)
 ORDERS_HEADING = "probability (%) under each order alone; framed: longest n-gram seen in training"
 
 
@@ -53,11 +34,9 @@ def breakdown(document: str, steps: Sequence[Step]) -> Picture:
         MARGIN + widest([mean], 20),
         cells + widest([ORDERS_HEADING], 16) * (orders > 0),
     )
-    height = 150 + ROW * (len(drawn) + (rest > 0)) + MARGIN // 2
-    page = Image.new("RGB", (width + MARGIN, height), WHITE)
-    draw = ImageDraw.Draw(page)
-    write(draw, (MARGIN, 40), cut(visible(document), 100), Style(34, INK, bold=True), "lm", width - MARGIN)
-    write(draw, (MARGIN, 82), mean, Style(20, MUTED), "lm")
+    canvas = Canvas(width + MARGIN, 150 + ROW * (len(drawn) + (rest > 0)) + MARGIN // 2)
+    canvas.write((MARGIN, 40), cut(visible(document), 100), 34, anchor="lm", width=width - MARGIN, bold=True)
+    canvas.write((MARGIN, 82), mean, 20, MUTED, "lm")
     for x, text, anchor in (
         (MARGIN, "context → next", "lm"),
         (bar, "probability", "lm"),
@@ -65,20 +44,19 @@ def breakdown(document: str, steps: Sequence[Step]) -> Picture:
         (bar + 730, "rank", "rm"),
         (predictions, "top predictions", "lm"),
     ):
-        write(draw, (x, 126), text, HEADING, anchor)
-    if orders:
-        write(draw, (cells, 98), ORDERS_HEADING, HEADING, "lm")
+        canvas.write((x, 126), text, 16, MUTED, anchor)
+    canvas.write((cells, 98), ORDERS_HEADING if orders else "", 16, MUTED, "lm")
     for order in range(1, orders + 1):
-        write(draw, (cells + order * cell - cell // 2, 126), str(order), HEADING)
+        canvas.write((cells + order * cell - cell // 2, 126), str(order), 16, MUTED)
     for i, (step, label, texts) in enumerate(zip(drawn, labels, tops, strict=True)):
         y = 166 + ROW * i
-        write(draw, (MARGIN, y), label, Style(22, INK), "lm")
-        _draw_probability(draw, bar, y, step)
-        _draw_orders(draw, (cells, y), cell, step, orders)
-        write(draw, (predictions, y), texts, Style(18, FAINT), "lm")
+        canvas.write((MARGIN, y), label, 22, anchor="lm")
+        _draw_probability(canvas, bar, y, step)
+        _draw_orders(canvas, cells, y, cell, step, orders)
+        canvas.write((predictions, y), texts, 18, FAINT, "lm")
     if rest:
-        write(draw, (MARGIN, 166 + ROW * len(drawn)), f"and {rest:,} more", Style(18, MUTED), "lm")
-    return np.array(page)
+        canvas.write((MARGIN, 166 + ROW * len(drawn)), f"and {rest:,} more", 18, MUTED, "lm")
+    return canvas.picture
 
 
 def _mean(steps: Sequence[Step]) -> str:
@@ -91,24 +69,23 @@ def _mean(steps: Sequence[Step]) -> str:
     )
 
 
-def _draw_probability(draw: Pen, left: int, y: int, step: Step) -> None:
+def _draw_probability(canvas: Canvas, left: int, y: int, step: Step) -> None:
     """A bar of 400 pixels for a probability of 1, and its numbers."""
     percent, log_prob = 100 * step.probability, f"{step.log_prob:.3f}".replace("-inf", "-∞")
-    draw.rectangle((left, y - 11, left + 400, y + 11), TRACK)
-    draw.rectangle((left, y - 11, left + round(4 * max(0.0, min(percent, 100.0))), y + 11), BAR)
+    canvas.draw.rectangle((left, y - 11, left + 400, y + 11), TRACK)
+    canvas.draw.rectangle((left, y - 11, left + round(4 * max(0.0, min(percent, 100.0))), y + 11), BAR)
     probability = f"{percent:.2f} %" if percent >= 0.01 else f"{percent:.1g} %"
-    write(draw, (left + 530, y), probability, NUMBER, "rm")
-    write(draw, (left + 650, y), log_prob.replace("-", "\N{MINUS SIGN}"), NUMBER, "rm")
-    write(draw, (left + 730, y), f"{step.rank:,}", NUMBER, "rm")
+    canvas.write((left + 530, y), probability, 20, anchor="rm")
+    canvas.write((left + 650, y), log_prob.replace("-", "\N{MINUS SIGN}"), 20, anchor="rm")
+    canvas.write((left + 730, y), f"{step.rank:,}", 20, anchor="rm")
 
 
-def _draw_orders(draw: Pen, at: tuple[int, int], width: int, step: Step, orders: int) -> None:
-    """A cell for each order, the darker the higher the probability. at: left edge and middle of the first cell."""
-    x, y = at
+def _draw_orders(canvas: Canvas, left: int, y: int, width: int, step: Step, orders: int) -> None:
+    """A cell for each order, the darker the higher the probability."""
     for order, probability in enumerate(step.by_order[:orders], 1):
+        x = left + (order - 1) * width
         colour = blues(np.sqrt(np.array(min(probability, 1.0))))
-        draw.rectangle((x, y - 18, x + width - 3, y + 18), tuple(colour.tolist()))
+        canvas.draw.rectangle((x, y - 18, x + width - 3, y + 18), tuple(colour.tolist()))
         if order == step.order:
-            draw.rectangle((x, y - 18, x + width - 3, y + 18), outline=FRAME, width=3)
-        write(draw, (x + width // 2 - 1, y), in_percent(probability), Style(16, ink_on(colour)), width=width - 7)
-        x += width
+            canvas.draw.rectangle((x, y - 18, x + width - 3, y + 18), outline=FRAME, width=3)
+        canvas.write((x + width // 2 - 1, y), in_percent(probability), 16, ink_on(colour), width=width - 7)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from nextchar.plots.drawing import BAR, FAINT, INK, MUTED, TRACK, Colour, Picture, cut, visible_words
+from nextchar.plots.drawing import BAR, FAINT, INK, MUTED, TRACK, Colour, Picture, cut, visible
 
 if TYPE_CHECKING:  # matplotlib takes 0.3 s to import
     from matplotlib.axes import Axes
@@ -117,7 +117,7 @@ def line_chart(lines: Mapping[str, Sequence[Point]], title: str, x_label: str, y
     axes.plot([best.x], [best.value], "o", color=_hex(BAR), markersize=7, markeredgecolor="white", zorder=4)
     _scale(axes, points if alone else [Point(p.x, p.value) for p in points], y_label, "y")
     axes.tick_params(axis="y", length=0, labelsize=8.5, labelcolor=_hex(MUTED))
-    axes.set_xlabel(visible_words(x_label), fontsize=8.5, color=_hex(FAINT), labelpad=8, loc="right", parse_math=False)
+    axes.set_xlabel(_visible(x_label), fontsize=8.5, color=_hex(FAINT), labelpad=8, loc="right", parse_math=False)
     if not alone:
         _names(axes, finite, colours)
     return _png(figure)
@@ -244,7 +244,7 @@ def _make_room(figure: "Figure", axes: "Axes", labels: "list[Text]", numbers: "l
 
 def _headline(figure: "Figure", title: str, aside: str) -> None:
     y, left, right = 1 - 0.32 / figure.get_size_inches()[1], 0.16 / WIDTH, 1 - 0.16 / WIDTH
-    _text(figure, (left, y), visible_words(title), 12, INK, va="center", ha="left", fontweight="bold")
+    _text(figure, (left, y), _visible(title), 12, INK, va="center", ha="left", fontweight="bold")
     _text(figure, (right, y), aside, 8.5, MUTED, va="center", ha="right")
 
 
@@ -276,7 +276,11 @@ def _text(
 
 
 def _label(text: str) -> str:
-    return cut(visible_words(text), LONGEST_LABEL)
+    return cut(_visible(text), LONGEST_LABEL)
+
+
+def _visible(text: str) -> str:
+    return " ".join(visible(word) for word in text.split(" "))
 
 
 def _hex(colour: Colour) -> str:

@@ -10,7 +10,7 @@ import math
 import os
 import unicodedata
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 Picture = npt.NDArray[np.uint8]  # (H, W, 3)
 Colour = tuple[int, int, int]
-Pen = ImageDraw.ImageDraw
 
 INK: Colour = (23, 32, 48)
 MUTED: Colour = (88, 99, 115)
@@ -37,20 +36,32 @@ _BLUES = (
 _SYMBOLS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 
-class Style(NamedTuple):
-    """How a text is drawn; size in pixels."""
+class Canvas:
+    """A white page to draw on with Pillow."""
 
-    size: int
-    colour: Colour
-    bold: bool = False
+    def __init__(self, width: int, height: int) -> None:
+        self.page = Image.new("RGB", (width, height), WHITE)
+        self.draw = ImageDraw.Draw(self.page)
 
+    def write(
+        self,
+        at: tuple[int, int],
+        text: str,
+        size: int,
+        colour: Colour = INK,
+        anchor: str = "mm",
+        width: int = 1920,
+        bold: bool = False,
+    ) -> None:
+        """Writes text at most `width` pixels wide, in a smaller font if needed. anchor: "lm" = left middle (Pillow)."""
+        length = width_of(text, size, bold)
+        if length > width:
+            size = max(6, math.floor(size * width / length))
+        self.draw.text(at, text, colour, _font(size, bold), anchor)
 
-def write(draw: Pen, at: tuple[int, int], text: str, style: Style, anchor: str = "mm", width: int = 1920) -> None:
-    """Draws text at most `width` pixels wide, in a smaller font if needed. anchor: as in Pillow, "lm" = left middle."""
-    length, size = width_of(text, style.size, style.bold), style.size
-    if length > width:
-        size = max(6, math.floor(size * width / length))
-    draw.text(at, text, style.colour, _font(size, style.bold), anchor)
+    @property
+    def picture(self) -> Picture:
+        return np.array(self.page)
 
 
 def width_of(text: str, size: int, bold: bool = False) -> float:
@@ -77,11 +88,6 @@ def _visible(char: str) -> str:
         return f"U+{ord(char):04X}"
     # A combining mark sits on a dotted circle; without it, it would land on its neighbour.
     return "◌" + char if unicodedata.category(char).startswith("M") else char
-
-
-def visible_words(text: str) -> str:
-    """As `visible`, but spaces stay."""
-    return " ".join(visible(word) for word in text.split(" "))
 
 
 def cut(text: str, length: int) -> str:

@@ -6,22 +6,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from nextchar.plots.drawing import (
     FAINT,
-    INK,
     MUTED,
-    WHITE,
+    Canvas,
     Picture,
-    Style,
     blues,
     ink_on,
     visible,
-    visible_words,
     widest,
     width_of,
-    write,
 )
 
 WIDTH = 1920  # pixels that the cells may fill
@@ -30,53 +26,48 @@ MOST_SYMBOLS = 60  # rows
 MOST_WIDE_SYMBOLS = 32  # rows where many labels are as long as "U+4E2D"
 
 
-def count_matrix(
-    counts: npt.NDArray[np.integer[Any]], symbols: Sequence[str], title: str = "Bigram counts", limit: int | None = None
-) -> Picture:
+def count_matrix(counts: npt.NDArray[np.integer[Any]], symbols: Sequence[str]) -> Picture:
     """The picture of the lecture: each cell shows a pair of characters and how often it occurs.
 
-    counts: (V, V). At most `limit` characters are shown, the most frequent. Raises ValueError for another shape.
+    counts: (V, V). Of many characters the most frequent are shown. Raises ValueError for another shape.
     """
     _check_square(counts, symbols)
-    chosen = _most_frequent(counts.sum(axis=0) + counts.sum(axis=1), symbols, limit)
+    chosen = _most_frequent(counts.sum(axis=0) + counts.sum(axis=1), symbols)
     part, labels = counts[np.ix_(chosen, chosen)], [visible(symbols[i]) for i in chosen]
     subtitle = f"{int(counts.sum()):,} pairs{_selection(chosen, symbols)}"
-    grid = _Grid(blues(part / max(1, part.max())), title, subtitle)
+    grid = _Grid(blues(part / max(1, part.max())), "Bigram counts", subtitle)
     for row, before in enumerate(labels):
         for column, after in enumerate(labels):
             grid.write_pair(row, column, before, after, int(part[row, column]))
-    return np.array(grid.page)
+    return grid.picture
 
 
 def probability_matrix(
     probs: npt.NDArray[np.floating[Any]],
     symbols: Sequence[str],
-    title: str = "Probability of the next character",
-    frequency: npt.NDArray[Any] | None = None,
-    limit: int | None = None,
+    frequency: npt.NDArray[Any],
     rows: str = "rows: previous character",
 ) -> Picture:
     """A heat map of p(next | previous) with labelled axes, a colour bar, and percentages from 1 % up.
 
-    probs: (V, V); `rows` says in words what a row is. At most `limit` characters are shown: those of the highest
-    `frequency` (V,), or, without it, of the highest mean probability. Raises ValueError for another shape.
+    probs: (V, V); `rows` says in words what a row is. Of many characters those of the highest `frequency`, (V,), are
+    shown. Raises ValueError for another shape.
     """
     _check_square(probs, symbols)
-    chosen = _most_frequent(np.nansum(probs, axis=0) if frequency is None else frequency, symbols, limit)
+    chosen = _most_frequent(frequency, symbols)
     part, labels = np.nan_to_num(probs[np.ix_(chosen, chosen)]), [visible(symbols[i]) for i in chosen]
-    subtitle = f"{rows}; columns: next character; numbers: percent, from 1 up"
-    subtitle += _selection(chosen, symbols, "probable" if frequency is None else "frequent")
+    subtitle = f"{rows}; columns: next character; numbers: percent, from 1 up{_selection(chosen, symbols)}"
     # Square roots, because one certain pair (q, u) would leave all others white on a linear scale.
     colours = blues(np.sqrt(part / max(part.max(), 1e-9)))
-    grid = _Grid(colours, title, subtitle, (10 + widest(labels, 20), 32, 110))
+    grid = _Grid(colours, "Probability of the next character", subtitle, (10 + widest(labels, 20), 32, 110))
     grid.write_axes(labels)
-    for row, column in zip(*np.nonzero(part >= 0.01), strict=True):
+    for row, column in np.argwhere(part >= 0.01).tolist():
         grid.write_percent(row, column, 100 * float(part[row, column]))
     grid.draw_colour_bar(float(part.max()))
-    return np.array(grid.page)
+    return grid.picture
 
 
-class _Grid:
+class _Grid(Canvas):
     """A page with a headline and (n, n) coloured cells; `room` (left, top, right) around these is for labels."""
 
     def __init__(self, colours: Picture, title: str, subtitle: str, room: tuple[int, int, int] = (0, 0, 0)) -> None:
@@ -84,17 +75,15 @@ class _Grid:
         self.colours = colours
         self.cell = min(160, max(28, (WIDTH - left - right) // len(colours)))
         self.side = self.cell * len(colours)
-        title, width = visible_words(title), self.side + left + right
-        headline = max(width_of(title, 32, bold=True), width_of(subtitle, 20))
+        width, headline = self.side + left + right, max(width_of(title, 32, bold=True), width_of(subtitle, 20))
         inner = max(width, min(round(headline), WIDTH // 2))
         self.left, self.top = MARGIN + left + (inner - width) // 2, 112 + above
-        self.page = Image.new("RGB", (inner + 2 * MARGIN, self.top + self.side + MARGIN), WHITE)
+        super().__init__(inner + 2 * MARGIN, self.top + self.side + MARGIN)
         pixels = colours.repeat(self.cell, axis=0).repeat(self.cell, axis=1)
         pixels[:: self.cell] = pixels[:, :: self.cell] = 255  # white lines between the cells
         self.page.paste(Image.fromarray(pixels), (self.left, self.top))
-        self.draw = ImageDraw.Draw(self.page)
-        write(self.draw, (MARGIN, 42), title, Style(32, INK, bold=True), "lm", inner)
-        write(self.draw, (MARGIN, 82), subtitle, Style(20, MUTED), "lm", inner)
+        self.write((MARGIN, 42), title, 32, anchor="lm", width=inner, bold=True)
+        self.write((MARGIN, 82), subtitle, 20, MUTED, "lm", inner)
 
     def write_pair(self, row: int, column: int, before: str, after: str, count: int) -> None:
         """Writes "em" and its count into a cell; characters too wide to stand side by side go below one another."""
@@ -106,20 +95,20 @@ class _Grid:
             lines = [(before, 22, small), (after, 50, small), (_short(count, cell), 80, small)]
         for text, percent, points in lines:
             at = self.left + column * cell + cell // 2, self.top + row * cell + cell * percent // 100
-            write(self.draw, at, text, Style(points, colour), width=cell - (8 if cell >= 48 else 2))
+            self.write(at, text, points, colour, width=cell - (8 if cell >= 48 else 2))
 
     def write_percent(self, row: int, column: int, percent: float) -> None:
         text = f"{percent:.1f}" if self.cell >= 44 else f"{percent:.0f}"
         at = self.left + column * self.cell + self.cell // 2, self.top + row * self.cell + self.cell // 2
-        style = Style(max(11, min(22, self.cell // 3)), ink_on(self.colours[row, column]))
-        write(self.draw, at, text, style, width=self.cell - 4)
+        size = max(11, min(22, self.cell // 3))
+        self.write(at, text, size, ink_on(self.colours[row, column]), width=self.cell - 4)
 
     def write_axes(self, labels: Sequence[str]) -> None:
-        style = Style(min(20, self.cell - 8), INK)
+        size = min(20, self.cell - 8)
         for i, label in enumerate(labels):
             middle = i * self.cell + self.cell // 2
-            write(self.draw, (self.left - 8, self.top + middle), label, style, "rm")
-            write(self.draw, (self.left + middle, self.top - 16), label, style, width=self.cell - 6)
+            self.write((self.left - 8, self.top + middle), label, size, anchor="rm")
+            self.write((self.left + middle, self.top - 16), label, size, width=self.cell - 6)
 
     def draw_colour_bar(self, highest: float) -> None:
         """The colours of the probabilities from 0 to `highest`, with ticks at least 24 pixels apart."""
@@ -131,7 +120,7 @@ class _Grid:
             if percent == 0 or 24 <= up <= min(self.side + 1, last - 24):
                 y, last = self.top + self.side - round(up), up
                 self.draw.line((left + 22, y, left + 28, y), MUTED)
-                write(self.draw, (left + 33, y), f"{percent} %", Style(16, MUTED), "lm")
+                self.write((left + 33, y), f"{percent} %", 16, MUTED, "lm")
 
 
 def _check_square(matrix: npt.NDArray[Any], symbols: Sequence[str]) -> None:
@@ -139,17 +128,15 @@ def _check_square(matrix: npt.NDArray[Any], symbols: Sequence[str]) -> None:
         raise ValueError(f"{len(symbols)} symbols need a square matrix of that size, got shape {matrix.shape}")
 
 
-def _most_frequent(frequency: npt.NDArray[Any], symbols: Sequence[str], limit: int | None) -> npt.NDArray[np.intp]:
+def _most_frequent(frequency: npt.NDArray[Any], symbols: Sequence[str]) -> npt.NDArray[np.intp]:
     """The indices to show, in the order of `symbols`; the boundary, 0, is always among them."""
     order = 1 + np.argsort(-frequency[1:].astype(np.float64), kind="stable")
-    if limit is None:
-        wide = sum(len(visible(symbols[i])) > 2 for i in order[:MOST_WIDE_SYMBOLS])
-        limit = MOST_WIDE_SYMBOLS if wide > 10 else MOST_SYMBOLS
-    return np.sort(np.append(order[: max(0, limit - 1)], 0))
+    wide = sum(len(visible(symbols[i])) > 2 for i in order[:MOST_WIDE_SYMBOLS])
+    return np.sort(np.append(order[: (MOST_WIDE_SYMBOLS if wide > 10 else MOST_SYMBOLS) - 1], 0))
 
 
-def _selection(chosen: npt.NDArray[np.intp], symbols: Sequence[str], kind: str = "frequent") -> str:
-    return f"; the {len(chosen)} most {kind} of {len(symbols):,} characters" if len(chosen) < len(symbols) else ""
+def _selection(chosen: npt.NDArray[np.intp], symbols: Sequence[str]) -> str:
+    return f"; the {len(chosen)} most frequent of {len(symbols):,} characters" if len(chosen) < len(symbols) else ""
 
 
 def _short(count: int, cell: int) -> str:

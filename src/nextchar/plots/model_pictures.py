@@ -35,7 +35,7 @@ def pictures(model: LanguageModel, pairs: CountTable, train: Split, document: st
     symbols = [model.vocabulary.symbols[i] for i in ids]
     yield "counts", count_matrix(pairs.matrix(ids), symbols)
     probs, rows = next_probabilities(model, ids, train)
-    yield "probabilities", probability_matrix(probs, symbols, frequency=frequency[ids], rows=rows)
+    yield "probabilities", probability_matrix(probs, symbols, frequency[ids], rows)
     steps = explain(model, document[:BREAKDOWN_CHARS], "test", ends=len(document) <= BREAKDOWN_CHARS)
     yield "breakdown", breakdown(document[:BREAKDOWN_CHARS], steps)
 
