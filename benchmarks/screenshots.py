@@ -18,8 +18,8 @@ from typing import Any
 
 from PIL import Image
 
-from nextchar.cli.parse import run_script
-from nextchar.cli.terminal import short
+from nextchar.cli.main import exit_after
+from nextchar.cli.printing import short
 from nextchar.comparison import files as report
 from nextchar.comparison import ranking as comparison
 from nextchar.config.compose import run_settings
@@ -219,4 +219,4 @@ class Page:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    exit_after(main)

@@ -1,19 +1,16 @@
 """Speed as ratios to plain scripts and other libraries, run in turn on this machine; takes eight minutes."""
 
-import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measures.rows import Options, Row
-from nextchar.cli.parse import parse
 from nextchar.config.command_settings import BenchSettings
 from nextchar.data.corpus import EMBEDDED
 
 
-def main() -> None:
-    settings = parse("bench", BenchSettings, sys.argv[1:], __doc__).settings()
+def main(settings: BenchSettings) -> None:
     data, text = (Path(path) if path else None for path in (settings.names, settings.text))
     options = Options(data or EMBEDDED, settings.pairs, text, settings.largest)
     if settings.only != "scale":

@@ -1,12 +1,6 @@
 """Speed as ratios to plain scripts and other libraries: python scripts/bench.py"""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.table import main
-from nextchar.cli.parse import run_script
+from nextchar.cli.main import main
 
 if __name__ == "__main__":
-    run_script(main)
+    main("bench")  # for Hydra's shell completion this file must contain the text @hydra.main

@@ -1,6 +1,5 @@
 """Fixtures of all tests: the project's folder, a script run as a user runs it, and runs in the test process."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -9,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import hypothesis
@@ -17,7 +15,7 @@ import numpy as np
 import pytest
 from methods import smoothing
 
-from nextchar.cli import parse
+from nextchar.cli import main
 from nextchar.config.model_settings import Count
 from nextchar.config.smoothing_settings import Smoothing
 from nextchar.data.corpus import EMBEDDED
@@ -72,23 +70,11 @@ def run_script() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def runs() -> "Runs":
     """Trains in the test process, which imports torch once, and reads the files of a run folder."""
-    return Runs(_train_script())
-
-
-def _train_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_script", PROJECT / "scripts" / "train.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+    return Runs()
 
 
 class Runs:
     """Training, and the files that a run leaves."""
-
-    def __init__(self, script: ModuleType) -> None:
-        self.script = script
 
     def names(self, folder: Path, n: int = 400) -> str:
         """Writes a file of n names and returns the override that reads it; training on it takes 0.1 seconds."""
@@ -98,18 +84,14 @@ class Runs:
 
     def train(self, *argv: object) -> None:
         """scripts/train.py with these words; its exceptions are raised here."""
-        before, sys.argv = sys.argv, ["train.py", *map(str, argv)]
-        try:
-            self.script.main()
-        finally:
-            sys.argv = before
+        main.run("train", list(map(str, argv)), "python scripts/train.py")
 
     def exit_code(self, *argv: object) -> int:
         """scripts/train.py with these words; its exceptions become exit codes, as for a user."""
         handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
         try:
             with pytest.raises(SystemExit) as end:
-                parse.run_script(lambda: self.train(*argv))
+                main.exit_after(lambda: self.train(*argv))
         finally:
             for signum, handler in handlers.items():
                 signal.signal(signum, handler)

@@ -274,7 +274,7 @@ def test_a_yaml_names_no_code_and_reads_nothing_from_outside(path: Path) -> None
 @pytest.mark.parametrize("script", [path.stem for path in CONF.glob("*.yaml")])
 def test_every_script_composes_and_builds_its_settings(script: str) -> None:
     tree, least = TREES[script]
-    assert command_of(script, tree, least).settings().plain()
+    assert command_of(script, tree, least).settings.plain()
 
 
 @pytest.mark.parametrize("option", [f"{g}={o}" for g in ("data", "model", "experiment") for o in options(g)])
@@ -307,7 +307,7 @@ def test_every_model_takes_every_data_set(model: str, data: str) -> None:
 
 @pytest.mark.parametrize("data", options("data"))
 def test_evaluate_takes_every_data_set(data: str) -> None:
-    assert command_of("evaluate", EvaluateSettings, ["run=x", f"data={data}"]).settings().data.name == data
+    assert command_of("evaluate", EvaluateSettings, ["run=x", f"data={data}"]).settings.data.name == data
 
 
 def test_a_digest_is_pinned_for_all_that_is_downloaded() -> None:

@@ -1,4 +1,4 @@
-"""How a run ends badly: each end has one exception and one exit code."""
+"""The exceptions that end a run, each with its exit code, and the context that turns signals into one of them."""
 
 import os
 import signal
@@ -9,13 +9,16 @@ from typing import Any
 
 
 class BadInput(ValueError):
-    """Something the user typed or gave cannot be used. One line: what, where, what to do. Exit code 2."""
+    """A setting or a file of the user cannot be used. Exit code 2.
+
+    The message is one line: the problem, its place, the remedy.
+    """
 
     exit_code = 2
 
 
 def refuse_beyond_memory(what: str, need: int, remedy: str) -> None:
-    """Raises BadInput, before memory is taken, where `need` bytes are more than half of what this machine has."""
+    """Raises BadInput if `need` bytes are more than half of this machine's memory. Called before any is allocated."""
     have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if need > have / 2:
         gib, of = f"{need / 2**30:,.0f} GiB", f"{have / 2**30:,.0f}"
@@ -23,32 +26,35 @@ def refuse_beyond_memory(what: str, need: int, remedy: str) -> None:
 
 
 class Diverged(RuntimeError):
-    """Training went to nan or stayed worse than guessing uniformly. Exit code 3."""
+    """The loss became nan or stayed above that of a uniform guess. Exit code 3."""
 
     exit_code = 3
 
 
 class Pruned(Exception):
-    """A search gave the run up as hopeless."""
+    """A search stopped the run early because its loss was worse than the median of earlier trials."""
+
+
+SIGNALS: dict[int, str] = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "terminated (SIGTERM)"}
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to stop. Exit code 128 + the signal's number (SIGINT 130, SIGTERM 143).
+    """A signal stopped the run. Exit code 128 + the signal's number (SIGINT 130, SIGTERM 143).
 
-    Not an `Exception`, so that nothing which survives a failure takes a request to stop for one.
+    Not an `Exception`, so that code which catches failures does not catch a request to stop.
     """
 
     def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by signal {signum}")
-        self.folder: Path | None = None  # of the run that can be gone on with
+        super().__init__(SIGNALS.get(signum, f"stopped by signal {signum}"))
+        self.folder: Path | None = None  # of the run, if it can be resumed
         self.exit_code = 128 + signum
 
 
 class Stop:
-    """Within it SIGINT and SIGTERM raise Interrupted, wherever the program is; once held back, only on leaving.
+    """Within this context SIGINT and SIGTERM raise Interrupted at once; after hold(), only when the context exits.
 
-    Whatever the code that was hit makes of the exception, the request is not lost: the context is left as Interrupted.
-    Only the main thread hears signals; in others `Stop` does nothing.
+    If the interrupted code swallows the exception, it is raised again when the context exits. Signals are delivered to
+    the main thread only; in other threads the context does nothing.
     """
 
     def __init__(self) -> None:
@@ -58,16 +64,16 @@ class Stop:
 
     @property
     def asked(self) -> Interrupted | None:
-        """What was asked, if anything was."""
+        """The exception for the signal received, None if there was none."""
         return None if self.signum is None else Interrupted(self.signum)
 
     def hold(self) -> None:
-        """From here on nothing is interrupted any more."""
+        """Delays the exception until the context exits."""
         self._held = True
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
-            self._before = {signum: signal.signal(signum, self._hear) for signum in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {signum: signal.signal(signum, self._receive) for signum in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(
@@ -78,7 +84,7 @@ class Stop:
         if self.signum is not None and not isinstance(error, Interrupted):
             raise Interrupted(self.signum) from error
 
-    def _hear(self, signum: int, frame: FrameType | None) -> None:
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
         self.signum = self.signum or signum
         if not self._held:
             raise Interrupted(self.signum)

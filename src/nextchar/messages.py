@@ -1,10 +1,10 @@
-"""Wording of values in messages: the nearest known name, 'a, b or c', a value on one line."""
+"""Words values for messages: the nearest known name, 'a, b or c', a value on one line."""
 
 from collections.abc import Iterable, Mapping
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """' Did you mean X?', or nothing where no known word is near."""
+    """Returns ' Did you mean X?', or '' if no known word is near."""
     import difflib
 
     close = difflib.get_close_matches(word, known, n=1)
@@ -12,13 +12,13 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def one_of(words: Iterable[str]) -> str:
-    """'a', 'a or b', 'a, b or c'."""
+    """Returns 'a', 'a or b', 'a, b or c'."""
     *most, last = words
     return f"{', '.join(most)} or {last}" if most else last
 
 
 def shown(value: object, most: int = 80) -> str:
-    """A value as a user would type it, on one line and of at most so many characters."""
+    """Returns a value as it is typed, on one line, cut to `most` characters."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = one_line("{...}" if isinstance(value, Mapping) else str(value))
@@ -26,19 +26,19 @@ def shown(value: object, most: int = 80) -> str:
 
 
 def one_line(text: str) -> str:
-    """Newlines and all else that would not print, escaped."""
+    """Escapes newlines and all other characters that are not printable."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def named(characters: Iterable[str]) -> str:
-    """Characters as an error names them: "'ñ' (U+00F1), 'ö' (U+00F6)"; of many the first five."""
+    """Names characters for an error: "'ñ' (U+00F1), 'ö' (U+00F6)"; of more than five, the first five."""
     ordered = sorted(characters)
     shown = ", ".join(f"'{printable(c)}' (U+{ord(c):04X})" for c in ordered[:5])
     return f"{shown} and {len(ordered) - 5:,} more" if len(ordered) > 5 else shown
 
 
 def printable(text: str) -> str:
-    """Text that is safe to show: control and direction-changing characters escaped, newlines and tabs kept."""
+    """Escapes control and direction-changing characters, so that text is safe to print. Keeps newlines and tabs."""
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

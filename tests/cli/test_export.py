@@ -98,7 +98,7 @@ def test_what_export_refuses(run, tmp_path, runs, run_script):
         "model=nn", "trainer.max_steps=1", "data=lines", runs.names(tmp_path), "figures=false", f"hydra.run.dir={net}"
     )
     for argv, said in [
-        ([f"run={net}"], f"error: run={net}: model=nn is a net; format=arpa holds n-grams, as model=count has"),
+        ([f"run={net}"], f"error: run={net}: model=nn is a net; format=arpa takes n-grams, as of model=count"),
         ([f"run={run}", f"out={tmp_path}"], f"error: out={tmp_path}: must be a file in a folder that exists"),
         ([f"run={run}", "out=/none/m.arpa"], "error: out=/none/m.arpa: must be a file in a folder that exists"),
         ([f"run={run}", "format=hf"], "error: format=hf: must be arpa."),

@@ -21,7 +21,7 @@ from PIL import Image
 
 from nextchar.config.compose import command_of, parse_overrides, run_settings
 from nextchar.config.train_settings import TrainCommand
-from nextchar.errors import BadInput
+from nextchar.errors import SIGNALS, BadInput
 from nextchar.runs.folder import RunFolder, lock
 from nextchar.sweeps.folder import Job, SweepFolder
 from nextchar.sweeps.job import run as run_job
@@ -157,9 +157,9 @@ from pathlib import Path
 from nextchar.runs import reading as foreign
 from nextchar.config import fields as knobs
 from nextchar.sweeps import folder as sweep
-from nextchar.cli import terminal
+from nextchar.cli import tables
 record = knobs.validated(sweep.SweepRecord, foreign.load_json(Path(sys.argv[1]) / "sweep.json"))
-terminal.sweep(sweep.SweepFolder(Path(sys.argv[1]), record.metric, None, record.jobs))
+tables.sweep(sweep.SweepFolder(Path(sys.argv[1]), record.metric, None, record.jobs))
 """
 
 
@@ -296,7 +296,7 @@ def test_told_to_stop(launcher: str, signum: signal.Signals, tmp_path: Path, run
         os.kill(process.pid, signum)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signum, err
-    assert err.splitlines()[-1] == f"error: stopped by signal {int(signum)}"
+    assert err.splitlines()[-1] == f"error: {SIGNALS[signum]}"
     assert "Traceback" not in err
     assert "NOT RUN" in out
     assert len(table(tmp_path / "s")) == 4
@@ -556,7 +556,7 @@ def test_what_belongs_to_a_sweep_is_refused_without_one(run_script) -> None:
     for word in ("sweep.metric=test/loss", "sweep=optuna", "hydra.sweep.dir=/x", "sweep.resume=/x"):
         ended = run_script("train", word)
         assert (ended.returncode, ended.stdout) == (2, "")
-        assert "belongs to a sweep; say -m" in ended.stderr
+        assert "is a setting of a sweep; add -m to sweep" in ended.stderr
     for word, meant in (("resume=/x", "sweep.resume=DIR"), ("hydra.run.dir=/x", "hydra.sweep.dir=DIR")):
         ended = run_script("train", "-m", "seed=1", word)
         assert ended.returncode == 2

@@ -15,6 +15,7 @@ import pytest
 
 QUICK = ["model=nn", "data=lines", "trainer.max_steps=20", "trainer.log_every=5"]
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+ENDS = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "terminated (SIGTERM)"}
 
 
 def before(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], object]) -> None:
@@ -53,11 +54,11 @@ def test_interrupted(
     before(monkeypatch, moment, lambda: signal.raise_signal(signum))
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == CODES[signum]
     record = runs.record(folder)
-    assert (record["status"], record["reason"]) == ("interrupted", f"stopped by signal {signum}")
+    assert (record["status"], record["reason"]) == ("interrupted", ENDS[signum])
     assert record["metrics"] == {}
-    assert f"interrupted: stopped by signal {signum}" in (folder / "train.log").read_text()
+    assert ENDS[signum] in (folder / "train.log").read_text()
     assert "Traceback" in (folder / "train.log").read_text()
-    assert capsys.readouterr().err.splitlines()[-1] == f"error: stopped by signal {signum}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: {ENDS[signum]}"
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
 
@@ -118,8 +119,8 @@ def test_a_process_told_to_stop(seconds: float, tmp_path: Path, runs, project) -
     process.send_signal(signal.SIGTERM)
     error = process.communicate()[1]
     assert process.returncode in (143, -signal.SIGTERM)
-    assert process.returncode == -signal.SIGTERM or error.endswith("error: stopped by signal 15\n")
-    assert not folder.exists() or f"to go on with this run: python scripts/train.py resume={folder}\n" in error
+    assert process.returncode == -signal.SIGTERM or error.endswith(f"error: {ENDS[signal.SIGTERM]}\n")
+    assert not folder.exists() or f"to resume this run: python scripts/train.py resume={folder}\n" in error
     assert not folder.exists() or runs.record(folder)["status"] == "interrupted"
 
 

@@ -19,12 +19,12 @@ OF_A_JOB = {
 }
 
 
-def help_text(name: str, tree: type[Settings], about: str, job: bool, operands: str = "") -> str:
+def help_text(called_as: str, tree: type[Settings], about: str, job: bool, operands: str = "") -> str:
     """Usage, groups with their options, and every setting with what it takes, folded to the terminal's width."""
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 110)
     groups = groups_of(tree)
     words = ["[-m]"] * job + ["[group=option]"] * bool(groups) + [operands] * bool(operands) + ["[key=value]"]
-    lines = [f"usage: python scripts/{name}.py {' '.join(words)}", "", *textwrap.wrap(about, width), ""]
+    lines = [f"usage: {called_as} {' '.join(words)}", "", *textwrap.wrap(about, width), ""]
     if groups:
         lines += ["Groups: an option is a file of conf/GROUP/ and brings the settings that it has.", ""]
         lines += [_entry(group, " | ".join(options_of(group)), width) for group in groups] + [""]

@@ -61,8 +61,9 @@ class Command(Generic[Tree]):
         """The overrides of Hydra's launcher."""
         return [word for word in self.overrides if word.startswith((f"{LAUNCHER}=", "hydra.launcher."))]
 
+    @cached_property
     def settings(self) -> Tree:
-        """Returns the checked settings. Raises BadInput."""
+        """The checked settings. Raises BadInput."""
         return self.read(self.overrides)
 
     def read(self, words: Sequence[str]) -> Tree:
@@ -121,7 +122,7 @@ def command_of(name: str, tree: type[Tree], words: Sequence[str], multirun: bool
 
 def run_settings(words: Sequence[str]) -> TrainSettings:
     """Returns the checked settings of the run that these words ask for. Raises BadInput."""
-    return command_of("train", TrainCommand, words).settings().run()
+    return command_of("train", TrainCommand, words).settings.run()
 
 
 # --- Hydra ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nextchar.cli import terminal
+from nextchar.cli import printing, tables
 from nextchar.evaluation.explain import Step
 
 HOSTILE = "\x1b[31m\x07\x08\x9b\u202e\u2066\ud800\x7f"
@@ -30,7 +30,7 @@ def test_losses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     metrics = {"train/loss": 2.5, "train/loss_low": 2.25, "train/loss_high": 2.75}
     metrics |= {"train/bits_per_char": 3.6067376, "train/perplexity": 12.1824940}
     metrics |= {f"test/{unit}": math.inf for unit in ("loss", "bits_per_char", "perplexity")}
-    terminal.losses(metrics, "[red]count[/red] on a" + HOSTILE, "3 documents")
+    tables.losses(metrics, "[red]count[/red] on a" + HOSTILE, "3 documents")
     shown = capsys.readouterr().out
     assert "[red]count[/red] on a\\x1b[31m\\x07\\x08\\x9b\\u202e\\u2066\\ud800\\x7f" in shown.replace("\n", "")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if line.startswith("│")]
@@ -46,7 +46,7 @@ def test_losses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
 def test_explanation(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     steps = [step(), step("a", "[b]"), step("x" * 50 + " \n\t", "中"), step("a", HOSTILE[0], 0.0)]
-    terminal.explanation("a[b]" + HOSTILE, steps)
+    tables.explanation("a[b]" + HOSTILE, steps)
     shown = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.split("│")[1:6]] for line in shown.splitlines() if line.startswith("│")]
     assert [row for row in rows if row[0]] == [
@@ -60,8 +60,8 @@ def test_explanation(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
 
 def test_samples_notes_and_json(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.samples(["ab", "", "two\nlines\tand a tab", HOSTILE])
-    terminal.note(HOSTILE)
+    printing.print_lines(["ab", "", "two\nlines\tand a tab", HOSTILE])
+    printing.note(HOSTILE)
     shown = capsys.readouterr()
     assert shown.out == "ab\n\ntwo\nlines\tand a tab\n\\x1b[31m\\x07\\x08\\x9b\\u202e\\u2066\\ud800\\x7f\n"
     assert is_harmless(shown.err)
@@ -72,7 +72,7 @@ def test_samples_notes_and_json(capsys: pytest.CaptureFixture[str]) -> None:
         "steps": [step(probability=0.0)._asdict()],
         "n": 3,
     }
-    terminal.print_json(value)
+    printing.print_json(value)
     shown_json = capsys.readouterr().out
     assert "ü中" in shown_json
     assert is_harmless(shown_json)

@@ -1,16 +1,8 @@
-"""What a person sees: tables, notes and progress. Results go to stdout, all else to stderr."""
+"""The tables of results, as they are printed on the terminal."""
 
-import json
 import math
-import os
 import re
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -18,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from nextchar.cli.printing import say, short
 from nextchar.comparison.ranking import Comparison
 from nextchar.comparison.sentences import HEADS, cells
 from nextchar.data.report import DataReport
@@ -25,9 +18,8 @@ from nextchar.evaluation.explain import Step, in_percent, mean_nll, orders_to_sh
 from nextchar.messages import printable
 from nextchar.sweeps.folder import DONE, Job, SweepFolder
 
-PATIENCE = 1.0  # seconds before a progress bar appears
-NARROWEST = 80  # columns of a table: a narrower terminal breaks lines, but no number is cut short
-FILE_WIDTH = 1000  # columns
+NARROWEST = 80  # columns of a table; a narrower terminal breaks its lines, but no number is cut
+FILE_WIDTH = 1000  # columns of a table in a file or a pipe
 LOSS, INTERVAL, SECONDS = "loss", "95% interval", "seconds"  # columns of a sweep's table
 STYLES = {"finished": "", "pruned": "dim", "not run": "yellow", "running": "yellow"}
 CONTEXT_SHOWN = 12  # characters
@@ -36,65 +28,41 @@ MAY_LACK = ("95% interval", "vs. best")  # columns of a leaderboard
 LABEL = 28  # columns; a longer word of a run's label is folded
 
 
-def print_json(value: Any) -> None:
-    """One JSON value on stdout, with infinities as the text they are in run.json; safe to look at."""
-    text = json.dumps(_without_infinities(value), indent=2, ensure_ascii=False, allow_nan=False)
-    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
-
-
-def note(text: str) -> None:
-    say(f"note: {text}")
-
-
-def say(text: str) -> None:
-    """A line on stderr, for whoever reads it; that nobody can is no reason to end."""
-    try:
-        print(printable(text), file=sys.stderr, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-
-
 def losses(metrics: dict[str, float], title: str, caption: str = "") -> None:
-    """The table of losses, a row a part."""
+    """Prints the table of losses, one row per split."""
     table = Table(title=Text(printable(title)), title_justify="left", caption=caption or None, caption_justify="left")
     table.add_column("")
     for heading in ("loss (nats/char)", "95% interval", "bits/char", "perplexity"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for part in [key.removesuffix("/loss") for key in metrics if key.endswith("/loss")]:
-        low, high = metrics.get(f"{part}/loss_low"), metrics.get(f"{part}/loss_high")
+    for split in [key.removesuffix("/loss") for key in metrics if key.endswith("/loss")]:
+        low, high = metrics.get(f"{split}/loss_low"), metrics.get(f"{split}/loss_high")
         interval = "-" if low is None or high is None else f"{low:.4f} .. {high:.4f}"
-        bits, perplexity = metrics[f"{part}/bits_per_char"], metrics[f"{part}/perplexity"]
-        table.add_row(part, f"{metrics[f'{part}/loss']:.6f}", interval, f"{bits:.4f}", f"{perplexity:.3f}")
+        bits, perplexity = metrics[f"{split}/bits_per_char"], metrics[f"{split}/perplexity"]
+        table.add_row(split, f"{metrics[f'{split}/loss']:.6f}", interval, f"{bits:.4f}", f"{perplexity:.3f}")
     _print(table)
 
 
 def report(data: DataReport, is_text: bool) -> None:
-    """The data report, on two lines."""
-    held = f"{data.characters:,} characters, {data.vocabulary:,} distinct"
-    parts = data.predicted if is_text else data.documents
-    dealt = ", ".join(f"{name} {count:,}" for name, count in parts.items())
+    """Prints the data report, on two lines."""
+    size = f"{data.characters:,} characters, {data.vocabulary:,} distinct"
+    sizes = data.predicted if is_text else data.documents
+    splits = ", ".join(f"{name} {count:,}" for name, count in sizes.items())
     if is_text:
-        print(f"{data.lines:,} lines, {held}\ncharacters: {dealt}\n")
+        print(f"{data.lines:,} lines, {size}\ncharacters: {splits}\n")
         return
-    again = ", ".join(f"{name} {count:,}" for name, count in data.in_train.items())
-    print(f"{data.lines:,} lines, {data.skipped:,} empty, {data.duplicates:,} duplicates, {held}")
-    print(f"documents: {dealt}; of these also in train: {again}\n")
-
-
-def samples(texts: Iterable[str]) -> None:
-    """Samples, one a line; those of a running text keep their newlines."""
-    for text in texts:
-        print(printable(text))
+    in_train = ", ".join(f"{name} {count:,}" for name, count in data.in_train.items())
+    print(f"{data.lines:,} lines, {data.skipped:,} empty, {data.duplicates:,} duplicates, {size}")
+    print(f"documents: {splits}; of these also in train: {in_train}\n")
 
 
 def explanation(word: str, steps: Sequence[Step]) -> None:
-    """The breakdown of a word, a row a prediction."""
+    """Prints the explanation of a document, one row per prediction."""
     table = Table(title=Text(printable(word)), title_justify="left")
-    for heading, justify in (("read", "right"), ("came", "left")):
+    for heading, justify in (("context", "right"), ("next", "left")):
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for heading in ("probability", "log-prob", "rank"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("the model's best")
+    table.add_column("top predictions")
     for step in steps:
         best = "  ".join(f"{_one(symbol)} {probability:.3f}" for symbol, probability in step.best[:3])
         numbers = f"{step.probability:.6f}", f"{step.log_prob:.6f}", str(step.rank)
@@ -108,27 +76,27 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
 
 
 def _orders(steps: Sequence[Step], orders: int) -> None:
-    """Which order of an n-gram model answered, and what each would have said alone, in percent."""
+    """Prints the length of the longest n-gram seen in training, and the probability under each order alone."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("came", no_wrap=True)
+    table.add_column("next", no_wrap=True)
     table.add_column("seen", justify="right", no_wrap=True)
     for order in range(1, orders + 1):
         table.add_column(str(order), justify="right", min_width=4, no_wrap=True)
     for step in steps:
         shares = [Text(in_percent(p), "bold" * (k == step.order)) for k, p in enumerate(step.by_order[:orders], 1)]
         table.add_row(Text(_one(step.char)), Text(str(step.order), "bold"), *shares)
-    print("seen: symbols of the longest n-gram known; then what each order alone says, in percent")
+    print("seen: length of the longest n-gram found in training; 1..n: probability (%) under each order alone")
     _print(table, narrowest=16 + 6 * orders)
 
 
 def sweep(folder: SweepFolder) -> None:
-    """The table of a sweep, a row a job, the best first, and below it why some did not finish, a line each."""
+    """Prints the table of a sweep, one row per job, the best first, and a line for each job that did not finish."""
     console, endless = Console(), Console(width=FILE_WIDTH)
     room = max(console.width, NARROWEST) if console.is_terminal else FILE_WIDTH
     for columns in (LOSS, INTERVAL, SECONDS), (LOSS, SECONDS), (LOSS,):
         table = _ranking(folder, columns)
         if Measurement.get(endless, endless.options, table).maximum <= room:
-            break  # else leave out a column, before a word must be folded
+            break  # a narrower table drops a column rather than fold a word
     _print(table, whole_lines=True)
     for job in folder.ranked():
         if job.reason:
@@ -158,9 +126,9 @@ def _ranking(folder: SweepFolder, columns: Sequence[str]) -> Table:
 
 
 def planned(sweep: SweepFolder) -> None:
-    """What a sweep would run: a row a job, or the ranges of a search."""
+    """Prints the jobs that a sweep would run, one row each, or the ranges of a search."""
     if sweep.search is not None:
-        print(f"{sweep.search.settings.n_trials:,} trials, {len(sweep.jobs):,} of them run so far; searched are")
+        print(f"{sweep.search.settings.n_trials:,} trials, {len(sweep.jobs):,} of them run so far; the search covers")
         for key, each in sweep.search.ranges.items():
             between = " or ".join(each.choices) if each.choices else f"{each.low} to {each.high}"
             print(f"  {key}: {between}{', on a log scale' if each.log else ''}")
@@ -175,7 +143,7 @@ def planned(sweep: SweepFolder) -> None:
 
 
 def job_ended(sweep: SweepFolder, job: Job, keys: Sequence[str]) -> None:
-    """A line of progress."""
+    """Prints a line on stderr for a job that ended."""
     names = [name for name in (sweep.wanted_metric, "train/loss") if name in job.metrics]
     result = f"{names[0]} {float(job.metrics[names[0]]):.6f}" if job.status == "finished" else _status(job)
     words = " ".join(f"{key}={_value(sweep, job, key)}" for key in keys)
@@ -183,19 +151,19 @@ def job_ended(sweep: SweepFolder, job: Job, keys: Sequence[str]) -> None:
 
 
 def _status(job: Job) -> str:
-    """Bad ends in capitals."""
+    """The status of a job, in capitals if it failed."""
     return job.status if job.status in DONE else job.status.upper()
 
 
 def _value(sweep: SweepFolder, job: Job, key: str) -> str:
-    """What was typed for a key, or, in a search, chosen: of such numbers the first digits."""
+    """The value of a setting in a job as it was typed; a number chosen by a search is rounded."""
     value = job.value(key)
     is_long = sweep.search is not None and re.fullmatch(r"-?\d*\.\d+(e-?\d+)?", value)
     return f"{float(value):.6g}" if is_long else printable(value)
 
 
 def leaderboard(compared: Comparison) -> None:
-    """The table of runs from the best to the worst, and below it what can be said of them."""
+    """Prints the table of runs from the best to the worst, and below it the conclusions."""
     rows = compared.rows[:MOST_RANKED]
     columns = dict(zip(HEADS, zip(*map(cells, rows), strict=True), strict=True))
     caption = f"Test loss in nats per character, with its 95% interval over {compared.units}"
@@ -203,7 +171,7 @@ def leaderboard(compared: Comparison) -> None:
     if "95% interval" not in columns:
         caption = f"Test loss in nats per character over {compared.units}"
     if any(len(row.runs) > 1 for row in rows):
-        caption += "; of several seeds the mean, with its 95% interval over seeds"
+        caption += "; for several seeds their mean, with its 95% interval over seeds"
     elif not any(row.unfinished for row in rows):
         del columns["seeds"]
     if compared.to_best:
@@ -227,85 +195,16 @@ def leaderboard(compared: Comparison) -> None:
         print(printable(text))
 
 
-@contextmanager
-def busy(what: str) -> Iterator[None]:
-    """Says on stderr what is being done, where it takes over a second."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    status = Console(stderr=True).status(what)
-    timer = threading.Timer(PATIENCE, status.start)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        status.stop()
-
-
-@contextmanager
-def steps(first: int, last: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr over the steps from `first` to `last`, for what takes over a second; gives advance(step)."""
-    if not sys.stderr.isatty():
-        yield lambda step: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn()
-    bar, began = Progress(*columns, console=Console(stderr=True), transient=True), time.monotonic()
-    task = bar.add_task("training", total=last, completed=first)
-
-    def advance(step: int) -> None:
-        bar.update(task, completed=step)
-        if time.monotonic() - began > PATIENCE and not bar.live.is_started:
-            bar.start()
-
-    try:
-        yield advance
-    finally:
-        bar.stop()
-
-
-@contextmanager
-def even_if_nobody_reads() -> Iterator[None]:
-    """What goes to a pipe that was closed (head, less) or to a full disk is dropped, and the program goes on."""
-    try:
-        yield
-        sys.stdout.flush()
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            note(f"the result cannot be printed: {error.strerror}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def short(path: Path) -> str:
-    """A path as it is easiest to type from here."""
-    try:
-        relative = os.path.relpath(path)
-    except ValueError:
-        return str(path)
-    return relative if not relative.startswith("..") else str(path)
-
-
 def _print(table: Table, narrowest: int = 0, whole_lines: bool = False) -> None:
-    """`whole_lines`: into a file or a pipe a row is one line, however long."""
+    """Prints a table; with `whole_lines` each row is one line in a file or a pipe, however long."""
     console = Console()
     whole = FILE_WIDTH if whole_lines and not console.is_terminal else 0
     console.width = max(console.width, NARROWEST, narrowest, whole)
-    with console.capture() as capture:  # rich itself would end the program where a pipe was closed
+    with console.capture() as capture:  # rich would exit the program at a closed pipe
         console.print(table)
     print(capture.get(), end="")
 
 
-def _without_infinities(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_infinities(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_infinities(each) for each in value]
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
-
-
 def _one(text: str) -> str:
-    """Visible on one line: a space as ␣, a newline as ⏎, a tab as ⇥."""
+    """Makes text visible on one line: a space as ␣, a newline as ⏎, a tab as ⇥."""
     return printable(text).translate({ord(" "): "␣", ord("\n"): "⏎", ord("\t"): "⇥"})

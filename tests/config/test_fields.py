@@ -1,0 +1,95 @@
+"""Every setting describes itself, and refuses a wrong value by its key."""
+
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from nextchar.cli.commands import COMMANDS, settings_class
+from nextchar.config.fields import NOT_COMPARED, Setting, Settings, every_setting, not_compared, validated
+from nextchar.errors import BadInput
+
+LEAST: dict[str, list[str]] = {name: ["run=x"] for name in COMMANDS}  # the least that must be typed
+LEAST |= {"train": [], "compare": [], "bench": [], "explain": ["run=x", "text=emma"]}
+
+
+def takes_text(setting: Setting) -> bool:
+    return "string" in setting.types and not setting.choices
+
+
+@pytest.mark.parametrize("command", LEAST)
+def test_every_leaf_refuses_wrong_values_and_names_itself(command: str, settings_of) -> None:
+    tree, least = settings_class(command), LEAST[command]
+    checked = 0
+    for setting in every_setting(tree):
+        group = setting.key.partition(".")[0]
+        chosen = [f"{group}={setting.option}"] if setting.option else []
+        needed = ["model=nn"] if group in ("optim", "trainer") or setting.option in ("l2", "nn") else []
+        if setting.is_name:
+            continue  # the group chooses it
+        for value in ("abc", "nan", "inf", "-1", "", "ünï日", "null"):
+            argv = [*least, *dict.fromkeys([*needed, *chosen]), f"{setting.key}={value}"]
+            try:
+                made = settings_of(*argv, command=command)
+            except BadInput as error:
+                said = str(error)
+                assert said.isprintable(), argv
+                assert setting.key in said, f"{argv}: {said}"
+                assert "\n" not in said
+                checked += 1
+                continue
+            for part in setting.key.split("."):
+                made = getattr(made, {"json": "json_"}.get(part, part))
+            none = value == "null" and ("null" in setting.types or setting.key == "data.split")
+            assert takes_text(setting) or none, f"{setting.key}={value} was taken"
+            if takes_text(setting) and made is not None:
+                assert str(made).endswith(value), f"{setting.key}={value} became {made}"
+    assert checked >= 6 * sum(not takes_text(setting) for setting in every_setting(tree) if not setting.option)
+
+
+class Small(Settings):
+    name: Literal["small"]
+    size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(description="of it", json_schema_extra=NOT_COMPARED)
+
+
+class Large(Settings):
+    name: Literal["large"]
+    sizes: list[int] | None = None
+    rate: float = Field(gt=0, le=1)
+
+
+class Shelf(Settings):
+    box: Annotated[Small | Large, Field(discriminator="name")] | None = None
+    label: str = Field(alias="tag")
+
+
+def test_a_tree_lists_the_settings_of_all_options() -> None:
+    found = {(setting.key, setting.option): setting.allowed for setting in every_setting(Shelf) if not setting.is_name}
+    assert found == {
+        ("box.size", "small"): "auto or a whole number of at least 1",
+        ("box.sizes", "large"): "a list of whole numbers or null",
+        ("box.rate", "large"): "a number above 0 and at most 1",
+        ("tag", ""): "text",
+    }
+    assert not_compared(Shelf) == {"box.size"}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"tag": "a", "box": {"name": "small", "size": 0}}, "box.size=0: must be auto or a whole number of at least "
+         "1."),
+        ({"tag": "a", "box": {"name": "small", "size": "auot"}}, "box.size=auot: must be auto or a whole number of at "
+         "least 1. Did you mean auto?"),
+        ({"tag": "a", "box": {"name": "large", "sizes": [1, "x"], "rate": 1}}, "box.sizes=x: must be a list of whole "
+         "numbers or null."),
+        ({"tag": "a", "box": {"name": "large", "rate": 1, "rte": 2}}, "box.rte=2: there is no setting box.rte. Did you "
+         "mean box.rate?"),
+        ({"box": None}, "tag is missing; set tag=... (text)"),
+        ({"tag": "a", "box": {"name": "huge"}}, "box: no such box; there is 'small', 'large'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_named_by_its_dotted_key(values: object, says: str) -> None:
+    with pytest.raises(BadInput) as error:
+        validated(Shelf, values)
+    assert str(error.value) == says
