@@ -10,7 +10,7 @@ import pytest
 from nextchar.config.compose import command_of
 from nextchar.config.train_settings import TrainCommand
 from nextchar.sweeps import plan as multirun
-from nextchar.sweeps.folder import SweepFolder
+from nextchar.sweeps.sweep_folder import SweepFolder
 
 Process = subprocess.CompletedProcess[str]
 

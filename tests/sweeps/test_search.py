@@ -12,8 +12,8 @@ import optuna
 import pytest
 
 from nextchar.sweeps import job
-from nextchar.sweeps.folder import Range
 from nextchar.sweeps.launch import trials
+from nextchar.sweeps.sweep_folder import Range
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 QUICK = ["data=lines", "figures=false"]

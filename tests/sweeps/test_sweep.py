@@ -23,9 +23,9 @@ from nextchar.config.compose import command_of, parse_overrides, run_settings
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import SIGNALS, BadInput
 from nextchar.runs.folder import RunFolder, lock
-from nextchar.sweeps.folder import Job, SweepFolder
 from nextchar.sweeps.job import run as run_job
 from nextchar.sweeps.plan import Composer, JobPlan, job_overrides, jobs, parse_sweep
+from nextchar.sweeps.sweep_folder import Job, SweepFolder
 from nextchar.sweeps.table import picture
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
@@ -156,7 +156,7 @@ import sys
 from pathlib import Path
 from nextchar.runs import reading as foreign
 from nextchar.config import fields as knobs
-from nextchar.sweeps import folder as sweep
+from nextchar.sweeps import sweep_folder as sweep
 from nextchar.cli import tables
 record = knobs.validated(sweep.SweepRecord, foreign.load_json(Path(sys.argv[1]) / "sweep.json"))
 tables.sweep(sweep.SweepFolder(Path(sys.argv[1]), record.metric, None, record.jobs))

@@ -9,8 +9,8 @@ from nextchar.cli.train_command import is_one_of_many_processes
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
 from nextchar.sweeps import launch
-from nextchar.sweeps.folder import Job, SweepFolder
 from nextchar.sweeps.plan import plan
+from nextchar.sweeps.sweep_folder import Job, SweepFolder
 
 
 def run(called: Called[TrainCommand]) -> None:

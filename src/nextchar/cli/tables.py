@@ -16,7 +16,7 @@ from nextchar.comparison.sentences import HEADS, cells
 from nextchar.data.report import DataReport
 from nextchar.evaluation.explain import Step, in_percent, mean_nll, orders_to_show
 from nextchar.messages import printable
-from nextchar.sweeps.folder import DONE, Job, SweepFolder
+from nextchar.sweeps.sweep_folder import DONE, Job, SweepFolder
 
 NARROWEST = 80  # columns of a table; a narrower terminal breaks its lines, but no number is cut
 FILE_WIDTH = 1000  # columns of a table in a file or a pipe

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from nextchar.config.train_settings import TrainSettings
 from nextchar.runs.folder import RECORD, SETTINGS
-from nextchar.sweeps.folder import DONE, Job, Search, read_job
 from nextchar.sweeps.search import reporter
+from nextchar.sweeps.sweep_folder import DONE, Job, Search, read_job
 from nextchar.training import train as training
 from nextchar.training.tensorboard import in_front
 

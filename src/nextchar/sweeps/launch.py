@@ -19,10 +19,10 @@ from nextchar.runs.atomic import write_atomically
 from nextchar.runs.folder import new_folder
 from nextchar.runs.record import PROJECT
 from nextchar.sweeps import job as one_job
-from nextchar.sweeps.folder import Job, SweepFolder
 from nextchar.sweeps.monitor import Monitor, SweepProgress
 from nextchar.sweeps.plan import Composer, as_typed, cautions
 from nextchar.sweeps.search import Study
+from nextchar.sweeps.sweep_folder import Job, SweepFolder
 from nextchar.sweeps.table import csv_table, picture
 
 QUIET = ("hydra/job_logging=none", "hydra/hydra_logging=none", "hydra.output_subdir=null", "hydra.job.name=train")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nextchar.runs.folder import RECORD
-from nextchar.sweeps.folder import Job, SweepFolder
+from nextchar.sweeps.sweep_folder import Job, SweepFolder
 
 POLL_SECONDS = 0.2
 

@@ -21,8 +21,8 @@ from nextchar.config.sweep_settings import Optuna, Sweep
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
 from nextchar.errors import BadInput
-from nextchar.sweeps.folder import Range, Search, SweepFolder
 from nextchar.sweeps.search import Study, require
+from nextchar.sweeps.sweep_folder import Range, Search, SweepFolder
 
 MOST_JOBS = 10_000  # sweep.json holds the settings of each
 OF_THE_SWEEP = ("sweep", "hydra", "json")  # groups of keys that hold for the whole sweep, not for a job

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextchar.errors import BadInput, Pruned
-from nextchar.sweeps.folder import Job, Range, Search
+from nextchar.sweeps.sweep_folder import Job, Range, Search
 
 if TYPE_CHECKING:
     import optuna

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nextchar.messages import one_line
 from nextchar.plots.charts import Entry, Point, dot_chart, line_chart
-from nextchar.sweeps.folder import Job, SweepFolder
+from nextchar.sweeps.sweep_folder import Job, SweepFolder
 
 MOST_LINES = 6  # in the picture
 
