@@ -114,7 +114,7 @@ def test_a_worker_that_is_killed_is_replaced(address: str, part: Split, tmp_path
 
 def test_a_file_that_kills_every_worker(address: str, part: Split, tmp_path: Path) -> None:
     deadly, marks = with_deaths(part, tmp_path, 9)
-    with pytest.raises(BadInput, match="a file killed one worker after another, the last one tcp://"):
+    with pytest.raises(BadInput, match="a file killed one worker after another, at last tcp://"):
         count_on_cluster(deadly, Packing(30), 5, address)  # type: ignore[arg-type]
     assert marks[1].exists()
     assert not marks[8].exists()
@@ -198,7 +198,7 @@ def test_a_cluster_that_lacks_this_package() -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", WITHOUT_US], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as other:
         assert other.stdout is not None
-        with pytest.raises(BadInput, match=r"it lacks nextchar.*; install nextchar for its scheduler"):
+        with pytest.raises(BadInput, match=r"lacks nextchar.*; install nextchar for its scheduler"):
             check_cluster(other.stdout.readline().strip())
         other.communicate()
 

@@ -62,8 +62,9 @@ def _merge(one: tuple[Keys, Ids], other: tuple[Keys, Ids], packing: Packing, ord
 @contextmanager
 def _client(address: str) -> Iterator["Client"]:
     """Connects to a cluster that can run our functions; its failures become one line of BadInput."""
+    where = f"cluster.address={address}"
     try:
-        from distributed import Client
+        from distributed import CancelledError, Client, KilledWorker
         from distributed.versions import VersionMismatchWarning
     except ModuleNotFoundError:
         raise BadInput("cluster.address needs Dask; pip install 'dask[distributed]'") from None
@@ -74,18 +75,31 @@ def _client(address: str) -> Iterator["Client"]:
             warnings.simplefilter("ignore", VersionMismatchWarning)  # a version that does not work fails below
             client = Client(address, timeout=ANSWER_TIMEOUT, set_as_default=False)
     except Exception as error:  # a server that is not a scheduler can fail in any way here
-        raise BadInput(f"cluster.address={address}: no scheduler of Dask ({type(error).__name__})") from None
-    with client, _failures_as_bad_input(address):
-        _check_package(client)
-        yield client
-
-
-def _check_package(client: "Client") -> None:
-    """Checks that scheduler and workers can import our function; a worker that cannot unpickle its task dies."""
+        raise BadInput(f"{where}: no scheduler of Dask ({type(error).__name__})") from None
     name = f"{__name__}:{_count_file.__name__}"
-    client.submit(resolve_name, name, pure=False).result(FIRST_WORKER_TIMEOUT)
-    client.run_on_scheduler(resolve_name, name)
-    client.run(resolve_name, name)
+    with client:
+        try:
+            # scheduler and workers must be able to import our function: a worker that cannot unpickle its task dies
+            client.submit(resolve_name, name, pure=False).result(FIRST_WORKER_TIMEOUT)
+            client.run_on_scheduler(resolve_name, name)
+            client.run(resolve_name, name)
+            yield client
+        except BadInput as error:
+            raise BadInput(
+                f"{error} (on a worker of {where}, which must see the same files under the same paths)"
+            ) from None
+        except ModuleNotFoundError as error:
+            raise BadInput(
+                f"{where} lacks {error.name}; install nextchar for its scheduler and its workers too"
+            ) from None
+        except TimeoutError:
+            raise BadInput(f"{where}: it has no workers; start some: dask worker {address}") from None
+        except KilledWorker as error:
+            worker = error.last_worker.address
+            remedy = "give them more memory, or cut the text into smaller files"
+            raise BadInput(f"{where}: a file killed one worker after another, at last {worker}; {remedy}") from None
+        except (CancelledError, OSError) as error:
+            raise BadInput(f"{where}: the scheduler is gone ({type(error).__name__})") from None
 
 
 def _check_greeting(address: str) -> None:
@@ -93,39 +107,13 @@ def _check_greeting(address: str) -> None:
 
     Dask's own client retries a closed port until its timeout, and waits forever for other servers.
     """
-    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    where, (host, _, port) = f"cluster.address={address}", address.removeprefix("tcp://").rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), ANSWER_TIMEOUT) as connection:
             greeting = connection.recv(8, socket.MSG_WAITALL)
     except TimeoutError:
-        raise BadInput(f"cluster.address={address}: no answer within {ANSWER_TIMEOUT:g} seconds") from None
+        raise BadInput(f"{where}: no answer within {ANSWER_TIMEOUT:g} seconds") from None
     except OSError as error:
-        raise BadInput(f"cluster.address={address}: no scheduler can be reached ({error.strerror})") from None
+        raise BadInput(f"{where}: no scheduler can be reached ({error.strerror})") from None
     if len(greeting) < 8 or int.from_bytes(greeting, "little") > LONGEST_GREETING:
-        raise BadInput(f"cluster.address={address}: the server there is no scheduler of Dask")
-
-
-@contextmanager
-def _failures_as_bad_input(address: str) -> Iterator[None]:
-    from distributed import CancelledError, KilledWorker
-
-    where = f"cluster.address={address}"
-    try:
-        yield
-    except BadInput as error:
-        raise BadInput(
-            f"{error} (on a worker of {where}, which must see the same files under the same paths)"
-        ) from None
-    except ModuleNotFoundError as error:
-        raise BadInput(
-            f"{where}: it lacks {error.name}; install nextchar for its scheduler and its workers too"
-        ) from None
-    except TimeoutError:
-        raise BadInput(f"{where}: it has no workers; start some: dask worker {address}") from None
-    except KilledWorker as error:
-        raise BadInput(
-            f"{where}: a file killed one worker after another, the last one {error.last_worker.address}; "
-            "give them more memory, or cut the text into smaller files"
-        ) from None
-    except (CancelledError, OSError) as error:
-        raise BadInput(f"{where}: the scheduler is gone ({type(error).__name__})") from None
+        raise BadInput(f"{where}: the server there is no scheduler of Dask")
