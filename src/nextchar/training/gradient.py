@@ -62,7 +62,7 @@ class GradientFit:
         settings, dataset = self.settings, self.dataset
         assert settings.trainer is not None
         with progress.phase("counting"):
-            counting = fit_ngrams(settings, dataset)
+            counting = fit_ngrams(settings, dataset.vocabulary, dataset.splits)
         learner, pairs = _prepared(settings, self.streams, len(dataset.vocabulary))
         model = NetModel(dataset.vocabulary, learner.net)
 

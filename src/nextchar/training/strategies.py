@@ -88,7 +88,7 @@ class CountFit:
 
     def fit(self, folder: RunFolder, board: "Board", progress: Progress, report: Report) -> Fitted:
         with progress.phase("counting"):
-            counting = fit_ngrams(self.settings, self.dataset, self.given)
+            counting = fit_ngrams(self.settings, self.dataset.vocabulary, self.dataset.splits, self.given)
         log.info("n-grams %s, smoothing %s", counting.sizes, counting.parameters)
         if isinstance(counting.model, CountModel):
             board.histograms({"counts": counting.model.tables[-1].counts}, 0)

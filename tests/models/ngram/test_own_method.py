@@ -55,7 +55,9 @@ def fitted() -> Callable[..., tuple[Any, NgramFit]]:
         settings = compose.Command("train", TrainCommand, argv).settings()
         own = FixedWeight(name="fixed_weight", weight=0.8, tune=tune)
         dataset = load(settings.data)
-        return dataset, fit_ngrams(settings.run().model_copy(update={"smoothing": own}), dataset)
+        return dataset, fit_ngrams(
+            settings.run().model_copy(update={"smoothing": own}), dataset.vocabulary, dataset.splits
+        )
 
     return fit
 

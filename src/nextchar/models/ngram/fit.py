@@ -1,11 +1,12 @@
 """From the splits of a text to an n-gram model: count train, smooth, prune."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nextchar.config.model_settings import Count
 from nextchar.config.train_settings import TrainSettings
-from nextchar.data.load import Dataset
+from nextchar.data.encoded import Split
+from nextchar.data.vocabulary import Vocabulary
 from nextchar.models.ngram.backoff import BackoffModel, prune_by_entropy
 from nextchar.models.ngram.counts import (
     CountTable,
@@ -44,12 +45,14 @@ class NgramFit:
         return [len(table) for table in self.model.tables]
 
 
-def fit_ngrams(settings: TrainSettings, dataset: Dataset, given: BackoffModel | None = None) -> NgramFit:
+def fit_ngrams(
+    settings: TrainSettings, vocabulary: Vocabulary, splits: Mapping[str, Split], given: BackoffModel | None = None
+) -> NgramFit:
     """Fits the n-gram model of the settings; for a net the bigram that it is compared with.
 
     `given`: the model, if it was read from a file; then train is only counted. Raises BadInput.
     """
-    wanted, packing, train = settings.model, Packing(len(dataset.vocabulary)), dataset.splits["train"]
+    wanted, packing, train = settings.model, Packing(len(vocabulary)), splits["train"]
     order = wanted.order if isinstance(wanted, Count) else 2
     highest = max(2, order)  # the pictures of a unigram model show pairs too
     if (address := settings.cluster.address) is not None:
@@ -64,18 +67,18 @@ def fit_ngrams(settings: TrainSettings, dataset: Dataset, given: BackoffModel | 
     assert settings.smoothing is not None
     train_counts = TrainCounts(tables[:order], lambda: first_appearance(train.blocks(1), packing.vocab_size))
     val = None
-    if settings.smoothing.needs_val and "val" in dataset.splits:
-        val = count_ngrams(dataset.splits["val"].blocks(max(1, order - 1)), packing, order)
+    if settings.smoothing.needs_val and "val" in splits:
+        val = count_ngrams(splits["val"].blocks(max(1, order - 1)), packing, order)
     smoothing = estimate(settings.smoothing, train_counts, val)
     looked_up = smoothing.tables(train_counts)
     counts_of_counts = [table.counts_of_counts for table in looked_up]
 
     if isinstance(wanted, Count):
         looked_up = prune_by_count(looked_up, train_counts.occurrences, wanted)
-    counts = CountModel(dataset.vocabulary, looked_up, smoothing)
+    counts = CountModel(vocabulary, looked_up, smoothing)
     model: CountModel | BackoffModel = counts
     if isinstance(wanted, Count) and wanted.prune_entropy is not None:
-        model = BackoffModel(dataset.vocabulary, prune_by_entropy(counts.backoff_tables(), wanted.prune_entropy))
+        model = BackoffModel(vocabulary, prune_by_entropy(counts.backoff_tables(), wanted.prune_entropy))
     unpruned = sum(map(len, train_counts.occurrences))
     return NgramFit(model, pairs, counted, counts_of_counts, smoothing.named_parameters(), unpruned)
 
