@@ -28,7 +28,7 @@ def words(file: str, tmp_path: Path) -> list[str]:
 
 
 def test_its_examples_are_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("nextchar.training.strategies.PROJECT", tmp_path, raising=False)
+    monkeypatch.setattr("nextchar.training.train.PROJECT", tmp_path)
     failed, attempted = doctest.testmod(api)
     assert (failed, attempted > 4) == (0, True)
 
@@ -51,7 +51,7 @@ def test_a_run_is_that_of_the_command_line(model, words, tmp_path, run_script, c
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["metrics"] == run.metrics
     assert run_script("sample", f"run={tmp_path / 'typed'}", "n=4").stdout.splitlines() == run.sample(4)
-    assert all(losses for losses in run.curves.values()) and bool(run.curves) == (model == "model=nn")
+    assert ("val/loss" in run.curves) == (model == "model=nn")
 
 
 def test_next_score_and_evaluate_agree(words: list[str]) -> None:
@@ -69,7 +69,7 @@ def test_wrong_words_are_a_value_error_of_one_line(words: list[str]) -> None:
     with pytest.raises(ValueError, match=r"^model=lstm: must be .*$") as refused:
         nc.train("model=lstm")
     assert "\n" not in str(refused.value)
-    with pytest.raises(ValueError, match="add -m|sweep"):
+    with pytest.raises(ValueError, match="add -m to sweep"):
         nc.train("sweep.dry_run=true")
 
 

@@ -8,10 +8,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nextchar.comparison.ranking import Comparison
-from nextchar.comparison.ranking import compare as compare_folders
 from nextchar.config.compose import Command, command_of
 from nextchar.config.fields import validated
 from nextchar.config.train_settings import TrainCommand, TrainSettings
@@ -23,10 +21,12 @@ from nextchar.models.base import LanguageModel
 from nextchar.models.ngram.fit import fit_ngrams
 from nextchar.runs.folder import unfinished_settings
 from nextchar.runs.run import Run, open_run
-from nextchar.sweeps.folder import Job, SweepFolder
-from nextchar.sweeps.table import rows
 from nextchar.training.progress import SILENT, Progress
 from nextchar.training.train import train as train_run
+
+if TYPE_CHECKING:  # imported when first used: training one run needs neither
+    from nextchar.comparison.ranking import Comparison
+    from nextchar.sweeps.folder import Job, SweepFolder
 
 __all__ = ["Run", "Sweep", "compare", "ngram", "open_run", "sweep", "train"]
 
@@ -40,11 +40,11 @@ def train(*words: str, progress: Progress = SILENT) -> Run:
     >>> run = train("model=count", "figures=false")
     >>> round(run.metrics["test/loss"], 6)
     2.449598
-    >>> [(symbol, round(p, 2)) for symbol, p in run.next("em")][:2]
-    [('a', 0.18), ('i', 0.13)]
+    >>> [(symbol, round(p, 2)) for symbol, p in run.next("em").items()][:2]
+    [('a', 0.38), ('i', 0.19)]
     """
     command = command_of("train", TrainCommand, words)
-    settings = run_settings(command)
+    settings = settings_of(command)
     with _TRAINING, _interrupts_of_python():
         return open_run(train_run(settings, command.path("hydra.run.dir"), progress).folder)
 
@@ -64,12 +64,14 @@ def sweep(*words: str) -> "Sweep":
     return Sweep(planned)
 
 
-def compare(runs: Sequence[Run | str | Path]) -> Comparison:
+def compare(runs: Sequence[Run | str | Path]) -> "Comparison":
     """Ranks runs that were tested on the same text, with paired tests of their differences. Raises BadInput.
 
     A path names a run, or a folder of runs such as a sweep. A notebook shows the result as a table.
     """
-    return compare_folders([run.path if isinstance(run, Run) else Path(run) for run in runs])
+    from nextchar.comparison import ranking
+
+    return ranking.compare([run.path if isinstance(run, Run) else Path(run) for run in runs])
 
 
 def ngram(
@@ -86,10 +88,10 @@ def ngram(
 
     >>> model = ngram(["emma", "olivia", "ava"], order=2, smoothing="add_k", k=1.0)
     >>> [round(float(p), 3) for p in model.score(model.vocabulary.stream(["ava"]))]
-    [-2.079, -1.609, -2.398, -1.099]
+    [-1.705, -1.792, -1.609, -1.099]
     """
     words = [f"model.order={order}", f"smoothing={smoothing}"]
-    settings = run_settings(
+    settings = settings_of(
         command_of("train", TrainCommand, words + [f"smoothing.{k}={v}" for k, v in options.items()])
     )
     if not documents:
@@ -104,7 +106,7 @@ def ngram(
 class Sweep:
     """A sweep that has run. A notebook shows it as a table."""
 
-    def __init__(self, folder: SweepFolder) -> None:
+    def __init__(self, folder: "SweepFolder") -> None:
         self._folder = folder
 
     @property
@@ -118,6 +120,8 @@ class Sweep:
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each job, the best first: the settings that differ, all metrics, seconds and status."""
+        from nextchar.sweeps.table import rows
+
         head, *jobs = rows(self._folder)
         return [dict(zip(map(str, head), job, strict=True)) for job in jobs]
 
@@ -126,6 +130,8 @@ class Sweep:
         return f"<Sweep of {len(jobs):,} jobs, {sum(job.status == 'finished' for job in jobs):,} of them finished>"
 
     def _repr_html_(self) -> str:
+        from nextchar.sweeps.table import rows
+
         head, *jobs = rows(self._folder)
         return html_table(map(str, head), jobs, repr(self)[1:-1])
 
@@ -136,20 +142,20 @@ class SilentSweep:
     def note(self, text: str) -> None:
         return None
 
-    def job_ended(self, sweep: SweepFolder, job: Job) -> None:
+    def job_ended(self, sweep: "SweepFolder", job: "Job") -> None:
         return None
 
-    def sweep_ended(self, sweep: SweepFolder) -> None:
+    def sweep_ended(self, sweep: "SweepFolder") -> None:
         return None
 
 
-def run_settings(command: Command[TrainCommand]) -> TrainSettings:
+def settings_of(command: Command[TrainCommand]) -> TrainSettings:
     """Returns the settings of the run that a command asks for: new, or those of the run to resume. Raises BadInput."""
     typed = command.typed
     if of_sweep := [key for key in typed if key.startswith(("sweep", "hydra.sweep."))]:
         raise BadInput(f"{of_sweep[0]}: is a setting of a sweep; add -m to sweep")
     if typed.get("resume") is None:
-        return command.settings().run()
+        return command.settings.run()
     if others := [key for key in typed if key not in ("resume", "json", "trainer.max_steps")]:
         raise BadInput(f"{others[0]}: a resumed run keeps its settings; only trainer.max_steps can be changed")
     path = command.path("resume")
