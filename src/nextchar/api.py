@@ -26,7 +26,7 @@ from nextchar.training.train import train as train_run
 
 if TYPE_CHECKING:  # imported when first used: training one run needs neither
     from nextchar.comparison.ranking import Comparison
-    from nextchar.sweeps.folder import Job, SweepFolder
+    from nextchar.sweeps.sweep_folder import Job, SweepFolder
 
 __all__ = ["Run", "Sweep", "compare", "ngram", "open_run", "sweep", "train"]
 
