@@ -140,7 +140,7 @@ def test_what_is_refused_before_there_is_a_folder(of_few, tmp_path, capsys, runs
     bad.write_text("\\data\\\nngram 1=1\n\n\\1-grams:\n-1\tthe\n\n\\end\\\n")
     for argv, said in [
         (["model=arpa"], "error: model.path is missing; set model.path="),
-        (["model=arpa", f"model.path={tmp_path / 'none'}"], f"error: {tmp_path / 'none'}: no such file"),
+        (["model=arpa", f"model.path={tmp_path / 'none'}"], f"error: {tmp_path / 'none'} cannot be read: No such"),
         (["model=arpa", f"model.path={bad}"], f"error: {bad}: line 5: 'the' is more than one character"),
         (["model=arpa", of_few, "smoothing=none"], "error: smoothing=none: model=arpa has no group smoothing"),
         (["model=arpa", of_few, "+smoothing.name=none"], "error: smoothing"),

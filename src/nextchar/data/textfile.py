@@ -98,7 +98,7 @@ class TextFile:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"held": None}
 
-    def _content(self, digest: Callable[[bytes], None] | None = None) -> Iterator[bytes]:
+    def content(self, digest: Callable[[bytes], None] | None = None) -> Iterator[bytes]:
         """Yields the bytes of the text: those on disk, unzipped."""
         with _Bytes(self, digest) as raw:
             is_zipped = os.pread(raw.fileno(), len(GZIP_MAGIC), 0) == GZIP_MAGIC
@@ -113,7 +113,7 @@ class TextFile:
 
     def _decoded(self, found: Findings | None, digest: Callable[[bytes], None] | None) -> Iterator[str]:
         """Yields the text as it is stored, without the byte order mark."""
-        content, encoding = self._content(digest), codecs.lookup(self.encoding).name
+        content, encoding = self.content(digest), codecs.lookup(self.encoding).name
         start = b""
         for block in content:
             start += block
@@ -152,7 +152,7 @@ class TextFile:
     def _place(self, at: int) -> tuple[int, int, int]:
         """Finds byte `at` of the unzipped text: its line, its place in the line (both from 1), and the byte."""
         line, column = 1, 1
-        for block in self._content():
+        for block in self.content():
             before = block[:at]
             line += before.count(b"\n")
             column = len(before) - before.rfind(b"\n") if b"\n" in before else column + len(before)

@@ -66,11 +66,10 @@ class Given:
 
     @classmethod
     def read(cls, settings: Arpa) -> "Given":
-        path = Path(settings.path)
-        vocabulary, tables = arpa_reader.read(path)
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(BackoffModel(vocabulary, tables), FileRecord(size=path.stat().st_size, sha256=digest))
+        path, digest = Path(settings.path), hashlib.sha256()
+        vocabulary, tables = arpa_reader.read(path, digest.update)
+        file = FileRecord(size=path.stat().st_size, sha256=digest.hexdigest())
+        return cls(BackoffModel(vocabulary, tables), file)
 
 
 class CountFit:

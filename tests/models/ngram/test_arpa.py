@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from kenlm_models import ODD, TEXTS, by_kenlm
 from kenlm_models import path as path_of
 
+from nextchar.data import textfile
 from nextchar.data.corpus import EMBEDDED
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
@@ -110,7 +111,7 @@ def test_any_block_size_gives_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(arpa, "WRITTEN_AT_ONCE", 7)
     assert written(model, tmp_path / "2.arpa").read_bytes() == path.read_bytes()
     whole = arpa_reader.read(path)[1]
-    monkeypatch.setattr(arpa_reader, "READ_AT_ONCE", 100)
+    monkeypatch.setattr(textfile, "BLOCK_BYTES", 100)
     for once, again in zip(whole, arpa_reader.read(path)[1], strict=True):
         assert (once.keys == again.keys).all()
         assert (once.log_probs == again.log_probs).all()
@@ -294,7 +295,7 @@ CHANGES = [
 @pytest.mark.parametrize(("old", "new", "said"), CHANGES)
 @pytest.mark.parametrize("at_once", [64, 1 << 20])
 def test_one_change_and_the_line_that_is_said(old, new, said, at_once, tmp_path, monkeypatch):
-    monkeypatch.setattr(arpa_reader, "READ_AT_ONCE", at_once)
+    monkeypatch.setattr(textfile, "BLOCK_BYTES", at_once)
     path = tmp_path / "m.arpa"
     assert OF_SRILM.count(old) >= 1
     path.write_text(OF_SRILM.replace(old, new, 1))
@@ -337,9 +338,9 @@ def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
     for path, said in [
-        (tmp_path, " is a folder; name an ARPA file"),
-        (tmp_path / "pipe", " is not a regular file; name an ARPA file"),
-        (tmp_path / "none", ": no such file"),
+        (tmp_path, " is a folder; name a file in it"),
+        (tmp_path / "pipe", " is not a regular file (a pipe or a device); save the text to a file"),
+        (tmp_path / "none", " cannot be read: No such file or directory"),
     ]:
         with pytest.raises(BadInput, match=f"^{re.escape(str(path) + said)}$"):
             arpa_reader.read(path)

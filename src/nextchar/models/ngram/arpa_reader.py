@@ -5,21 +5,17 @@ checks of `_Reader` refuse what is no sound model, with the number of the line. 
 as long.) arpa_writer.py says how characters are written.
 """
 
-import gzip
-import os
 import re
-import stat
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from nextchar.data.textfile import GZIP_MAGIC
+from nextchar.data.textfile import TextFile
 from nextchar.data.vocabulary import BOUNDARY, Ids, Vocabulary
 from nextchar.errors import BadInput
 from nextchar.messages import shown
@@ -28,37 +24,18 @@ from nextchar.models.ngram.arpa_writer import END, START, UNKNOWN, character
 from nextchar.models.ngram.backoff import HIGHEST_ORDER, BackoffTable
 from nextchar.models.ngram.keys import Bools, Keys, Packing, find
 
-READ_AT_ONCE = 1 << 23  # bytes
+LONGEST_LINE = 1 << 23  # bytes
 LONGEST_TOKEN = 8  # bytes; the longest token of a character is \u10ffff
 LONGEST_NUMBER = 32  # bytes
 
 
-def read(path: Path) -> tuple[Vocabulary, list[BackoffTable]]:
+def read(path: Path, digest: Callable[[bytes], None] | None = None) -> tuple[Vocabulary, list[BackoffTable]]:
     """Reads an ARPA file, plain or .gz, of any program: its characters, and the tables of all orders.
 
-    `<unk>` and its n-grams are left out, since they say nothing about any one character. Raises BadInput, with the
-    path and the line, unless the file is a sound model of characters.
+    `<unk>` and its n-grams are left out, since they say nothing about any one character. `digest` gets the bytes of the
+    file. Raises BadInput, with the path and the line, unless the file is a sound model of characters.
     """
-    try:
-        with _open(path) as file:
-            return _Reader(path, file).read()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadInput(f"{path}: the .gz file is damaged or cut off ({error})") from None
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file") from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _open(path: Path) -> BinaryIO:
-    if "\0" in str(path):
-        raise BadInput(f"{path} cannot be read: embedded null byte")
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode):  # opening a pipe would wait forever
-        raise BadInput(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}; name an ARPA file")
-    with open(path, "rb") as file:
-        is_compressed = file.read(2) == GZIP_MAGIC
-    return gzip.open(path) if is_compressed else open(path, "rb")  # type: ignore[return-value]  # GzipFile is binary
+    return _Reader(path, TextFile(path, str(path), "utf-8", "none").content(digest)).read()
 
 
 # --- sections -------------------------------------------------------------------------------------------------------
@@ -72,15 +49,16 @@ class Lines(NamedTuple):
     number: int  # of the first line
 
 
-def _pieces(path: Path, file: BinaryIO) -> Iterator[Lines]:
-    """Cuts a file at its heads, the lines that begin with a backslash, and what is between them into blocks."""
-    number = 1
-    while block := file.read(READ_AT_ONCE):
-        if not block.endswith(b"\n"):
-            block += (rest := file.readline(READ_AT_ONCE))
-            if len(rest) == READ_AT_ONCE and not rest.endswith(b"\n"):
-                raise BadInput(f"{path}: a line of more than {READ_AT_ONCE:,} bytes; this is no ARPA file")
-            block += b"\n" * (not block.endswith(b"\n"))
+def _pieces(path: Path, blocks: Iterable[bytes]) -> Iterator[Lines]:
+    """Cuts a file at its heads, the lines that begin with a backslash, and the lines between them into blocks."""
+    number, rest = 1, b""
+    for block in chain(blocks, [b"\n"]):  # the last line may lack its newline
+        end = block.rfind(b"\n") + 1
+        block, rest = rest + block[:end], block[end:] if end else rest + block
+        if len(rest) > LONGEST_LINE:
+            raise BadInput(f"{path}: a line of more than {LONGEST_LINE:,} bytes; this is no ARPA file")
+        if not end:
+            continue
         codes = np.frombuffer(block, dtype=np.uint8)
         starts = np.concatenate([[0], np.flatnonzero(codes == ord("\n")) + 1])
         heads = np.flatnonzero(codes[starts[:-1]] == ord("\\"))
@@ -181,8 +159,8 @@ class _Reader:
     tokens: npt.NDArray[np.uint64]  # of the unigrams, sorted
     ids: Ids  # of these tokens
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path, self.pieces = path, _pieces(path, file)
+    def __init__(self, path: Path, blocks: Iterable[bytes]) -> None:
+        self.path, self.pieces = path, _pieces(path, blocks)
         self.head: bytes | None = b""  # the last head that was read; None at the end of the file
         self.head_line = 0
         self.sizes: list[int] = []  # of the orders, as the section \data\ gives them
