@@ -66,7 +66,8 @@ class CountModel(LanguageModel):
                 log_probs[k - 1, part] = log_p
                 known = np.stack([seen.counts > 0, seen.totals > 0, ~seen.is_padded])
                 np.maximum(lengths[:, part], k * known[:, at], out=lengths[:, part])
-        return OrderPredictions(log_probs[:, index], *lengths[:, index])
+        # take() keeps a row contiguous, so that sums over it round the same; [:, index] would transpose the memory
+        return OrderPredictions(log_probs.take(index, axis=1), *lengths[:, index])
 
     def _parts(self, keys: Keys) -> Iterator[slice]:
         """Cuts n-grams into parts that fit in memory if each becomes a row of V."""
