@@ -1,4 +1,4 @@
-"""A model in the ARPA format, as KenLM's lmplz writes it: read, and asked by backing off."""
+"""A model in the ARPA format of KenLM's lmplz: reading it, and the probability of an n-gram by back-off."""
 
 
 def read(path):
@@ -15,7 +15,7 @@ def read(path):
 
 
 def log10_p(model, gram):
-    """Of the last word after those before it (Katz 1987): the longest n-gram that is listed, each step back weighed."""
+    """log10 P of the last word given the others (Katz 1987): the longest listed n-gram, times the back-off weights."""
     probabilities, backoffs = model
     if gram in probabilities:
         return probabilities[gram]

@@ -1,4 +1,4 @@
-"""Back-off tables made by dictionaries: Witten and Bell's smoothing, interpolated."""
+"""Back-off tables made from dictionaries: interpolated Witten-Bell smoothing."""
 
 import functools
 import math
@@ -41,7 +41,7 @@ def witten_bell(documents: Sequence[str], order: int) -> BackoffModel:
 
 
 def model_of(vocabulary: Vocabulary, rows: dict[NGram, float], weights: dict[NGram, float], order: int) -> BackoffModel:
-    """Probabilities and weights by n-gram of ids -> the model."""
+    """The model with these probabilities and back-off weights of n-grams of ids."""
     by_order: dict[int, list[tuple[NGram, float]]] = defaultdict(list)
     of_contexts: dict[int, list[tuple[NGram, float]]] = defaultdict(list)
     for gram, p in sorted(rows.items()):
@@ -60,10 +60,10 @@ def model_of(vocabulary: Vocabulary, rows: dict[NGram, float], weights: dict[NGr
 
 
 def by_hand(model: BackoffModel, history: NGram, symbol: int) -> float:
-    """The recursion, one n-gram at a time; log-probability."""
+    """log P(symbol | history) by the recursion of back-off, one n-gram at a time."""
     rows, weights = dictionaries(model)
     h = history[-(model.order - 1) :] if model.order > 1 else ()
-    if 0 in h:  # the document begins here
+    if 0 in h:  # the context starts at the boundary
         h = h[len(h) - 1 - h[::-1].index(0) :]
     log_weight = 0.0
     while (*h, symbol) not in rows:
@@ -76,7 +76,7 @@ def by_hand(model: BackoffModel, history: NGram, symbol: int) -> float:
 
 @functools.cache
 def dictionaries(model: BackoffModel) -> tuple[dict[NGram, float], dict[NGram, float]]:
-    """Log-probabilities and log-weights by n-gram of ids."""
+    """Log-probabilities and log-weights of a model by n-gram of ids."""
     rows: dict[NGram, float] = {}
     weights: dict[NGram, float] = {}
     for table in model.tables:

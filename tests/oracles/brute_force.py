@@ -1,14 +1,14 @@
-"""Every smoothing method once more, in dictionaries and loops, written from the formulas and from nothing in src/.
+"""Every smoothing method by brute force: dictionaries and loops, written from the papers and using nothing of src/.
 
-A document is a string. `symbols` of it are its characters and END; what stands before is START, and the context of a
-symbol is the last order - 1 of what stands before it, fewer near the start. `tables[k][context]` counts what follows a
-context of exactly k - 1 symbols. Slow, and meant to be read beside the paper.
+A document is a string. Its symbols are its characters and END; START stands before them. The context of a symbol is the
+order - 1 symbols before it, fewer near the start. `tables[k][context]` counts the symbols that follow a context of
+exactly k - 1 symbols. Slow, and meant to be read beside the papers.
 """
 
 import math
 from collections import Counter, defaultdict
 
-START = END = None  # one boundary, id 0 of a vocabulary; no character
+START = END = None  # the boundary: id 0 of a vocabulary, not a character
 
 
 def positions(document, order):
@@ -29,7 +29,7 @@ def raw_tables(documents, order):
 
 
 def continuation_tables(documents, order):
-    """Below the highest order: how many different symbols stand before an n-gram; what stands at the start has none."""
+    """Below the highest order: the number of distinct symbols before an n-gram, raw counts at the start."""
     raw = raw_tables(documents, order)
     tables = {order: raw[order]}
     for k in range(1, order):
@@ -54,7 +54,7 @@ def longest(context, order):
 
 
 def mean_nll(p, documents, order):
-    """Nats a character, the ends counted as characters."""
+    """Nats per character; the end of a document counts as one."""
     logs = [-math.log(p(context, symbol)) for document in documents for context, symbol in positions(document, order)]
     return math.fsum(logs) / len(logs)
 
@@ -76,7 +76,7 @@ def recursion(tables, base, step):
 
 
 def add_k(documents, order, k):
-    """(c + k) / (C + k V) of the whole context; one that was never seen is uniform. k = 0: maximum likelihood."""
+    """(c + k) / (C + k V) in the whole context; uniform in an unseen one. k = 0: maximum likelihood."""
     tables, v = raw_tables(documents, order), vocab_size(documents)
 
     def p(context, symbol):
@@ -88,7 +88,7 @@ def add_k(documents, order, k):
 
 
 def stupid_backoff(documents, order, alpha=0.4):
-    """Brants et al. 2007, eq. 5: scores, which sum to no 1. Below the characters stands 1 / V."""
+    """Brants et al. 2007, eq. 5: scores, which do not sum to 1. Below the unigrams stands 1 / V."""
     tables, v = raw_tables(documents, order), vocab_size(documents)
 
     def score(context, symbol):
@@ -104,9 +104,9 @@ def stupid_backoff(documents, order, alpha=0.4):
 def katz(documents, order, largest=5):
     """Katz 1987 with the Good-Turing discounts of Chen & Goodman 1998, section 2.4: counts up to 5 are discounted.
 
-    A ratio outside of (0, 1] is 1, and so are all of an order that lacks one of n_1 .. n_6. A row that has seen
-    everything has nobody to leave anything to, and shares what it kept; any other row that would leave nothing leaves
-    .5 / (C + .5).
+    A ratio outside (0, 1] is set to 1, and so are all ratios of an order that lacks one of n_1 .. n_6. A row in which
+    every symbol occurs is normalised, for nothing is left to back off to; any other row that would leave no probability
+    to back-off leaves .5 / (C + .5).
     """
     tables, v = raw_tables(documents, order), vocab_size(documents)
     ratios = {k: good_turing(counts_of_counts(tables[k]), largest) for k in tables}
@@ -134,7 +134,7 @@ def katz(documents, order, largest=5):
 
 
 def good_turing(n, largest):
-    """{r: d_r}, from counts of counts."""
+    """{r: d_r} from the counts of counts n."""
     if not all(n[r] for r in range(1, largest + 2)):
         return {}
     cut, ratios = (largest + 1) * n[largest + 1] / n[1], {}
@@ -155,7 +155,7 @@ def witten_bell(documents, order):
 
 
 def dirichlet(documents, order, strengths):
-    """MacKay & Peto 1995. `strengths`: one an order, the lowest first."""
+    """MacKay & Peto 1995. `strengths`: one per order, the lowest first."""
 
     def step(k, row, symbol, below):
         return (row[symbol] + strengths[k - 1] * below) / (row.total() + strengths[k - 1])
@@ -164,7 +164,7 @@ def dirichlet(documents, order, strengths):
 
 
 def pitman_yor(documents, order, discounts, strengths):
-    """Teh 2006 with one table a word and context, that is interpolated Kneser-Ney with a strength."""
+    """Teh 2006 with one table per symbol and context: interpolated Kneser-Ney with a strength."""
 
     def step(k, row, symbol, below):
         d, theta = discounts[k - 1], strengths[k - 1]
@@ -174,7 +174,7 @@ def pitman_yor(documents, order, discounts, strengths):
 
 
 def discounted(tables, base, discounts, strength=0):
-    """`discounts[k]`: D1, D2, D3+ of order k, each at most the count it is taken from."""
+    """`discounts[k]`: D1, D2, D3+ of order k; a discount is at most the count."""
 
     def step(k, row, symbol, below):
         def d(count):
@@ -193,7 +193,7 @@ def one_discount(table):
 
 
 def three_discounts(table):
-    """Chen & Goodman 1998, eq. 26; n_i = 0, or nothing left: Y, as for a single discount."""
+    """Chen & Goodman 1998, eq. 26; where n_i = 0 or the discount is not positive: Y, the single discount."""
     n, y = counts_of_counts(table), one_discount(table)[0]
     found = (i - (i + 1) * y * n[i + 1] / n[i] if n[i] else y for i in (1, 2, 3))
     return tuple(d if d > 0 else y for d in found)
@@ -215,10 +215,10 @@ def modified_kneser_ney(documents, order):
 
 
 def modified_kneser_ney_of_kenlm(documents, order, as_counted_by_lmplz=False):
-    """As KenLM's lmplz --discount_fallback: <unk> is one more symbol, and an order has all its discounts or none.
+    """KenLM's lmplz --discount_fallback: <unk> is one more symbol; an order has three estimated discounts or none.
 
-    `as_counted_by_lmplz` also repeats a slip of lm/builder/adjust_counts.cc (end of AdjustCounts::Run): of each lower
-    order the n-gram that was sorted last enters the counts of counts with its raw count.
+    `as_counted_by_lmplz` also repeats a bug of lm/builder/adjust_counts.cc (end of AdjustCounts::Run): the n-gram of
+    each lower order that is sorted last enters the counts of counts with its raw count.
     """
     tables = continuation_tables(documents, order)
     n = {k: counts_of_counts(tables[k]) for k in tables}
@@ -231,7 +231,7 @@ def modified_kneser_ney_of_kenlm(documents, order, as_counted_by_lmplz=False):
 
 
 def kenlm_discounts(n):
-    """0.5, 1, 1.5 where n1, n2 or n3 is 0 or a discount lies outside of [0, i] (StatCollector::CalculateDiscounts)."""
+    """0.5, 1, 1.5 if n1, n2 or n3 is 0 or a discount lies outside [0, i] (StatCollector::CalculateDiscounts)."""
     if n[1] and n[2] and n[3]:
         discounts = tuple(i - (i + 1) * n[1] / (n[1] + 2 * n[2]) * n[i + 1] / n[i] for i in (1, 2, 3))
         if all(0 <= d <= i for i, d in enumerate(discounts, 1)):
@@ -240,7 +240,7 @@ def kenlm_discounts(n):
 
 
 def last_of_lmplz(documents, order):
-    """(k, adjusted count, raw count) of the last k-gram of each lower order, sorted from their ends."""
+    """(k, adjusted count, raw count) of the last k-gram of each lower order, sorted by their reversed symbols."""
     raw, adjusted = raw_tables(documents, order), continuation_tables(documents, order)
     age = {symbol: i for i, symbol in enumerate(dict.fromkeys("".join(documents)), 1)} | {END: 0}
 
@@ -275,7 +275,7 @@ def jelinek_mercer(documents, val, order, bucketed=False):
 
     p = recursion(tables, uniform, step)
     for k in range(1, order + 1):
-        seen = defaultdict(list)  # of each bucket: what the two parts give the symbols of val
+        seen = defaultdict(list)  # by bucket: the two probabilities of each symbol of val
         for context, symbol in (pair for document in val for pair in positions(document, k)):
             if len(context) == k - 1 and context in tables[k]:
                 row = tables[k][context]
@@ -287,9 +287,9 @@ def jelinek_mercer(documents, val, order, bucketed=False):
 
 
 def em(pairs, rounds=60):
-    """The weight of the first of two distributions that makes what was seen most likely (Jelinek & Mercer 1980).
+    """The maximum-likelihood weight of the first of two distributions, by EM (Jelinek & Mercer 1980).
 
-    From .5, sixty rounds, never above 1 - 1e-9, so that no weight forbids what the second has.
+    Starts at .5, takes sixty rounds and stays at most 1 - 1e-9, so that the second distribution keeps some weight.
     """
     weight, times = 0.5, Counter(pairs)
     for _ in range(rounds if pairs else 0):

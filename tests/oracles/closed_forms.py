@@ -1,4 +1,4 @@
-"""Texts whose loss is known without counting them."""
+"""Texts whose loss has a closed form."""
 
 import math
 
@@ -7,20 +7,20 @@ from makemore import documents as with_bigrams
 
 
 def de_bruijn(characters):
-    """Documents in which every pair of symbols, the boundary among them, stands once: nothing tells what comes next.
+    """Documents in which every pair of symbols, the boundary included, occurs once: no symbol predicts the next.
 
     The loss of a bigram is ln V, with any smoothing that treats all symbols alike. One document is empty.
     """
     alphabet = ["\n", *characters]
     v = len(alphabet)
-    # The greedy sequence of Martin 1934: go to the last symbol that this one has not gone to yet.
+    # The greedy sequence of Martin 1934: append the largest symbol that has not yet followed the last one.
     left, line = [list(range(v)) for _ in range(v)], [0]
     while left[line[-1]]:
         line.append(left[line[-1]].pop())
     return "".join(alphabet[i] for i in line)[1:-1].split("\n")
 
 
-CHAIN = [  # how often ., a, b, c is followed by each: the rows and the columns have the same sums
+CHAIN = [  # counts of the symbol after ., a, b, c; rows and columns have equal sums
     [0, 120, 60, 20],
     [40, 80, 200, 80],
     [100, 120, 80, 100],
@@ -29,7 +29,7 @@ CHAIN = [  # how often ., a, b, c is followed by each: the rows and the columns 
 
 
 def chain(times=1):
-    """Documents whose pairs are counted by `times` CHAIN."""
+    """Documents whose pairs have the counts `times` * CHAIN."""
     return with_bigrams(times * np.array(CHAIN), [".", "a", "b", "c"])
 
 
@@ -40,7 +40,7 @@ def chain_entropy():
 
 
 def chain_sample(n, rng):
-    """n documents drawn from the chain by a random.Random, nobody's counts exactly."""
+    """n documents sampled from the chain by a random.Random; their counts vary."""
     drawn = []
     for _ in range(n):
         line = [0]

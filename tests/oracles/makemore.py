@@ -1,7 +1,7 @@
 """The bigram counts of karpathy/makemore's names.txt (a 27 x 27 table), and a text that has exactly these counts.
 
-The names themselves stay where they are: every bigram model trained and tested on all of them is a function of the
-table alone, so any text with the same table gives the same numbers.
+The names are not needed: a bigram model trained and tested on all of them depends on the table alone, so any text with
+this table gives the same numbers.
 """
 
 import csv
@@ -14,7 +14,7 @@ COUNTS = np.array(_ROWS, dtype=np.int64)  # (27, 27), row and column 0 the bound
 
 
 def documents(counts: np.ndarray = COUNTS, symbols: list[str] = SYMBOLS) -> list[str]:
-    """Documents whose bigrams are counted by the table: an Eulerian circuit through it (Hierholzer), cut at boundaries.
+    """Documents with these bigram counts: an Eulerian circuit through the table (Hierholzer), cut at the boundaries.
 
     Needs a table whose row sums equal its column sums, without empty documents.
     """

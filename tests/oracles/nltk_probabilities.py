@@ -1,21 +1,21 @@
 """Probabilities of nltk.lm 3.10.4 where its definitions are ours, kept in nltk_probabilities.json.
 
-    python tests/nltk_probabilities.py  writes the file anew (pip install nltk)
+    python tests/oracles/nltk_probabilities.py  writes the file again (pip install nltk)
 
-What must be told to NLTK for the two to speak of the same thing:
-- One boundary. A vocabulary of the characters alone whose `unk_label` is the boundary has V entries, and takes for the
-  boundary all it does not know. NLTK's own vocabulary has `<s>`, `</s>` and `<UNK>`, two entries more than ours.
-- One boundary at each end, whatever the order, and no count of the first one as a symbol. NLTK's padded_everygrams puts
-  order - 1 on each side and counts them all.
-- Laplace, Lidstone: the same, of a context cut to order - 1 symbols and at the start. MLE gives an unseen context 0
-  where we give 1 / V.
-- StupidBackoff: the same for symbols that occur (an unseen one scores 0 there).
-- WittenBellInterpolated: the same recursion from unigrams that are not smoothed; theirs are replaced by
+Settings of NLTK under which the definitions agree, method by method:
+- Boundary: NLTK's vocabulary has `<s>`, `</s>` and `<UNK>`, two entries more than ours. A vocabulary of the characters
+  alone whose `unk_label` is the boundary has V entries and reads everything unknown as the boundary.
+- Padding: NLTK's padded_everygrams puts order - 1 boundaries at each end and counts them all. We put one at each end
+  and do not count the first as a symbol.
+- Laplace, Lidstone: equal, with contexts cut to order - 1 symbols and at the start. (MLE has probability 0 in an unseen
+  context, where ours has 1 / V.)
+- StupidBackoff: equal for symbols that occur; NLTK scores an unseen one 0.
+- WittenBellInterpolated: the same recursion, but from unsmoothed unigrams, which are replaced here by
   (c + T / V) / (C + T).
-- AbsoluteDiscountingInterpolated: the same for one discount at all orders, and none on the unigrams.
-- KneserNeyInterpolated: likewise, on continuation counts; but a context that starts at the boundary and is shorter than
-  order - 1 has continuation counts there too (none: it divides by zero), where we keep raw counts as KenLM does. So it
-  is compared only on full contexts and on those without the boundary.
+- AbsoluteDiscountingInterpolated: equal with one discount at all orders and none on the unigrams.
+- KneserNeyInterpolated: as before, on continuation counts. A context that starts at the boundary and is shorter than
+  order - 1 has continuation counts in NLTK (none: it divides by zero) and raw counts here, as in KenLM. So only full
+  contexts and those without the boundary are compared.
 """
 
 import json
@@ -28,12 +28,12 @@ CONTEXTS = ["", ".", "a", "e", "n", "q", ".a", ".e", "an", "ar", "el", "ia", "la
 
 
 def compared(method, context):
-    """Whether NLTK has a probability in a context."""
+    """Whether NLTK defines the probabilities in a context."""
     return method != "kneser_ney" or len(context) in (0, ORDER - 1) or BOUNDARY not in context
 
 
 def grams(document, order=ORDER):
-    """All n-grams of a document between its boundaries, but not the first boundary by itself."""
+    """All n-grams of a document and its boundaries, except the unigram of the first boundary."""
     line = [BOUNDARY, *document, BOUNDARY]
     return [tuple(line[i - n : i]) for n in range(1, order + 1) for i in range(max(n, 2), len(line) + 1)]
 
