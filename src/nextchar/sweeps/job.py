@@ -1,5 +1,6 @@
 """Runs one job of a sweep, in the process that a launcher has given it."""
 
+import os
 from pathlib import Path
 
 from nextchar.config.train_settings import TrainSettings
@@ -21,6 +22,7 @@ def run(folder: Path) -> str:
         if job.read_status(folder.parent).status in DONE:  # a launcher may have started the job twice
             return ""
         folder.mkdir(exist_ok=True)
+        os.utime(folder)  # monitor.py sees that the job has begun, even if it dies before it writes a file
         (folder / RECORD).unlink(missing_ok=True)  # of an attempt that failed
         try:
             _train(folder, job, search, differing)

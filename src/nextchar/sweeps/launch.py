@@ -95,25 +95,25 @@ def _run_batch(sweep: SweepFolder, jobs: Sequence[Job], config: DictConfig | Non
         return True
     monitor = Monitor(sweep, jobs, progress)
     for one_by_one in (False, False, True):
-        failed, pending = False, monitor.pending()
+        pending, failed = monitor.pending(), False
         for batch in [[job] for job in pending] if one_by_one else [pending]:
             before = monitor.state()
             try:
                 with monitor.reporting():
-                    for error in _launch(config, batch):
-                        progress.note(error)
-            except Exception as launch_error:
-                failed = True
+                    errors = _launch(config, batch)
+            except Exception as error:
+                failed, errors = True, []
                 monitor.wait_for_running()
                 if monitor.state() == before:
-                    reason = " ".join(str(launch_error).split()) or type(launch_error).__name__
+                    reason = " ".join(str(error).split()) or type(error).__name__
                     progress.note(f"the launcher gave up: {shown(reason, 300)}")
                     return False
+            for text in errors:
+                progress.note(text)
         if not failed or not monitor.pending():
-            break
-    else:
-        for job in monitor.pending():
-            progress.job_ended(sweep, job.read_status(sweep.path))
+            return True
+    for job in monitor.pending():
+        progress.job_ended(sweep, job.read_status(sweep.path))
     return True
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
@@ -26,13 +26,6 @@ from nextchar.sweeps.sweep_folder import Range, Search, SweepFolder
 
 MOST_JOBS = 10_000  # sweep.json holds the settings of each
 OF_THE_SWEEP = ("sweep", "hydra", "json")  # groups of keys that hold for the whole sweep, not for a job
-
-
-class JobPlan(NamedTuple):
-    """The overrides of a job, as typed, and its settings."""
-
-    overrides: list[str]
-    settings: TrainSettings
 
 
 def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
@@ -105,8 +98,8 @@ def job_overrides(overrides: Sequence[Override], space: Mapping[str, object]) ->
     return [*typed, *in_space]
 
 
-def jobs(overrides: Sequence[Override]) -> list[JobPlan]:
-    """Returns every combination of the values of these overrides. Raises BadInput for a wrong one."""
+def jobs(overrides: Sequence[Override]) -> list[tuple[list[str], TrainSettings]]:
+    """Returns the words and settings of every combination of values. Raises BadInput for a wrong one."""
     choices = []
     for override in overrides:
         if override.is_sweep_override() and not override.is_discrete_sweep():
@@ -118,7 +111,7 @@ def jobs(overrides: Sequence[Override]) -> list[JobPlan]:
     if (number := math.prod(map(len, choices))) > MOST_JOBS:
         raise BadInput(f"these values make {number:,} jobs, more than {MOST_JOBS:,}; sweep over fewer at a time")
     composer = Composer()
-    return [JobPlan(list(map(as_typed, job)), composer.settings(job)) for job in product(*choices)]
+    return [(list(map(as_typed, job)), composer.settings(job)) for job in product(*choices)]
 
 
 def ranges(overrides: Sequence[Override]) -> tuple[list[str], dict[str, Range]]:
