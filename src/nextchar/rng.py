@@ -1,4 +1,4 @@
-"""Random numbers that do not change with a library's version: torch's CPU stream, and a stream for every document."""
+"""Random numbers that no library version changes: torch's CPU stream without torch, and one stream per document."""
 
 import numpy as np
 
@@ -6,7 +6,8 @@ import numpy as np
 class TorchStream:
     """The numbers that `torch.rand(dtype=torch.float64)` draws on the CPU after `manual_seed(seed)`, without torch.
 
-    numpy's legacy seeding of the Mersenne twister is torch's too, so the raw 32-bit draws are equal.
+    Both seed the Mersenne twister (Matsumoto and Nishimura 1998) alike, so the raw 32-bit draws are equal. numpy has
+    frozen its legacy RandomState, so these numbers stay what they are.
     """
 
     def __init__(self, seed: int) -> None:
@@ -32,7 +33,7 @@ def randperm(n: int, seed: int) -> list[int]:
 
 
 def document_uniform(seed: int, documents: np.ndarray, step: int) -> np.ndarray:
-    """(B,) float64 in [0, 1): number `step` of the stream of each document, whatever others are drawn beside it.
+    """(B,) float64 in [0, 1): number `step` of the stream of each document; other documents do not change it.
 
     SplitMix64 (Steele, Lea and Flood 2014) as a hash of (seed, document, step).
     """

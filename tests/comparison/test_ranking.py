@@ -499,12 +499,12 @@ def test_the_script_prints_json(tmp_path: Path, count: Path, nn: Path, run_scrip
     assert said["sentences"][0].startswith("model=count is better than model=nn")
 
 
-def test_files_beside_folders_are_passed_over(tmp_path: Path, count: Path, run_script) -> None:
+def test_files_beside_folders_are_ignored(tmp_path: Path, count: Path, run_script) -> None:
     """As when a shell makes words of sweep/*; a file alone is refused, and so is a word that is empty or misspelt."""
     (tmp_path / "sweep.csv").write_text("")
     ended = run_script("compare", str(count), str(tmp_path / "sweep.csv"), f"out={tmp_path / 'out'}")
     assert ended.returncode == 0
-    assert f"note: passed over {tmp_path / 'sweep.csv'}: a run is a folder" in ended.stderr
+    assert f"note: ignored {tmp_path / 'sweep.csv'}: a run is a folder" in ended.stderr
     for words, said in (
         ([str(tmp_path / "sweep.csv")], "sweep.csv: is a file; name run folders"),
         ([""], "'': no such folder, nor a setting."),

@@ -269,5 +269,5 @@ def test_novel_is_refused_for_a_running_text(tmp_path, runs, run_script):
     answer = run_script("sample", f"run={tmp_path / 'run'}", "novel=true")
     assert answer.returncode == 2
     assert answer.stderr == (
-        "error: novel=true: this run was trained on a running text; it has no documents to be left out\n"
+        "error: novel=true: this run was trained on a running text, which has no documents to leave out\n"
     )

@@ -22,7 +22,7 @@ from nextchar.messages import one_line, shown
 IGNORED = not_compared(TrainSettings) | {"seed", "data.path"}
 GROUPS = ("model", "smoothing", "optim", "trainer", "data")  # the order of the settings in a label
 
-Model = tuple[tuple[str, Any], ...]  # settings by dotted key
+ModelKey = tuple[tuple[str, Any], ...]  # the settings that define a model, by dotted key
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ class Row:
 
 def group(runs: Sequence[TestedRun], left_out: Sequence[LeftOut]) -> tuple[list[Row], list[str]]:
     """Returns the rows, not ranked yet, and the keys of the settings that differ between them."""
-    groups: dict[tuple[Model, str, int], list[TestedRun]] = defaultdict(list)
-    repetitions: Counter[tuple[Model, str, int]] = Counter()
+    groups: dict[tuple[ModelKey, str, int], list[TestedRun]] = defaultdict(list)
+    repetitions: Counter[tuple[ModelKey, str, int]] = Counter()
     for run in runs:
         assert run.record.data is not None
-        model, digest = _model(run.record.settings), run.record.data.sha256
+        model, digest = _key_of(run.record.settings), run.record.data.sha256
         repetitions[model, digest, run.seed] += 1  # a second run with the same seed is no new seed: another row
         groups[model, digest, repetitions[model, digest, run.seed]].append(run)
     settings = [dict(model) | {"data.sha256": digest} for model, digest, _ in groups]
@@ -107,10 +107,10 @@ def group(runs: Sequence[TestedRun], left_out: Sequence[LeftOut]) -> tuple[list[
     place = {name: i for i, name in enumerate(GROUPS)}
     varying.sort(key=lambda key: place.get(key.partition(".")[0], len(GROUPS)))
     own = [{key: each[key] for key in varying if key in each} for each in settings]
-    unfinished: dict[tuple[Model, str | None], set[int]] = defaultdict(set)  # seeds; a digest may be missing
+    unfinished: dict[tuple[ModelKey, str | None], set[int]] = defaultdict(set)  # seeds; a digest may be missing
     for each in left_out:
         if each.settings is not None:
-            unfinished[_model(each.settings), each.settings.data.path].add(each.settings.seed)
+            unfinished[_key_of(each.settings), each.settings.data.path].add(each.settings.seed)
     rows = []
     for (model, *_), seeds, label, values in zip(groups, groups.values(), _labels(own, varying), own, strict=True):
         others = unfinished[model, seeds[0].record.settings.data.path] - {run.seed for run in seeds}
@@ -118,7 +118,7 @@ def group(runs: Sequence[TestedRun], left_out: Sequence[LeftOut]) -> tuple[list[
     return _with_distinct_labels(rows), varying
 
 
-def _model(settings: TrainSettings) -> Model:
+def _key_of(settings: TrainSettings) -> ModelKey:
     """The settings that define a model; the name of a group's option as it is typed, model=nn."""
     leaves = flat(settings.plain())
     kept = {key: value for key, value in leaves.items() if key not in IGNORED and (key not in GROUPS or value)}

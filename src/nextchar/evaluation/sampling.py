@@ -7,7 +7,7 @@ come from streams that no library version changes (rng.py), so the same model an
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, count, islice
 
 import numpy as np
 
@@ -123,7 +123,8 @@ def _one_by_one(model: LanguageModel, decoding: Decoding, seed: int, start: list
         row: Floats = _cumulative(model, decoding, np.array([context]))[0]
         return row
 
-    uniforms = _uniforms(TorchStream(seed))
+    stream = TorchStream(seed)
+    uniforms = chain.from_iterable(stream.uniform(256).tolist() for _ in count())
     while True:
         ids = [BOUNDARY] * model.context + start
         while len(ids) < model.context + max(max_chars, len(start)):
@@ -132,11 +133,6 @@ def _one_by_one(model: LanguageModel, decoding: Decoding, seed: int, start: list
             if ids[-1] == BOUNDARY:
                 break
         yield model.vocabulary.decode(ids)
-
-
-def _uniforms(stream: TorchStream) -> Iterator[float]:
-    while True:
-        yield from stream.uniform(256).tolist()
 
 
 # --- many documents side by side ------------------------------------------------------------------------------------
@@ -165,7 +161,7 @@ def _batch(distributions: "_Distributions", numbers: Ids, seed: int, start: Ids,
     for step in range(max(max_chars - len(start), 0)):
         uniform = document_uniform(seed, numbers[alive], step)
         ids = (distributions.of(contexts) <= uniform[:, None]).sum(1)
-        column = np.full(len(numbers), BOUNDARY)
+        column = np.zeros(len(numbers), dtype=np.int64)  # BOUNDARY
         column[alive] = ids
         columns.append(column)
         unfinished = ids != BOUNDARY
