@@ -80,12 +80,12 @@ class Job(Settings):
                 return validated(Job, planned | end | {"seconds": round(float(sum(record["seconds"].values())), 4)})
             except (BadInput, KeyError, AttributeError, TypeError):
                 return validated(Job, planned | {"status": "failed", "reason": f"{RECORD} cannot be read"})
-        if not folder.is_dir():
-            return validated(Job, planned)
         if (folder / SETTINGS).exists() and is_running(folder):
             return validated(Job, planned | {"status": "running"})
-        reason = f"the process ended without writing {RECORD}, as when it is killed"
-        return validated(Job, planned | {"status": "killed", "reason": reason})
+        if folder.is_dir():
+            reason = f"the process ended without writing {RECORD}, as when it is killed"
+            return validated(Job, planned | {"status": "killed", "reason": reason})
+        return validated(Job, planned)
 
 
 PLANNED = ("number", "folder", "overrides", "settings")  # the fields of a job that do not depend on its run
@@ -162,13 +162,12 @@ class SweepFolder:
         """Adds jobs, given by their overrides and settings. Jobs of equal settings are the same job."""
         known = {_identity(job.settings) for job in self.jobs}
         differing = _differing([words for words, _ in planned])
-        new = []
+        new: dict[str, tuple[Sequence[str], TrainSettings]] = {}
         for words, settings in planned:
-            if _identity(settings) not in known:
-                known.add(_identity(settings))
-                new.append((words, settings))
+            if (identity := _identity(settings)) not in known:
+                new.setdefault(identity, (words, settings))
         total = len(self.jobs) + len(new)
-        for words, settings in new:
+        for words, settings in new.values():
             self.add(words, settings, differing, total)
 
     def add(self, words: Sequence[str], settings: TrainSettings, differing: Collection[str], total: int) -> Job:
