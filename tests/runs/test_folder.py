@@ -1,4 +1,4 @@
-"""A run folder belongs to one run, holds what it should and nothing else, and says last that it is complete."""
+"""A run folder belongs to one run, holds the files it should and no others, and is complete with run.json."""
 
 import os
 import time
@@ -24,12 +24,12 @@ def settings(seed: int = 0) -> TrainSettings:
 
 
 def together(runs, n: int, work: Any) -> list[int]:
-    """Runs work(0), ..., work(n - 1) in n processes that all begin at once. Returns their exit codes."""
+    """Runs work(0), ..., work(n - 1) in n processes that start at the same moment. Returns their exit codes."""
     reads, writes = os.pipe()
 
     def wait_and_work(number: int) -> None:
         os.close(writes)
-        os.read(reads, 1)  # returns in all of them as soon as nobody can write any more
+        os.read(reads, 1)  # returns in all processes when the pipe has no writer left
         work(number)
 
     pids = [runs.in_child(lambda number=i: wait_and_work(number)) for i in range(n)]
@@ -114,7 +114,7 @@ def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_taken_folder_is_refused(tmp_path: Path, runs) -> None:
-    """Whether its run has ended, or was killed, or is just beginning."""
+    """It makes no difference whether its run has ended, was killed, or is just starting."""
     folder, text = tmp_path / "run", runs.names(tmp_path)
     runs.train(*COUNT, text, "figures=false", f"hydra.run.dir={folder}")
     record, settings_file = folder / "run.json", folder / "settings.json"
@@ -155,7 +155,7 @@ def test_bad_input_makes_no_folder(tmp_path: Path, runs) -> None:
 
 
 def test_an_event_file_never_replaces_another(tmp_path: Path) -> None:
-    """Not in the same second, nor with a clock that was set back: the later file has the later name."""
+    """The later file has the later name, also within a second and after the clock was set back."""
     from nextchar.training.tensorboard import EventFile
 
     (tmp_path / "events.out.tfevents.4000000000.elsewhere").touch()
@@ -167,7 +167,7 @@ def test_an_event_file_never_replaces_another(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_a_large_train_is_measured_by_its_counts(order, tmp_path, monkeypatch):
-    """What was counted need not be read again: the same loss, but no interval; of an unsmoothed model inf is inf."""
+    """A train that was counted is not read again: the same loss, without interval."""
     text = tmp_path / "text.txt"
     text.write_text(" ".join(nextchar.data.corpus.EMBEDDED.read_text().split()[:2000]))
     words = ["data=text", f"data.path={text}", f"model.order={order}", "smoothing=witten_bell", "figures=false"]

@@ -1,4 +1,4 @@
-"""A run folder from a stranger: it opens as the model that was saved, or is refused in one line. It never runs code."""
+"""A run folder from a stranger opens as the model that was saved or is refused in one line, and never runs code."""
 
 import contextlib
 import copy
@@ -28,7 +28,7 @@ from nextchar.training import train as training
 WEIGHTS, RECORD = "weights.safetensors", "run.json"
 ALPHABET = 3  # distinct characters; V is one more
 
-# --- what is watched ------------------------------------------------------------------------------------------------
+# --- watching -------------------------------------------------------------------------------------------------------
 
 _seen: list[str] | None = None
 _SUSPICIOUS = ("os.", "subprocess.", "socket.", "pickle.", "urllib.", "shutil.", "ctypes.", "exec", "compile", "import")
@@ -53,7 +53,7 @@ sys.addaudithook(_audit)
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[str]]:
-    """What is read, written, imported, executed or called outside Python meanwhile."""
+    """Records all files read and written, imports, and calls outside Python."""
     global _seen
     _seen = seen = []
     try:
@@ -74,7 +74,7 @@ def count_run(folder: Path) -> None:
 
 
 def nn_run(folder: Path, count: Path) -> None:
-    """Made by hand, so that no net has to be trained: a counted run's record with a net's settings and weights."""
+    """A run of a net without training: the record of a counted run with a net's settings and weights."""
     folder.mkdir()
     record = json.loads((count / RECORD).read_text())
     text = record["settings"]["data"]["path"]
@@ -123,7 +123,7 @@ def predictions(folder: Path) -> np.ndarray:
 
 
 def refusal(folder: Path) -> str:
-    """The one line that says why the folder is not opened; it is checked that nothing else happened."""
+    """The line that refuses to open the folder. Checks that only files were read."""
     with watched() as seen, pytest.raises(BadInput) as error:
         opened(folder)
     assert all(what.startswith("read ") for what in seen), seen
@@ -194,7 +194,7 @@ def test_a_pickle_is_not_loaded(run: Path, where: str) -> None:
 
 
 def test_a_pickled_checkpoint_is_not_loaded_either(net: Path, runs: dict[str, Path], run_script) -> None:
-    """Own runs are resumed, but a folder may be taken for one's own."""
+    """Users resume their own runs, but may mistake a folder for their own."""
     (net / "settings.json").write_text(json.dumps(json.loads((net / RECORD).read_text())["settings"]))
     (net / RECORD).unlink()
     (net / "checkpoints").mkdir()
@@ -237,7 +237,7 @@ def test_a_reference_to_the_environment_is_refused(run: Path, monkeypatch: pytes
 
 
 def test_evaluate_shows_nothing_of_a_file_that_a_stranger_names(run: Path, tmp_path: Path, run_script) -> None:
-    """The record names a file of ours: its digest is not known to the stranger, so it is not looked at."""
+    """The record names a file of the reader. The stranger does not know its digest, so it is not read."""
     secret = tmp_path / "secret.txt"
     secret.write_text("s3cr3t ü\n" * 20)
     folder = edited(run, lambda record: record["settings"]["data"].update(name="lines", path=str(secret), split="all"))
@@ -336,7 +336,7 @@ def test_links_and_pipes_are_not_followed(run: Path, tmp_path: Path, name: str) 
 
 
 def refusal_and_peak(folder: Path) -> tuple[str, int]:
-    """Why the folder is not opened, and how many bytes Python and numpy held meanwhile."""
+    """The refusal, and the most bytes that Python and numpy held."""
     tracemalloc.start()
     try:
         return refusal(folder), tracemalloc.get_traced_memory()[1]
@@ -503,14 +503,14 @@ def mutated(content: bytes, mutations: list[tuple[str, float, bytes]]) -> bytes:
 
 
 def opens_or_is_refused(folder: Path) -> np.ndarray | None:
-    """The predictions of what opens, None for what is refused in one line; anything else is an error."""
+    """The predictions if the folder opens, None if it is refused in one line; anything else is an error."""
     log_probs = None
     with watched() as seen:
         try:
             log_probs = predictions(folder)
         except BadInput as error:
             said = str(error)
-    codecs = "import ('encodings."  # Python looks among its own for the encoding that is named
+    codecs = "import ('encodings."  # Python looks up the encoding that is named
     assert all(what.startswith((f"read {folder}", codecs)) for what in seen), seen
     assert log_probs is not None or len(said.splitlines()) == 1
     return log_probs
@@ -543,7 +543,7 @@ def test_mutated_weights_with_their_digest_are_refused_or_a_model(
     kind: str,
     mutations: list[tuple[str, float, bytes]],
 ) -> None:
-    """As a stranger would do it: the digest is that of the evil file."""
+    """A stranger would do so: run.json has the digest of the changed file."""
     sound = runs[kind]
     folder = tmp_path_factory.getbasetemp() / f"digest-{kind}"
     shutil.copytree(sound, folder, dirs_exist_ok=True)
@@ -568,7 +568,7 @@ def test_mutated_bytes_of_the_record(
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every value in a tree of JSON."""
+    """The path to every value in a tree of JSON."""
     yield at
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in inside:

@@ -1,4 +1,4 @@
-"""A run opened in Python says what its files and the commands say."""
+"""A run opened in Python gives the same numbers as its files and the commands."""
 
 import json
 from collections.abc import Callable
@@ -117,7 +117,7 @@ def test_bad_arguments_are_named(run: Run) -> None:
 
 
 def test_a_notebook_shows_the_losses(runs, tmp_path: Path) -> None:
-    """Everything that a stranger may have written is escaped."""
+    """All text that a stranger may have written is escaped."""
     odd = tmp_path / "<b>"
     odd.mkdir()
     runs.train("data=lines", runs.names(odd), "figures=false", f"hydra.run.dir={odd / 'a'}")

@@ -1,4 +1,4 @@
-"""A search finds what a fine grid finds, can be gone on with, and gives up nets that have no hope."""
+"""A search comes as near to the optimum as a fine grid, can be resumed, and stops unpromising nets early."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SEARCH = "smoothing.k=tag(log,interval(0.001,100))"
 
 
 def tried(table, folder: Path) -> list[tuple[str, ...]]:
-    """What the trials were, in their order, and how they ended."""
+    """Folder, k, loss and status of each trial, in order."""
     rows = sorted(table(folder), key=lambda row: int(row["job"]))
     return [(row["folder"], row["smoothing.k"], row["val/loss"], row["status"]) for row in rows]
 
@@ -41,8 +41,8 @@ def test_it_finds_what_a_grid_finds(tmp_path: Path, runs, sweep, table) -> None:
     assert f"smoothing.k={table(tmp_path / 'a')[0]['smoothing.k']}" in pasted
 
 
-def test_interrupted_it_goes_on_as_it_would_have(tmp_path: Path, runs, sweep, resume, table, project) -> None:
-    """Killed at some moment and gone on with, a search tries what the one that was left alone tried."""
+def test_a_resumed_search_chooses_as_if_it_had_not_stopped(tmp_path: Path, runs, sweep, resume, table, project) -> None:
+    """A search that was killed and resumed has the same trials as one that was not."""
     names = runs.names(tmp_path)
     words = [*QUICK, names, "sweep=optuna", SEARCH, "sweep.n_trials=12"]
     assert sweep(tmp_path / "whole", *words).returncode == 0
@@ -63,8 +63,8 @@ def test_interrupted_it_goes_on_as_it_would_have(tmp_path: Path, runs, sweep, re
     assert "seed: only sweep.n_trials can change when a search is resumed" in refused.stderr
 
 
-def test_what_ended_untold_is_told(tmp_path: Path, runs, resume, plan) -> None:
-    """Killed between a trial's end and its telling, a search knows of it when it goes on."""
+def test_a_result_that_optuna_has_not_heard_is_told_on_resuming(tmp_path: Path, runs, resume, plan) -> None:
+    """The search was killed after a trial ended and before Optuna got the result."""
     planned = plan(*QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "sweep.n_trials=3")
     planned.create(tmp_path / "s")
     planned.save()
@@ -97,8 +97,8 @@ def test_without_optuna(tmp_path: Path, run_script) -> None:
     assert ended.stderr == "error: sweep=optuna needs Optuna; pip install optuna\n"
 
 
-def test_what_optuna_knows_is_what_happened(tmp_path: Path, runs, sweep, table) -> None:
-    """Its own storage, opened by Optuna itself: numbers, parameters and values are those of the jobs."""
+def test_the_study_holds_the_results_of_the_jobs(tmp_path: Path, runs, sweep, table) -> None:
+    """Optuna itself opens its storage: numbers, parameters and values are those of the jobs."""
     words = [*QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "seed=int(interval(1,9))", "sweep.n_trials=6"]
     assert sweep(tmp_path / "s", *words, *JOBLIB).returncode == 0
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 's/optuna.db'}")
@@ -110,9 +110,8 @@ def test_what_optuna_knows_is_what_happened(tmp_path: Path, runs, sweep, table) 
         assert (trial.params["smoothing.k"], trial.params["seed"]) == (float(row["smoothing.k"]), int(row["seed"]))
 
 
-def test_hopeless_nets_are_given_up(tmp_path: Path, runs, sweep, table, states) -> None:
-    """Learning rates over six orders of magnitude: some are given up, none of them better than the best; exit code 0
-    unless one diverges."""
+def test_unpromising_nets_are_stopped_early(tmp_path: Path, runs, sweep, table, states) -> None:
+    """Learning rates over six orders of magnitude: some trials are pruned. Exit code 0 unless one diverges."""
     words = ["model=nn", *QUICK, runs.names(tmp_path), "sweep=optuna", "optim=sgd,adam"]
     lr = "optim.lr=tag(log,interval(0.0001,50))"
     ended = sweep(tmp_path / "s", *words, lr, "sweep.n_trials=16", "trainer.max_steps=400")

@@ -1,4 +1,4 @@
-"""A sweep runs all its jobs, hides no failure, can be gone on with, and gives the same whoever launches it."""
+"""A sweep runs all its jobs, hides no failure, can be resumed, and gives the same results with every launcher."""
 
 import contextlib
 import json
@@ -39,7 +39,7 @@ def refusal(plan, *words: object) -> str:
 
 
 def written(folder: Path) -> dict[str, int]:
-    """When each job's run.json was written."""
+    """The time at which each job's run.json was written."""
     return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("*/run.json")}
 
 
@@ -47,7 +47,7 @@ def written(folder: Path) -> dict[str, int]:
 
 
 def test_a_grid(tmp_path: Path, runs, run_script, sweep, table) -> None:
-    """All jobs, the best first, the same in the table, sweep.csv and sweep.json, and in the folders."""
+    """The table, sweep.csv, sweep.json and the folders hold the same jobs, the best first."""
     ended = sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "smoothing.k=1,0.1", "seed=1,2")
     assert ended.returncode == 0, ended.stderr
     assert [line[:10] for line in ended.stderr.splitlines()] == [f"job {n} of 4" for n in range(4)]
@@ -74,7 +74,7 @@ def test_a_grid(tmp_path: Path, runs, run_script, sweep, table) -> None:
 
 
 def finished(plan, words: list[str], losses: dict[str, float]) -> SweepFolder:
-    """A sweep all of whose jobs have finished with the losses that are given by their overrides."""
+    """A sweep whose jobs have all finished; losses: by their overrides."""
     sweep = plan(*words)
 
     def ended(job: Job) -> Job:
@@ -112,7 +112,7 @@ def finished(plan, words: list[str], losses: dict[str, float]) -> SweepFolder:
 def test_its_picture(
     words: list[str], losses: dict[str, float], wanted: str | None, monkeypatch: pytest.MonkeyPatch, plan
 ) -> None:
-    """Over a setting of at least three numbers, else one below the other; of what is infinite nothing."""
+    """A line over a setting of at least three numbers, else a ranking; infinite losses are left out."""
     drawn: list[str] = []
     for kind in ("dot_chart", "line_chart"):
         monkeypatch.setattr(
@@ -130,7 +130,7 @@ def test_json(tmp_path: Path, runs, sweep) -> None:
 
 
 def test_a_narrow_terminal(tmp_path: Path, plan) -> None:
-    """No word is broken: columns are left out, and reasons stand below."""
+    """Columns are left out before a word is broken; reasons stand below the table."""
     sweep_of = finished(plan, ["smoothing.k=0.1,1", "seed=1,2"], dict.fromkeys(ALL_FOUR, 2.4))
     sweep_of.create(tmp_path / "s")
     long = {"status": "diverged", "reason": "training diverged " * 10, "metrics": {}}
@@ -193,7 +193,7 @@ def test_counted_jobs_never_import_torch(tmp_path: Path, project) -> None:
 
 
 def planned_by_hand(plan, folder: Path, names: str, long_job: int) -> None:
-    """Twelve jobs: number 3 diverges, the file of number 5 is missing, one takes long, and the one after it seconds."""
+    """Twelve jobs: 3 diverges, the file of 5 is missing, `long_job` takes minutes and the job after it seconds."""
     sweep = plan("model=nn", *QUICK, names, "trainer.max_steps=150", f"seed={','.join(map(str, range(12)))}")
 
     def with_words(job: int, *words: str) -> Any:
@@ -275,8 +275,8 @@ def test_twelve_jobs_of_which_three_fail(tmp_path: Path, runs, resume, plan, tab
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_told_to_stop(launcher: str, signum: signal.Signals, tmp_path: Path, runs, table, project) -> None:
-    """The table is made all the same, no process is left, and the sweep can be gone on with."""
+def test_a_sweep_that_is_stopped(launcher: str, signum: signal.Signals, tmp_path: Path, runs, table, project) -> None:
+    """The table is written, no process is left, and the sweep can be resumed."""
     words = ["model=nn", *QUICK, runs.names(tmp_path), "seed=1,2,3,4", "trainer.max_steps=1000000"]
     words.append("trainer.checkpoint_seconds=0.1")
     launch = JOBLIB if launcher == "joblib" else []
@@ -306,7 +306,7 @@ def test_told_to_stop(launcher: str, signum: signal.Signals, tmp_path: Path, run
 
 
 def test_a_folder_that_cannot_be_used_stops_no_other_job(tmp_path: Path, runs, resume, plan, states) -> None:
-    """One is a file, one is run by somebody else, one holds a damaged record; the others finish."""
+    """One is a file, another process runs one, one holds a damaged record; the others finish."""
     planned = plan(*QUICK, runs.names(tmp_path), "seed=1,2,3,4")
     planned.create(tmp_path / "s")
     planned.save()
@@ -328,7 +328,7 @@ def test_a_folder_that_cannot_be_used_stops_no_other_job(tmp_path: Path, runs, r
     assert states(tmp_path / "s") == {0: "not run", 1: "running", 2: "finished", 3: "finished"}
 
 
-def test_what_cannot_be_written_down_goes_nowhere_else(
+def test_a_job_on_a_full_disk_writes_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs, plan, project
 ) -> None:
     """A job whose disk is full leaves nothing in the project's own outputs/, and raises nothing."""
@@ -365,7 +365,7 @@ def test_a_table_that_cannot_be_written_is_shown(tmp_path: Path, runs, resume, p
     assert "note: the table cannot be written: " in ended.stderr
 
 
-def test_failures_count_though_nobody_reads(tmp_path: Path, runs, states, project) -> None:
+def test_a_closed_pipe_hides_no_failure(tmp_path: Path, runs, states, project) -> None:
     words = " ".join([*QUICK, f"{runs.names(tmp_path)},{tmp_path}/none.txt", "seed=1,2"])
     command = f"{sys.executable} {project}/scripts/train.py -m {words} hydra.sweep.dir={tmp_path}/s"
     ended = subprocess.run(
@@ -376,7 +376,7 @@ def test_failures_count_though_nobody_reads(tmp_path: Path, runs, states, projec
 
 
 def test_a_launcher_that_cannot_launch(tmp_path: Path, runs, sweep, resume, states) -> None:
-    """No Slurm here: one line says so, and nothing is lost."""
+    """There is no Slurm on this machine: one line says so, and the sweep can be resumed."""
     words = ["hydra/launcher=submitit_slurm", *QUICK, runs.names(tmp_path), "seed=1,2"]
     ended = sweep(tmp_path / "s", *words)
     assert ended.returncode == 1
@@ -390,8 +390,8 @@ def test_a_launcher_that_cannot_launch(tmp_path: Path, runs, sweep, resume, stat
 # --- resuming -------------------------------------------------------------------------------------------------------
 
 
-def test_a_sweep_is_gone_on_with_by_settings(tmp_path: Path, runs, sweep, resume, table) -> None:
-    """What finished is not run again wherever it stands among the new values; numbers and folders are kept."""
+def test_a_resumed_grid_gets_more_values(tmp_path: Path, runs, sweep, resume, table) -> None:
+    """A finished job is not run again if its value is typed once more; numbers and folders do not change."""
     folder, names = tmp_path / "s", runs.names(tmp_path)
     assert sweep(folder, *QUICK, names, "smoothing.k=1,2").returncode == 0
     before = written(folder)
@@ -406,7 +406,7 @@ def test_a_sweep_is_gone_on_with_by_settings(tmp_path: Path, runs, sweep, resume
     assert written(folder) == after
 
 
-def test_a_killed_sweep_is_gone_on_with(tmp_path: Path, runs, resume, states, project) -> None:
+def test_a_killed_sweep_is_resumed(tmp_path: Path, runs, resume, states, project) -> None:
     folder = tmp_path / "s"
     words = ["-m", "model=nn", *QUICK, runs.names(tmp_path), "seed=1,2,3", "trainer.max_steps=20000"]
     process = subprocess.Popen([sys.executable, project / "scripts/train.py", *words, f"hydra.sweep.dir={folder}"])
@@ -458,8 +458,8 @@ def test_refusals_of_resuming(tmp_path: Path, plan) -> None:
 
 
 @pytest.mark.parametrize("launcher", [JOBLIB, ["hydra/launcher=submitit_local"]])
-def test_the_same_whoever_launches(launcher: list[str], tmp_path: Path, runs, sweep, table) -> None:
-    """Counted and learned, with pictures: run.json is equal but for times, weights and samples to the bit."""
+def test_all_launchers_give_the_same(launcher: list[str], tmp_path: Path, runs, sweep, table) -> None:
+    """Counted models and nets, with pictures: run.json is equal except for times; weights are equal to the bit."""
     words = ["model=count,nn", "data=lines", runs.names(tmp_path), "seed=1,2"]
     assert sweep(tmp_path / "basic", *words).returncode == 0
     ended = sweep(tmp_path / "other", *words, *launcher)
@@ -475,7 +475,7 @@ def test_the_same_whoever_launches(launcher: list[str], tmp_path: Path, runs, sw
     assert ranked[0] == ranked[1]
 
 
-def test_texts_that_differ_are_said(tmp_path: Path, runs, sweep) -> None:
+def test_jobs_on_different_texts_are_noted(tmp_path: Path, runs, sweep) -> None:
     ended = sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "data.split=hash,lecture")
     assert "note: the jobs differ in their data" in ended.stderr
 
@@ -487,7 +487,7 @@ def test_through_a_link(tmp_path: Path, runs, project) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_too_many_threads_are_said(tmp_path: Path, runs, sweep) -> None:
+def test_too_many_threads_are_noted(tmp_path: Path, runs, sweep) -> None:
     words = ["model=nn", *QUICK, runs.names(tmp_path), "trainer.max_steps=1", "seed=1", "trainer.threads=64"]
     assert "2 jobs of 64 threads share" in sweep(tmp_path / "s", *words, *JOBLIB).stderr
 
@@ -551,7 +551,7 @@ def test_refusals(words: list[str], says: str, plan) -> None:
     assert says in refusal(plan, *words)
 
 
-def test_what_belongs_to_a_sweep_is_refused_without_one(run_script) -> None:
+def test_settings_of_a_sweep_need_m(run_script) -> None:
     for word in ("sweep.metric=test/loss", "sweep=optuna", "hydra.sweep.dir=/x", "sweep.resume=/x"):
         ended = run_script("train", word)
         assert (ended.returncode, ended.stdout) == (2, "")
@@ -603,7 +603,7 @@ def test_folders_have_names_that_a_file_system_takes(path: str) -> None:
 
 
 def test_processes_in_a_sweep(tmp_path: Path, runs, run_script, sweep, plan, table) -> None:
-    """Nets that are shared by two processes, two of them at a time: the results of one process, and no stray folder."""
+    """Two jobs at a time, each a net trained by two processes: the results of one process, and no other folder."""
     names = runs.names(tmp_path)
     words = ["model=nn", *QUICK, names, "trainer.max_steps=60", "trainer.precision=64", "seed=1,2"]
     assert sweep(tmp_path / "one", *words).returncode == 0
