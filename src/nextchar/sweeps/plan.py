@@ -107,11 +107,11 @@ def jobs(overrides: Sequence[Override]) -> list[tuple[list[str], TrainSettings]]
                 f"{override.input_line}: a range is searched with sweep=optuna; a grid takes values, as in "
                 f"{override.key_or_group}=1,2"
             )
-        choices.append(parse_overrides(_words(override)))
+        choices.append(_words(override))
     if (number := math.prod(map(len, choices))) > MOST_JOBS:
         raise BadInput(f"these values make {number:,} jobs, more than {MOST_JOBS:,}; sweep over fewer at a time")
-    composer = Composer()
-    return [(list(map(as_typed, job)), composer.settings(job)) for job in product(*choices)]
+    composer, parsed = Composer(), map(parse_overrides, choices)
+    return [(list(map(as_typed, job)), composer.settings(job)) for job in product(*parsed)]
 
 
 def ranges(overrides: Sequence[Override]) -> tuple[list[str], dict[str, Range]]:
