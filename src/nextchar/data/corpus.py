@@ -6,13 +6,13 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
+from itertools import chain, compress
 from pathlib import Path
 
 import numpy as np
 
 from nextchar.config.data_settings import Data
-from nextchar.data.splits import Kinds, Numbers, by_hash
+from nextchar.data.splits import Numbers, SplitIndices, by_hash
 from nextchar.data.textfile import Findings, TextFile, whole_lines
 from nextchar.data.vocabulary import Characters, Ids, Vocabulary
 from nextchar.errors import BadInput
@@ -29,9 +29,9 @@ class Corpus:
     """The documents of one or several files (a running text is one document), and what a survey found in them.
 
     `hashes` (documents,): 64 bits of each line, by which equal lines are known. They differ from process to process;
-    that two different lines of a thousand million share theirs has a probability of 0.03. `kinds` (documents,): the
-    split of each line by its CRC-32, for data.split=hash. `first`: for each character the number of the first
-    document, or its first place in a running text; for data.split=hash of the documents in train.
+    that two different lines of a thousand million share theirs has a probability of 0.03. `split_indices`
+    (documents,): the split of each line by its CRC-32, if data.split=hash. `first`: for each character the number of
+    the first document that contains it, or its first place in a running text; if data.split=hash only from train.
     """
 
     files: list[TextFile]
@@ -42,7 +42,7 @@ class Corpus:
     lines: int
     notes: list[str]
     hashes: Ids
-    kinds: Kinds
+    split_indices: SplitIndices
     first: dict[str, int]
 
     @property
@@ -74,10 +74,10 @@ class Corpus:
                 yield from lines
 
     def vocabulary(self, train: Numbers) -> Vocabulary:
-        """Returns the vocabulary of train: of the documents (or characters) with these ascending numbers.
+        """Returns the vocabulary of train, the documents (or characters) with these ascending numbers.
 
-        A character belongs to it if its first document is not behind the last one of train. In between, all documents
-        are in train, or equal an earlier one, or have added nothing to `first`.
+        It consists of the characters that occur first up to the last number: a document in between that is not in
+        train equals an earlier one (data.dedup), or has added nothing to `first` (data.split=hash).
         """
         last = train[-1]
         return Vocabulary("".join(sorted(character for character, place in self.first.items() if place <= last)))
@@ -91,8 +91,8 @@ class Corpus:
 def survey(data: Data, download: bool = True, expected: str | None = None) -> Corpus:
     """Reads the data set that the settings name, once. Raises BadInput.
 
-    A run's record may come from somebody else and name any file of this machine. So without `download` nothing is
-    fetched, and nothing is shown of files whose sha256 is not the `expected` one.
+    `download`: whether a data set may be fetched. `expected`: the sha256 of the files; of others nothing is shown. (A
+    run's record may come from somebody else, and name any file of this machine.)
     """
     where, notes = _locate(data, download), list[str]()
     paths = _files(where, data, notes)
@@ -128,8 +128,8 @@ def survey(data: Data, download: bool = True, expected: str | None = None) -> Co
         bytes=size,
         lines=lines,
         notes=notes + _notes(surveys, data.normalize),
-        hashes=np.concatenate([np.empty(0, np.int64), *(some for each in surveys for some in each.hashes)]),
-        kinds=np.concatenate([np.empty(0, np.uint8), *(some for each in surveys for some in each.kinds)]),
+        hashes=np.concatenate([np.empty(0, np.int64), *chain(*(each.hashes for each in surveys))]),
+        split_indices=np.concatenate([np.empty(0, np.uint8), *chain(*(each.split_indices for each in surveys))]),
         first=first,
     )
     if not corpus.is_held:
@@ -221,7 +221,7 @@ def _near(path: Path) -> str:
 
 @dataclass(kw_only=True)
 class _Survey(Findings):
-    """What reading one file has found; `hashes`, `kinds` and `first` as in Corpus, numbered within the file."""
+    """Facts about one file; `hashes`, `split_indices` and `first` as in Corpus, numbered within the file."""
 
     file: TextFile
     characters: int = 0  # newlines too
@@ -232,15 +232,15 @@ class _Survey(Findings):
     trailing: int = 0  # lines that end in a space or tab
     blank: int = 0  # lines of nothing but white space
     hashes: list[Ids] = field(default_factory=list)
-    kinds: list[Kinds] = field(default_factory=list)
+    split_indices: list[SplitIndices] = field(default_factory=list)
     first: dict[str, int] = field(default_factory=dict)
 
 
 def _survey_file(file: TextFile, data: Data, room: int, digest: Callable[[bytes], None] | None) -> _Survey:
     """Reads a file; its text is held if it has at most `room` characters. Raises BadInput.
 
-    CRLF is taken for the end of a line. Only a whole file shows that some line ends are CRLF and some are not; then a
-    CR is a character, and the file is read again.
+    CRLF is taken for the end of a line. If only some line ends are CRLF, each CR is a character instead; only a whole
+    file shows that, so it is read again.
     """
     file, seen, held = replace(file), Characters(), list[str]()
     found = _Survey(file=file)
@@ -273,9 +273,9 @@ def _survey_lines(block: str, found: _Survey, seen: Characters, is_hashed: bool)
     lines = list(filter(None, block.split("\n")))
     in_train: Sequence[str] = lines  # perhaps; known at this point only for data.split=hash
     if is_hashed:
-        kinds = by_hash(lines)
-        found.kinds.append(kinds)
-        in_train = list(compress(lines, (kinds == 0).tolist()))
+        indices = by_hash(lines)
+        found.split_indices.append(indices)
+        in_train = list(compress(lines, (indices == 0).tolist()))
     if new := seen.new_in("".join(in_train)):
         ends = np.cumsum([len(line) for line in in_train])
         documents = found.file.documents + np.searchsorted(ends, list(new.values()), side="right")

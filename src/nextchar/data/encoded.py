@@ -1,4 +1,4 @@
-"""Splits in ids: the encoding of a corpus into train, val and test, each held in memory or read again from disk."""
+"""Splits in ids: how a corpus is encoded into them, and how they are read in blocks, from memory or from disk."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -142,21 +142,22 @@ def _evenly(blocks: Iterable[Stream]) -> Iterator[Stream]:
 def encode(
     corpus: Corpus, numbers: dict[str, Numbers], data: Data, given: Vocabulary | None = None
 ) -> tuple[Vocabulary, dict[str, Split]]:
-    """Reads the corpus once more and encodes every split: the documents, or characters, with these numbers.
+    """Reads the corpus once more and encodes every split, the documents (or characters) with these numbers.
 
     The vocabulary is that of train, or the given one of a model. Raises BadInput for a character that is not in it,
     unless data.unk=skip.
     """
+    is_text = data.is_text
     if data.split in SHUFFLING:
         corpus, numbers = _reordered(corpus, numbers)
     vocabulary = given or corpus.vocabulary(next(iter(numbers.values())))
     unseen = "unseen in train" if given is None else "unknown to the model"
-    encoder, is_text = Encoder(vocabulary, "" if data.is_text else END), data.is_text
+    encoder = Encoder(vocabulary, "" if is_text else END)
     boundary = before = np.full(1, BOUNDARY, dtype=encoder.dtype)
     splits = {name: Split(vocabulary, is_text, boundary, documents=int(is_text)) for name in numbers}
-    held: dict[str, list[Stream]] = {name: [] for name in numbers}
+    test, digest = splits.get("test") or splits["all"], hashlib.sha256()
+    is_held, held = corpus.is_held, {name: list[Stream]() for name in numbers}
     hashes = {} if is_text else {name: corpus.hashes[each] for name, each in numbers.items()}
-    is_held, test, digest = corpus.is_held, splits.get("test") or splits["all"], hashlib.sha256()
     for name, file, chosen, text in _texts(corpus, numbers):
         split, ids = splits[name], encoder(text)
         if not split.sources or split.sources[-1].chosen is not chosen:
@@ -165,26 +166,27 @@ def encode(
             if data.unk == "error":
                 _refuse(corpus, numbers, vocabulary, unseen)
             known = ids != encoder.unknown
+            split.skipped += len(ids) - int(np.count_nonzero(known))
             text, ids = selected(text, known), ids[known]
-            split.skipped += len(known) - len(ids)
             if not is_text:  # what is left of a document may equal one of train
-                left = text.split(END)[:-1]
-                hashes[name][split.documents : split.documents + len(left)] = list(map(hash, left))
-        if split is test:
+                rest = text.split(END)[:-1]
+                hashes[name][split.documents : split.documents + len(rest)] = list(map(hash, rest))
+        if split is test:  # between documents a newline, after the last none
             joined = text if is_text else END * bool(split.documents) + text[:-1]
             digest.update(joined.encode("utf-8", "surrogatepass"))
-        split.predicted += len(ids)
-        held[name] += [ids] if is_held else []
+        if is_held:
+            held[name].append(ids)
         if is_text:
             before = np.concatenate([before, ids[-LONGEST_CONTEXT:]])[-LONGEST_CONTEXT:]
         else:
             split.documents += text.count(END)
+        split.predicted += len(ids)
     for name, split in splits.items():
         if split.predicted == (0 if is_text else split.documents):
             raise BadInput(f"{name}: all of its {split.skipped:,} characters are {unseen}; nothing is left to measure")
         if "train" in hashes and name != "train":
             split.in_train = _are_in(hashes[name], hashes["train"])
-    if is_text:  # its end is to be predicted too; it belongs to the last split
+    if is_text:  # after its last character, in the last split, its end is to be predicted
         split.sources[-1].ends_text = True
         split.predicted += 1
         held[name].append(boundary)
@@ -233,8 +235,9 @@ def _reordered(corpus: Corpus, numbers: dict[str, Numbers]) -> tuple[Corpus, dic
     documents, seen = list(corpus.texts()), Characters()
     blocks, moved, total = list[str](), dict[str, Numbers](), 0
     for name, each in numbers.items():
+        numbered = list(each) if isinstance(each, range) else each.tolist()
         for start in range(0, len(each), DOCUMENTS_AT_ONCE):
-            some = [documents[i] for i in each[start : start + DOCUMENTS_AT_ONCE]]
+            some = [documents[i] for i in numbered[start : start + DOCUMENTS_AT_ONCE]]
             blocks.append(END.join(some) + END)
             if name == "train":
                 seen.new_in("".join(some))

@@ -62,7 +62,7 @@ def training_hashes(data: Data, expected: str) -> Ids:
 def _split(data: Data, download: bool, expected: str | None) -> tuple[Corpus, dict[str, Numbers]]:
     corpus = survey(data, download, expected)
     total = corpus.characters if data.is_text else corpus.documents
-    return corpus, assign(data, total, corpus.hashes, corpus.kinds)
+    return corpus, assign(data, total, corpus.hashes, corpus.split_indices)
 
 
 def _in_train(split: Split, train: Split) -> int:

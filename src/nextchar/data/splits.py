@@ -14,11 +14,11 @@ from nextchar.rng import randperm
 
 NAMES = ("train", "val", "test")
 SHUFFLING = ("lecture", "makemore")  # recipes that put documents in an order of their own
-Kinds = npt.NDArray[np.uint8]  # places in NAMES
+SplitIndices = npt.NDArray[np.uint8]  # (documents,) places in NAMES
 Numbers = Ids | range  # of documents, or of characters of a running text
 
 
-def by_hash(documents: Sequence[str]) -> Kinds:
+def by_hash(documents: Sequence[str]) -> SplitIndices:
     """Returns the split of each document by the hash of its text: (documents,) places in NAMES.
 
     The CRC-32, as a fraction of its range, is below .8, .9 or above (as in Géron, Hands-On Machine Learning, ch. 2).
@@ -29,11 +29,11 @@ def by_hash(documents: Sequence[str]) -> Kinds:
     return np.searchsorted([0.8, 0.9], codes / 2**32, side="right").astype(np.uint8)
 
 
-def assign(data: Data, total: int, hashes: Ids, kinds: Kinds) -> dict[str, Numbers]:
+def assign(data: Data, total: int, hashes: Ids, split_indices: SplitIndices) -> dict[str, Numbers]:
     """Returns the numbers of the documents, of `total`, that each split consists of, in its order.
 
     `val` may be absent; with data.split=all there is one split, "all". Of a running text they are numbers of
-    characters. `hashes` and `kinds` are those of a Corpus. Raises BadInput if a split would be empty.
+    characters. `hashes` and `split_indices` are those of a Corpus. Raises BadInput if a split would be empty.
     """
     if data.is_text:
         whole = range(total)
@@ -41,7 +41,7 @@ def assign(data: Data, total: int, hashes: Ids, kinds: Kinds) -> dict[str, Numbe
     else:
         kept = np.sort(np.unique(hashes, return_index=True)[1]) if data.dedup == "before_split" else np.arange(total)
         total = len(kept)
-        splits = _assign_documents(data, kept, kinds)
+        splits = _assign_documents(data, kept, split_indices)
     if not all(map(len, splits.values())):
         unit = "character" if data.is_text else "line"
         sizes = "/".join(str(len(splits.get(name, ()))) for name in NAMES)
@@ -52,14 +52,14 @@ def assign(data: Data, total: int, hashes: Ids, kinds: Kinds) -> dict[str, Numbe
     return splits
 
 
-def _assign_documents(data: Data, kept: Ids, kinds: Kinds) -> dict[str, Numbers]:
+def _assign_documents(data: Data, kept: Ids, split_indices: SplitIndices) -> dict[str, Numbers]:
     match data.split:
         case "all":
             return {"all": kept}
         case "contiguous":
             return _eighty_ten_ten(kept)
         case "hash":
-            return {name: kept[kinds[kept] == kind] for kind, name in enumerate(NAMES)}
+            return {name: kept[split_indices[kept] == index] for index, name in enumerate(NAMES)}
         case "lecture":
             return _lecture(kept)
         case "makemore":

@@ -13,8 +13,8 @@ from nextchar.messages import named
 
 BOUNDARY = 0
 UNKNOWN = -1
+SORTED_AT_ONCE = 1 << 14  # code points
 END = "\n"  # stands after each of several documents; a document of a line contains none
-ENCODED_AT_ONCE = 1 << 20  # characters; bounds the memory that encoding takes beside text and ids
 
 Ids = npt.NDArray[np.int64]
 Stream = npt.NDArray[np.integer[Any]]  # ids, in as few bytes as they need
@@ -91,13 +91,10 @@ class Vocabulary:
         are as narrow as V allows. All characters must be in the vocabulary.
         """
         end = next(c for c in map(chr, range(10, 0x110000)) if c not in self.characters)
-        encoder, joined = Encoder(self, end), end.join(documents)
-        stream = np.zeros(len(joined) + 2, dtype=encoder.dtype)
-        for start in range(0, len(joined), ENCODED_AT_ONCE):
-            ids = encoder(joined[start : start + ENCODED_AT_ONCE])
-            stream[start + 1 : start + 1 + len(ids)] = ids
-        assert not (stream == encoder.unknown).any(), "a character is not in the vocabulary"
-        return stream
+        encoder = Encoder(self, end)
+        ids = encoder(end.join(documents))
+        assert not (ids == encoder.unknown).any(), "a character is not in the vocabulary"
+        return np.pad(ids, 1, constant_values=BOUNDARY)
 
 
 class Encoder:
@@ -138,16 +135,18 @@ class Characters:
         """Returns the characters not seen before, each with its first place in the text."""
         try:
             rest = text.encode("latin-1").translate(None, self._latin)  # mostly nothing is left
-            new = np.unique(np.frombuffer(rest, dtype=np.uint8))
-            places = [text.index(chr(code)) for code in new]
+            found = {code: text.index(chr(code)) for code in set(rest)}
+            self._seen[list(found)] = True
         except UnicodeEncodeError:
-            codes = _code_points(text)
+            codes, found = _code_points(text), {}
             unseen = np.flatnonzero(~self._seen[codes])
-            new, first = np.unique(codes[unseen], return_index=True)
-            places = unseen[first].tolist()
-        self._seen[new] = True
-        self._latin += bytes(new[new < 0x100].tolist())
-        return dict(zip(map(chr, new.tolist()), places, strict=True))
+            while len(unseen):  # a few at a time, since sorting all would cost more than the whole survey
+                new, first = np.unique(codes[unseen[:SORTED_AT_ONCE]], return_index=True)
+                found |= dict(zip(new.tolist(), unseen[first].tolist(), strict=True))
+                self._seen[new] = True
+                unseen = unseen[~self._seen[codes[unseen]]]
+        self._latin += bytes(code for code in found if code < 0x100)
+        return {chr(code): place for code, place in found.items()}
 
     @property
     def characters(self) -> str:
