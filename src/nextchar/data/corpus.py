@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nextchar.config.data_settings import Data
-from nextchar.data.splits import Numbers, SplitIndices, by_hash
+from nextchar.data.splits import NAMES, Numbers, SplitIndices, by_hash
 from nextchar.data.textfile import Findings, TextFile, whole_lines
 from nextchar.data.vocabulary import Characters, Ids, Vocabulary
 from nextchar.errors import BadInput
@@ -96,11 +96,11 @@ def survey(data: Data, download: bool = True, expected: str | None = None) -> Co
     """
     where, notes = _locate(data, download), list[str]()
     paths = _files(where, data, notes)
-    files = [TextFile(path, _named(path, data), data.encoding, data.normalize).stamped() for path in paths]
+    files = [TextFile(path, _named(path, data), data.encoding, data.normalize).with_signature() for path in paths]
     changed = BadInput(
         f"{_named(where, data)} has changed since the run was trained on it; to measure it as it is, say data.path=FILE"
     )
-    size = sum(file.stamp[0] for file in files if file.stamp)
+    size = sum(file.signature[0] for file in files if file.signature)
     digest, surveys, room = hashlib.sha256(), list[_Survey](), HELD_AT_MOST if size <= HELD_AT_MOST else 0
     try:
         for file in files:
@@ -275,7 +275,7 @@ def _survey_lines(block: str, found: _Survey, seen: Characters, is_hashed: bool)
     if is_hashed:
         indices = by_hash(lines)
         found.split_indices.append(indices)
-        in_train = list(compress(lines, (indices == 0).tolist()))
+        in_train = list(compress(lines, (indices == NAMES.index("train")).tolist()))
     if new := seen.new_in("".join(in_train)):
         ends = np.cumsum([len(line) for line in in_train])
         documents = found.file.documents + np.searchsorted(ends, list(new.values()), side="right")
@@ -297,7 +297,7 @@ def _unended(surveys: list[_Survey], is_text: bool) -> int:
 
 
 def _notes(surveys: list[_Survey], normalize: str) -> list[str]:
-    """Returns what is unusual in the text, and whether it was changed."""
+    """Returns a note for each unusual feature of the text, saying whether it was changed."""
     notes = list[str]()
     if marks := sum(each.has_mark for each in surveys):
         of = "the file" if len(surveys) == 1 else f"{marks:,} of {len(surveys):,} files"

@@ -34,7 +34,7 @@ class Block(NamedTuple):
 
 @dataclass
 class Source:
-    """Where a split is read again: a part of one file. `context`: the ids before it."""
+    """A part of one file, from which a split is read again. `context`: the ids before it."""
 
     file: TextFile
     chosen: Chosen
@@ -168,7 +168,7 @@ def encode(
             known = ids != encoder.unknown
             split.skipped += len(ids) - int(np.count_nonzero(known))
             text, ids = selected(text, known), ids[known]
-            if not is_text:  # what is left of a document may equal one of train
+            if not is_text:  # a shortened document may equal one of train
                 rest = text.split(END)[:-1]
                 hashes[name][split.documents : split.documents + len(rest)] = list(map(hash, rest))
         if split is test:  # between documents a newline, after the last none

@@ -39,9 +39,11 @@ def assign(data: Data, total: int, hashes: Ids, split_indices: SplitIndices) -> 
         whole = range(total)
         splits: dict[str, Numbers] = {"all": whole} if data.split == "all" else _eighty_ten_ten(whole)
     else:
-        kept = np.sort(np.unique(hashes, return_index=True)[1]) if data.dedup == "before_split" else np.arange(total)
-        total = len(kept)
-        splits = _assign_documents(data, kept, split_indices)
+        documents = np.arange(total)
+        if data.dedup == "before_split":  # the first one of equal documents
+            documents = np.sort(np.unique(hashes, return_index=True)[1])
+        total = len(documents)
+        splits = _assign_documents(data, documents, split_indices)
     if not all(map(len, splits.values())):
         unit = "character" if data.is_text else "line"
         sizes = "/".join(str(len(splits.get(name, ()))) for name in NAMES)
@@ -52,30 +54,30 @@ def assign(data: Data, total: int, hashes: Ids, split_indices: SplitIndices) -> 
     return splits
 
 
-def _assign_documents(data: Data, kept: Ids, split_indices: SplitIndices) -> dict[str, Numbers]:
+def _assign_documents(data: Data, documents: Ids, split_indices: SplitIndices) -> dict[str, Numbers]:
     match data.split:
         case "all":
-            return {"all": kept}
+            return {"all": documents}
         case "contiguous":
-            return _eighty_ten_ten(kept)
+            return _eighty_ten_ten(documents)
         case "hash":
-            return {name: kept[split_indices[kept] == index] for index, name in enumerate(NAMES)}
+            return {name: documents[split_indices[documents] == index] for index, name in enumerate(NAMES)}
         case "lecture":
-            return _lecture(kept)
+            return _lecture(documents)
         case "makemore":
-            return _makemore(kept, data.val)
+            return _makemore(documents, data.val)
 
 
-def _lecture(kept: Ids) -> dict[str, Numbers]:
+def _lecture(documents: Ids) -> dict[str, Numbers]:
     """nn-zero-to-hero, part 2: random.seed(42), shuffle, 80/10/10."""
-    shuffled = kept.tolist()
+    shuffled = documents.tolist()
     random.Random(42).shuffle(shuffled)
     return _eighty_ten_ten(np.array(shuffled, dtype=np.int64))
 
 
-def _makemore(kept: Ids, n_val: int | None) -> dict[str, Numbers]:
+def _makemore(documents: Ids, n_val: int | None) -> dict[str, Numbers]:
     """makemore.py: torch.manual_seed(3407), randperm; the last 1,000 (at most a tenth) are test, the others train."""
-    shuffled = kept[randperm(len(kept), seed=3407)]
+    shuffled = documents[randperm(len(documents), seed=3407)]
     n_test = min(1000, len(shuffled) // 10)
     train, test = shuffled[: len(shuffled) - n_test], shuffled[len(shuffled) - n_test :]
     if n_val is None:

@@ -54,9 +54,9 @@ class Findings:
 
 @dataclass
 class TextFile:
-    """A file of text, and what a survey has counted in it. Cheap to pickle: a held text stays behind.
+    """A file of text, with the counts of a survey. Cheap to pickle: a held text is not included.
 
-    `name`: as error messages call it. `stamp`: size and time of change; a file with other ones is refused.
+    `name`: as error messages call it. `signature`: size and time of change; a file with another one is refused.
     """
 
     path: Path
@@ -64,14 +64,14 @@ class TextFile:
     encoding: str
     normalize: str
     crlf: bool = True  # CRLF is read as LF
-    stamp: tuple[int, int] | None = None
+    signature: tuple[int, int] | None = None
     characters: int = 0  # of its documents: of lines without the newlines
     documents: int = 0
     held: list[str] | None = None  # the text, if it is in memory
 
-    def stamped(self) -> "TextFile":
-        """Returns the file with its present stamp. Raises BadInput for what is not a regular file."""
-        return replace(self, stamp=_stamp(_status(self)))
+    def with_signature(self) -> "TextFile":
+        """Returns the file with its present signature. Raises BadInput for anything but a regular file."""
+        return replace(self, signature=_signature(_status(self)))
 
     def raw(self) -> Iterator[bytes]:
         """Yields the bytes on disk."""
@@ -139,8 +139,8 @@ class TextFile:
             except (UnicodeError, ValueError) as error:
                 self._refuse(f"{self.name}: not valid {self.encoding}: {error}", content)
             if encoding != "utf-8" and (half := _SURROGATE.search(text)):
-                what = f"half a character (a lone surrogate, U+{ord(half[0]):04X}), which is not text"
-                self._refuse(f"{self.name} contains {what}", content)
+                lone = f"a lone surrogate, U+{ord(half[0]):04X}"
+                self._refuse(f"{self.name} contains half a character ({lone}), which is not text", content)
             if text and not begun:
                 begun, has_mark = True, text.startswith("\ufeff")
                 text = text[has_mark:]
@@ -177,7 +177,7 @@ def normalized(text: str, form: str) -> str:
 
 
 class _Bytes(io.FileIO):
-    """A file open for reading. Raises BadInput if it is not the stamped one, or changes while it is read."""
+    """A file open for reading. Raises BadInput if its signature is another one, or changes while it is read."""
 
     def __init__(self, file: TextFile, digest: Callable[[bytes], None] | None = None) -> None:
         _status(file)
@@ -185,8 +185,8 @@ class _Bytes(io.FileIO):
             super().__init__(file.path)
         except OSError as error:
             raise BadInput(f"{file.name} cannot be read: {error.strerror}") from None
-        self._named, self._digest, self._before = file.name, digest, _stamp(os.fstat(self.fileno()))
-        if file.stamp not in (None, self._before):
+        self._named, self._digest, self._before = file.name, digest, _signature(os.fstat(self.fileno()))
+        if file.signature not in (None, self._before):
             self.close()
             _refuse_changed(file.name)
 
@@ -196,7 +196,7 @@ class _Bytes(io.FileIO):
             block = super().read(size)
         except OSError as error:
             raise BadInput(f"{self._named} cannot be read: {error.strerror}") from None
-        if not block and _stamp(os.fstat(self.fileno())) != self._before:
+        if not block and _signature(os.fstat(self.fileno())) != self._before:
             _refuse_changed(self._named)
         if self._digest is not None:
             self._digest(block)
@@ -204,7 +204,7 @@ class _Bytes(io.FileIO):
 
 
 def _status(file: TextFile) -> os.stat_result:
-    """Raises BadInput for what is not a regular file: opening a FIFO would wait for ever."""
+    """Raises BadInput for anything but a regular file: opening a FIFO would wait for ever."""
     try:
         status = os.stat(file.path)
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
@@ -217,7 +217,7 @@ def _status(file: TextFile) -> os.stat_result:
     return status
 
 
-def _stamp(status: os.stat_result) -> tuple[int, int]:
+def _signature(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
@@ -241,7 +241,7 @@ def _wide_encoding(start: bytes) -> str:
 
 
 def _decoder(encoding: str, start: bytes) -> Callable[[bytes, bool], str]:
-    """Returns (block, whether it is the last) -> text, which does what bytes.decode does on all blocks at once."""
+    """Returns a function (block, whether it is the last) -> text, equal to bytes.decode on all blocks at once."""
     name = codecs.lookup(encoding).name
     if name in WHOLE:
         return lambda content, last: "" if last and start else content.decode(encoding)
@@ -288,8 +288,8 @@ def whole_lines(blocks: Iterable[str]) -> Iterator[str]:
 def _before_last_ascii(block: str) -> int:
     """Returns the place of the last ASCII character, where a text to be normalised may be cut.
 
-    An ASCII character never combines with what is before it (Unicode Standard Annex 15, section 9), so each part can be
-    normalised by itself.
+    An ASCII character never combines with the one before it (Unicode Standard Annex 15, section 9), so each part can
+    be normalised by itself.
     """
     return next((place for place in range(len(block) - 1, 0, -1) if block[place].isascii()), 0)
 

@@ -68,14 +68,14 @@ class Vocabulary:
         encoded: bytes = codes.tobytes()
         return encoded.decode("utf-32-le", "surrogatepass")
 
-    def known(self, text: str, what: str) -> Ids:
-        """Encodes; raises BadInput for unknown characters, naming them and `what`."""
+    def known(self, text: str, name: str) -> Ids:
+        """Encodes; raises BadInput for unknown characters, naming them and the text."""
         ids = self.encode(text)
         if (ids == UNKNOWN).any():
             missing = set(text) - set(self.characters)
             verb = "is" if len(missing) == 1 else "are"
             raise BadInput(
-                f"{what}: {named(missing)} {verb} not in the model's vocabulary of {len(self) - 1:,} characters"
+                f"{name}: {named(missing)} {verb} not in the model's vocabulary of {len(self) - 1:,} characters"
             )
         return ids
 
