@@ -1,4 +1,4 @@
-"""What each order of a counted model says alone, which of them answered, and what each is worth on a text."""
+"""Each order of an n-gram model: its own predictions, the lengths it has seen, its metrics on a text."""
 
 import math
 
@@ -18,7 +18,7 @@ NAMES = ["none", "add_k", "witten_bell", "modified_kneser_ney", "katz", "stupid_
 
 
 def alone(method, documents, order):
-    """The twin's p(context, symbol) of each order of a recursion that goes up to `order`."""
+    """p(context, symbol) of each order by brute force."""
     if method != "modified_kneser_ney":
         return [METHODS[method][1](documents, k) for k in range(1, order + 1)]
     tables = twin.continuation_tables(documents, order)
@@ -28,7 +28,7 @@ def alone(method, documents, order):
 
 
 def longest_seen(raw, context, symbol):
-    """Symbols of the longest n-gram that a text shows, by looking for it in the text's own tables."""
+    """The length of the longest n-gram in the tables of a text."""
     for k in sorted(raw, reverse=True):
         before = context[len(context) - (k - 1) :]
         if len(context) >= k - 1 and before in raw[k] and raw[k][before][symbol]:
@@ -39,7 +39,7 @@ def longest_seen(raw, context, symbol):
 @pytest.mark.parametrize("method", NAMES)
 @given(documents=FEW, others=FEW, order=st.integers(1, 5))
 @settings(max_examples=25)
-def test_every_order_is_the_twins(method, documents, others, order, counted):
+def test_every_order_predicts_as_by_brute_force(method, documents, others, order, counted):
     documents = [*documents, "abc"]
     model, raw = counted(documents, order, METHODS[method][0]), twin.raw_tables(documents, order)
     stream = model.vocabulary.stream(others)
@@ -59,7 +59,7 @@ def test_every_order_is_the_twins(method, documents, others, order, counted):
 @pytest.mark.parametrize("method", ["witten_bell", "absolute_discount", "modified_kneser_ney", "katz"])
 @given(documents=FEW, others=FEW, order=st.integers(1, 5))
 @settings(max_examples=25)
-def test_a_back_off_model_says_the_same(method, documents, others, order, counted):
+def test_back_off_tables_predict_the_same(method, documents, others, order, counted):
     model = counted([*documents, "abc"], order, METHODS[method][0])
     stream = model.vocabulary.stream(others)
     asked = contexts_before(stream, model.context), stream[1:].astype(np.int64)
@@ -70,7 +70,7 @@ def test_a_back_off_model_says_the_same(method, documents, others, order, counte
 
 @pytest.mark.parametrize("method", NAMES)
 @pytest.mark.parametrize("order", [1, 2, 4])
-def test_metrics_are_the_twins(method, order, monkeypatch, counted, count_ngrams):
+def test_metrics_are_those_by_brute_force(method, order, monkeypatch, counted, count_ngrams):
     documents, others = ["abac", "abb", "cab", "abacb"], ["abab", "cabac", "bbbca", "a"]
     model, raw = counted(documents, order, METHODS[method][0]), twin.raw_tables(documents, order)
     counts = count_ngrams(model.vocabulary, others, model.context + 1)
@@ -89,7 +89,7 @@ def test_metrics_are_the_twins(method, order, monkeypatch, counted, count_ngrams
         assert one == pytest.approx(other)
 
 
-def test_a_text_is_all_seen_by_the_model_that_counted_it(counted, count_ngrams):
+def test_all_of_train_was_seen(counted, count_ngrams):
     documents = ["abac", "abb", "cab"]
     model = counted(documents, 3, METHODS["witten_bell"][0])
     found = orders.measure_orders(model, count_ngrams(model.vocabulary, documents, 3))
@@ -98,7 +98,7 @@ def test_a_text_is_all_seen_by_the_model_that_counted_it(counted, count_ngrams):
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_run_folder(order, tmp_path, runs):
-    """The loss of the highest order is the model's; the picture needs three orders to show a curve."""
+    """The loss of the highest order is the model's. The picture is drawn from three orders on."""
     folder = tmp_path / "run"
     words = ["model=count", f"model.order={order}", "smoothing=modified_kneser_ney", "data=lines", runs.names(tmp_path)]
     runs.train(*words, f"hydra.run.dir={folder}")

@@ -1,4 +1,4 @@
-"""ARPA files against KenLM, which reads ours and wrote some that we read."""
+"""ARPA files against KenLM: it reads the files that we write, and we read files that it wrote."""
 
 import gzip
 import math
@@ -38,13 +38,13 @@ def written(model, path):
     return path
 
 
-# --- out ------------------------------------------------------------------------------------------------------------
+# --- written --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("order", [2, 3, 4, 5, 6])
 @pytest.mark.parametrize("documents", [names(), [ODD]], ids=["names", "odd"])
 @pytest.mark.parametrize("threshold", [None, 1e-5, 1e-3])
-def test_kenlm_reads_in_our_file_what_we_score(order, documents, threshold, tmp_path):
+def test_kenlm_scores_our_file_as_we_do(order, documents, threshold, tmp_path):
     model = witten_bell(documents, order)
     if threshold is not None:
         model = BackoffModel(model.vocabulary, prune_by_entropy(model.tables, threshold))
@@ -55,7 +55,7 @@ def test_kenlm_reads_in_our_file_what_we_score(order, documents, threshold, tmp_
 
 
 def test_kenlm_splits_a_line_of_our_tokens_where_we_do(tmp_path):
-    """Also where it reads a text, as its `query` does, not single tokens."""
+    """KenLM reads a text here, as its `query` does, not single tokens."""
     model = witten_bell([ODD], 3)
     loaded = kenlm.Model(str(written(model, tmp_path / "model.arpa")))
     line = b" ".join(map(arpa.token, ODD)).decode()
@@ -67,7 +67,7 @@ def test_kenlm_splits_a_line_of_our_tokens_where_we_do(tmp_path):
 
 
 @pytest.mark.parametrize("order", [1, 2, 4, 6])
-def test_out_in_out_gives_the_same_bytes(order, tmp_path):
+def test_a_file_that_is_read_and_written_again_has_the_same_bytes(order, tmp_path):
     model = witten_bell([ODD, *names(50)], order)
     first = written(model, tmp_path / "1.arpa")
     vocabulary, tables = arpa_reader.read(first)
@@ -80,12 +80,12 @@ def test_out_in_out_gives_the_same_bytes(order, tmp_path):
         assert np.abs(ours.log_probs - read.log_probs).max() < 1.2e-7
 
 
-def test_compressed_by_its_name_and_read_by_its_content(tmp_path):
+def test_gz_is_written_by_request_and_recognized_by_its_content(tmp_path):
     model = witten_bell(names(), 4)
     plain, packed = written(model, tmp_path / "m.arpa"), written(model, tmp_path / "m.arpa.gz")
     assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
     again = written(model, tmp_path / "again.arpa.gz")
-    assert again.read_bytes() == packed.read_bytes()  # no time in it
+    assert again.read_bytes() == packed.read_bytes()  # it contains no time
     renamed = packed.rename(tmp_path / "packed.txt")
     assert arpa_reader.read(renamed)[0].characters == model.vocabulary.characters
     assert (arpa_reader.read(renamed)[1][3].log_probs == arpa_reader.read(plain)[1][3].log_probs).all()
@@ -105,7 +105,7 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["m.arpa"]
 
 
-def test_any_block_size_gives_the_same(tmp_path, monkeypatch):
+def test_the_block_size_changes_nothing(tmp_path, monkeypatch):
     model = witten_bell([ODD], 3)
     path = written(model, tmp_path / "1.arpa")
     monkeypatch.setattr(arpa, "WRITTEN_AT_ONCE", 7)
@@ -119,7 +119,7 @@ def test_any_block_size_gives_the_same(tmp_path, monkeypatch):
 
 
 def test_a_context_without_a_row_gets_one_that_changes_nothing(tmp_path):
-    """ARPA has no other place for a weight, and KenLM wants the context of every n-gram."""
+    """A weight is stored in the row of its context, and KenLM requires the context of every n-gram."""
     full = witten_bell(names(100), 4)
     rows, weights = dictionaries(full)
     a, n = full.vocabulary.encode("an").tolist()
@@ -130,7 +130,7 @@ def test_a_context_without_a_row_gets_one_that_changes_nothing(tmp_path):
     assert by_kenlm(path, names(200)) == pytest.approx(model.score(stream) / math.log(10), abs=1e-5)
 
 
-def test_the_numbers_as_they_are_written(tmp_path):
+def test_how_numbers_are_written(tmp_path):
     vocabulary = Vocabulary("ab")
     rows = {(0,): 0.25, (1,): 0.5, (2,): 1e-150, (0, 1): 1.0, (1, 2): 0.1}
     model = model_of(vocabulary, rows, {(0,): 1e-3, (1,): 2.0, (2,): 1.0}, 2)
@@ -143,7 +143,7 @@ def test_the_numbers_as_they_are_written(tmp_path):
 # --- tokens ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_character_there_is_has_a_token_of_its_own():
+def test_every_unicode_character_has_a_token_of_its_own():
     characters = [chr(i) for i in range(sys.maxunicode + 1) if not 0xD800 <= i < 0xE000]
     tokens = list(map(arpa.token, characters))
     assert len(set(tokens)) == len(tokens)
@@ -157,14 +157,14 @@ def test_every_character_there_is_has_a_token_of_its_own():
 
 
 @given(st.binary(max_size=9))
-def test_what_is_no_token_is_no_character(said):
+def test_other_bytes_are_no_character(said):
     char = arpa.character(said)
     if char is not None:
         assert arpa.character(arpa.token(char)) == char
         assert said == char.encode() or said.startswith(b"\\")
 
 
-# --- in -------------------------------------------------------------------------------------------------------------
+# --- read -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -212,8 +212,8 @@ ngram 3=3
 """
 
 
-def test_a_file_in_srilms_way(tmp_path):
-    """Without the bigrams `a c` and `b a` below the trigrams, with <unk>, weights that are missing and above 1."""
+def test_a_file_as_srilm_writes_it(tmp_path):
+    """It has <unk>, missing weights and weights above 1, and lacks the bigrams `a c` and `b a` of its trigrams."""
     path = tmp_path / "m.arpa"
     path.write_text("# a comment\n\n" + OF_SRILM)
     vocabulary, tables = arpa_reader.read(path)
@@ -226,7 +226,7 @@ def test_a_file_in_srilms_way(tmp_path):
         assert model.score(vocabulary.stream([document])) / math.log(10) == pytest.approx(scores, abs=1e-9), document
 
 
-def test_of_two_ways_to_write_a_line_both_are_read(tmp_path):
+def test_line_ends_and_separators_of_both_kinds_are_read(tmp_path):
     (tmp_path / "lf").write_bytes(OF_SRILM.encode())
     (tmp_path / "crlf").write_bytes(OF_SRILM.replace("\n", "\r\n").replace("a b", "a\tb").encode())
     (tmp_path / "no_newline").write_bytes(OF_SRILM.rstrip().encode())
@@ -237,7 +237,7 @@ def test_of_two_ways_to_write_a_line_both_are_read(tmp_path):
             assert (one.log_backoffs == other.log_backoffs).all()
 
 
-def test_a_lone_backslash_of_other_programs_is_one(tmp_path):
+def test_a_single_backslash_is_a_backslash(tmp_path):
     path = tmp_path / "m.arpa"
     path.write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-0.5\t\\\n-1\t</s>\n-1\t\\u0061\n\n\\end\\\n")
     assert arpa_reader.read(path)[0].characters == "\\a"
@@ -294,7 +294,7 @@ CHANGES = [
 
 @pytest.mark.parametrize(("old", "new", "said"), CHANGES)
 @pytest.mark.parametrize("at_once", [64, 1 << 20])
-def test_one_change_and_the_line_that_is_said(old, new, said, at_once, tmp_path, monkeypatch):
+def test_one_wrong_line_is_refused_with_its_number(old, new, said, at_once, tmp_path, monkeypatch):
     monkeypatch.setattr(textfile, "BLOCK_BYTES", at_once)
     path = tmp_path / "m.arpa"
     assert OF_SRILM.count(old) >= 1
@@ -326,7 +326,7 @@ def test_one_change_and_the_line_that_is_said(old, new, said, at_once, tmp_path,
         (b"x" * (1 << 25), "a line of more than 8,388,608 bytes; this is no ARPA file"),
     ],
 )
-def test_what_is_no_arpa_file(content, said, tmp_path):
+def test_other_files_are_refused(content, said, tmp_path):
     path = tmp_path / "m.arpa"
     path.write_bytes(content)
     with pytest.raises(BadInput) as refused:
@@ -334,7 +334,7 @@ def test_what_is_no_arpa_file(content, said, tmp_path):
     assert str(refused.value).startswith(f"{path}: {said}")
 
 
-def test_what_is_no_file(tmp_path):
+def test_only_regular_files_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
     for path, said in [
@@ -347,7 +347,7 @@ def test_what_is_no_file(tmp_path):
 
 
 @given(st.data())
-def test_damage_is_refused_or_read_and_never_a_traceback(tmp_path_factory, data):
+def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path_factory, data):
     content = bytearray(OF_SRILM.encode())
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(content) - 1))

@@ -1,4 +1,4 @@
-"""Back-off models against dictionaries, and pruning against relative entropies that are summed up."""
+"""Back-off models against dictionaries, and entropy pruning against sums of relative entropies."""
 
 import math
 from itertools import product
@@ -37,7 +37,7 @@ def test_scores_are_those_of_the_recursion_by_hand(documents, order, seed):
     stream[0] = 0
     wanted = [by_hand(model, tuple(stream[:i].tolist()), int(stream[i])) for i in range(1, len(stream))]
     assert model.score(stream) == pytest.approx(wanted, abs=1e-12)
-    super_score = super(BackoffModel, model).score(stream)  # the contract's own, from whole distributions
+    super_score = super(BackoffModel, model).score(stream)  # that of the base class, from whole distributions
     assert super_score == pytest.approx(wanted, abs=1e-12)
 
 
@@ -56,7 +56,7 @@ def test_keys_of_byte_strings():
     assert model.score(stream) == pytest.approx(wanted, abs=1e-12)
 
 
-def test_a_symbol_without_a_row_cannot_come():
+def test_a_symbol_without_a_row_has_probability_0():
     model = model_of(Vocabulary("ab"), {(0,): 0.5, (1,): 0.5}, {}, 1)
     assert model.score(np.array([0, 1, 2, 0])).tolist() == [math.log(0.5), -math.inf, math.log(0.5)]
 
@@ -95,7 +95,7 @@ def test_tensors_and_back(order):
         ("log_backoffs", lambda x: x[1:], "not of the sizes"),
     ],
 )
-def test_tensors_that_are_no_tables_are_refused(name, change, said):
+def test_tensors_of_no_model_are_refused(name, change, said):
     model = witten_bell(names(20), 2)
     tensors = model.tensors()
     tensors[name] = change(tensors[name])
@@ -113,7 +113,7 @@ def summed_up(before, after, context):
 
 
 def p_of(model, gram):
-    """p(h) by the chain rule; before the first symbol nothing is known, not even that a document begins."""
+    """p(h) by the chain rule; the first symbol has no context, not even the start of a document."""
     rows, weights = dictionaries(model)
     total = 0.0
     for i in range(len(gram)):
@@ -126,9 +126,8 @@ def p_of(model, gram):
 
 
 @pytest.mark.parametrize("threshold", [2e-3, 5e-3, 1e-2])
-def test_rows_go_by_the_relative_entropy_that_they_are_worth(threshold):
-    """Each row of the highest order is taken out alone; the divergence of its context, summed over all symbols, says
-    whether it goes."""
+def test_rows_are_pruned_by_their_relative_entropy(threshold):
+    """Each row of the highest order is removed alone; the divergence over all symbols of its context decides."""
     full = witten_bell(["abca", "abab", "cab", "bca", "aac", "abc", "ab"], 3)
     rows, _ = dictionaries(full)
     kept, _ = dictionaries(BackoffModel(full.vocabulary, prune_by_entropy(full.tables, threshold)))
@@ -142,7 +141,7 @@ def test_rows_go_by_the_relative_entropy_that_they_are_worth(threshold):
 
 
 def pruned_by_hand(model, stays):
-    """Without the rows that do not stay; the weights of all contexts anew, by sums over what has no row."""
+    """The model without some rows; the weights are computed again, as sums over the symbols without a row."""
     rows, _ = dictionaries(model)
     some = {g: math.exp(p) for g, p in rows.items() if len(g) == 1 or stays(g)}
     weights = {}
@@ -158,7 +157,7 @@ def pruned_by_hand(model, stays):
 
 @pytest.mark.parametrize("order", [2, 3, 4])
 @pytest.mark.parametrize("threshold", [1e-7, 1e-4, 1e-2, 1])
-def test_what_is_pruned_still_sums_to_one_and_keeps_the_contexts_of_what_stays(order, threshold):
+def test_a_pruned_model_sums_to_one_and_keeps_the_contexts_of_its_rows(order, threshold):
     full = witten_bell(names(150), order)
     model = BackoffModel(full.vocabulary, prune_by_entropy(full.tables, threshold))
     rows, weights = dictionaries(model)
@@ -171,7 +170,7 @@ def test_what_is_pruned_still_sums_to_one_and_keeps_the_contexts_of_what_stays(o
     assert np.exp(model.log_probs(contexts)).sum(1) == pytest.approx(np.ones(len(contexts)), abs=1e-9)
 
 
-def test_the_weights_are_those_of_sums_over_what_has_no_row():
+def test_weights_equal_sums_over_the_symbols_without_a_row():
     full = witten_bell(names(60), 3)
     model = BackoffModel(full.vocabulary, prune_by_entropy(full.tables, 2e-3))
     rows, weights = dictionaries(model)
@@ -180,7 +179,7 @@ def test_the_weights_are_those_of_sums_over_what_has_no_row():
     assert weights == pytest.approx(wanted, abs=1e-9)
 
 
-def test_a_threshold_of_zero_takes_nothing_and_one_beyond_all_takes_all():
+def test_a_threshold_below_zero_prunes_nothing_and_an_infinite_one_everything():
     full = witten_bell(names(60), 3)
     assert [len(table) for table in prune_by_entropy(full.tables, -1e-12)] == [len(table) for table in full.tables]
     assert [len(table) for table in prune_by_entropy(full.tables, math.inf)] == [len(full.tables[0]), 0, 0]

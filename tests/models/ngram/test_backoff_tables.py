@@ -44,7 +44,7 @@ def model_of(counted):
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
 @pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
 @pytest.mark.parametrize("prune", [(), (0, 1, 2)])
-def test_the_tables_are_the_model_to_the_last_bits(plain, order, prune, model_of):
+def test_back_off_tables_have_the_probabilities_of_the_model(plain, order, prune, model_of):
     model = model_of(plain, order, prune=prune if smoothing(**plain).prunable else ())
     again = BackoffModel(model.vocabulary, model.backoff_tables())
     assert again.context == model.context
@@ -63,8 +63,8 @@ def test_the_tables_are_the_model_to_the_last_bits(plain, order, prune, model_of
 @pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
 @pytest.mark.parametrize("order", [2, 4, 6])
 @pytest.mark.parametrize(("documents", "others"), [(NAMES, OTHERS), ([ODD], [ODD[::-1]])], ids=["names", "odd"])
-def test_kenlm_says_what_the_counted_model_says(plain, order, documents, others, tmp_path, model_of):
-    """Of what cannot come too: ARPA has no log of 0 but -99, here the weight of a context."""
+def test_kenlm_scores_the_tables_as_the_model_does(plain, order, documents, others, tmp_path, model_of):
+    """Probability 0 too, for which ARPA files have -99, here as the weight of a context."""
     model = model_of(plain, order, documents)
     (tmp_path / "m.arpa").write_bytes(b"".join(arpa_file(model.backoff_tables(), model.vocabulary)))
     ours = model.score(model.vocabulary.stream(others)) / math.log(10)
@@ -77,7 +77,7 @@ def test_kenlm_says_what_the_counted_model_says(plain, order, documents, others,
 
 @pytest.mark.parametrize("plain", SMOOTHINGS, ids=lambda plain: "-".join(map(str, plain.values())))
 def test_a_context_that_every_symbol_follows_has_the_same_probabilities(plain, model_of):
-    """Nobody is left there to whom something could be given, which Katz has to divide among what was seen."""
+    """There are no unseen symbols to share what Katz discounts; the seen ones keep it."""
     documents = ["aab", "ba", "abb", "b", "aaab", "babab"]
     model = model_of(plain, 3, documents)
     again = BackoffModel(model.vocabulary, model.backoff_tables())
@@ -85,6 +85,6 @@ def test_a_context_that_every_symbol_follows_has_the_same_probabilities(plain, m
     assert np.exp(again.log_probs(contexts)) == pytest.approx(np.exp(model.log_probs(contexts)), abs=1e-12)
 
 
-def test_scores_that_are_no_probabilities_have_no_tables(model_of):
+def test_stupid_backoff_has_no_back_off_tables(model_of):
     with pytest.raises(BadInput, match="smoothing=stupid_backoff has scores, not probabilities"):
         model_of({"name": "stupid_backoff", "alpha": 0.4}, 3).backoff_tables()

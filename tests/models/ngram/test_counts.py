@@ -1,4 +1,4 @@
-"""Counts of n-grams against dictionaries, wherever the text is cut, and beyond what float32 and int32 can hold."""
+"""Counts of n-grams against dictionaries, however the text is cut, and beyond the range of float32 and int32."""
 
 from itertools import pairwise
 
@@ -24,13 +24,13 @@ from nextchar.models.ngram.counts import (
 from nextchar.models.ngram.keys import Packing
 
 texts = st.lists(st.text(alphabet="abcde.\u00e9", min_size=1), min_size=1, max_size=30)
-# as keys: bytes counted in a table, 16, 32 and 64 bits, and byte strings
+# keys are bytes counted densely, 16, 32 and 64 bits, and byte strings
 orders = st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 13, 21, 22, 30])
 sizes = st.sampled_from([7, 30, 255, 256, 300, 70_000, 1_000_000])  # of a vocabulary
 
 
-def in_pieces(stream, cuts, order):
-    """The stream in pieces that end at the cuts, each with what comes before as far as an n-gram sees."""
+def in_blocks(stream, cuts, order):
+    """The stream in blocks that end at the cuts, each with the context that an n-gram needs."""
     edges = sorted({1, len(stream), *(1 + cut % (len(stream) - 1) for cut in cuts)})
     for begin, end in pairwise(edges):
         lead = min(begin, max(1, order - 1))
@@ -42,8 +42,8 @@ def as_dictionary(table):
     return dict(zip(map(tuple, rows), table.counts.tolist(), strict=True))
 
 
-def of_twin(rows, vocabulary):
-    """{ids: count} of the twin's table."""
+def by_brute_force(rows, vocabulary):
+    """{ids: count} of a table made by brute force."""
     id_of = {None: 0} | {char: i for i, char in enumerate(vocabulary.characters, 1)}
     return {
         (*(id_of[x] for x in context), id_of[symbol]): n for context, row in rows.items() for symbol, n in row.items()
@@ -52,7 +52,7 @@ def of_twin(rows, vocabulary):
 
 @settings(max_examples=300)
 @given(texts, orders, sizes, st.lists(st.integers(0, 10**6), max_size=5), st.sampled_from([1, 2]), st.integers(1, 64))
-def test_equal_to_a_dictionary_wherever_cut(documents, order, size, cuts, threads, at_once):
+def test_equal_to_a_dictionary_however_the_text_is_cut(documents, order, size, cuts, threads, at_once):
     vocabulary = Vocabulary.of(documents)
     stream = vocabulary.stream(documents).astype(np.min_scalar_type(size))
     packing_ = Packing(max(size, len(vocabulary)))
@@ -61,21 +61,21 @@ def test_equal_to_a_dictionary_wherever_cut(documents, order, size, cuts, thread
         patch.setattr(counts, "SORTED_AT_ONCE", 3 * at_once)
         patch.setattr(counts, "MERGED_AT_ONCE", at_once)
         patch.setattr(counts, "FAN_IN", 2)
-        ngrams = count_ngrams(in_pieces(stream, cuts, order), packing_, order, threads)
+        ngrams = count_ngrams(in_blocks(stream, cuts, order), packing_, order, threads)
     found = tables_by_order(ngrams)
     raw = twin.raw_tables(documents, order)
     adjusted = twin.continuation_tables(documents, order)
     for table, changed in zip(found, TrainCounts(found).continuations, strict=True):
-        assert as_dictionary(table) == of_twin(raw[table.order], vocabulary)
-        assert as_dictionary(changed) == of_twin(adjusted[table.order], vocabulary)
+        assert as_dictionary(table) == by_brute_force(raw[table.order], vocabulary)
+        assert as_dictionary(changed) == by_brute_force(adjusted[table.order], vocabulary)
         assert table.counts.dtype == np.int64
 
 
 @given(texts, st.integers(1, 9), st.lists(st.integers(0, 40), min_size=1, max_size=3))
-def test_parts_counted_apart_and_merged_are_the_same_bits(documents, order, cuts):
+def test_blocks_counted_apart_and_merged_give_the_same_bits(documents, order, cuts):
     stream, packing_ = Vocabulary.of(documents).stream(documents), Packing(len(Vocabulary.of(documents)))
     whole = count_ngrams([Block(stream, 1)], packing_, order)
-    merged = merge([count_ngrams([piece], packing_, order) for piece in in_pieces(stream, cuts, order)])
+    merged = merge([count_ngrams([block], packing_, order) for block in in_blocks(stream, cuts, order)])
     assert whole.keys.tobytes() == merged.keys.tobytes()
     assert whole.keys.dtype == merged.keys.dtype
     assert whole.counts.tobytes() == merged.counts.tobytes()
@@ -83,7 +83,7 @@ def test_parts_counted_apart_and_merged_are_the_same_bits(documents, order, cuts
 
 @given(texts, st.integers(1, 6))
 def test_sums_over_contexts(documents, order):
-    """N(h) = sum over c of N(h c), and each kind of count once."""
+    """N(h) = sum over c of N(h c), and n1, n2, n3+ of each context."""
     vocabulary = Vocabulary.of(documents)
     for table in count_stream(vocabulary.stream(documents), len(vocabulary), order):
         raw = twin.raw_tables(documents, order)[table.order]
@@ -95,7 +95,7 @@ def test_sums_over_contexts(documents, order):
 
 
 def of_contexts(raw, vocabulary):
-    """{ids: (all, and how many symbols follow once, twice, more often)} of the twin's table."""
+    """{ids: (C, n1, n2, n3+)} of a table made by brute force."""
     id_of, found = {None: 0} | {char: i for i, char in enumerate(vocabulary.characters, 1)}, {}
     for context, row in raw.items():
         ones, twos = (sum(n == kind for n in row.values()) for kind in (1, 2))
@@ -113,7 +113,7 @@ def test_matrix_of_bigrams(documents):
 
 
 @pytest.mark.parametrize("size", [2**24, 2**31, 2**53 + 1])
-def test_exact_where_floats_and_short_integers_are_not(size):
+def test_exact_beyond_float32_float64_and_int32(size):
     top = NgramCounts(np.array([0, 1, 2], np.uint8), np.array([size - 1, 2, 1]), Packing(2), 2)
     unigrams, pairs = tables_by_order(merge([top, top]))
     assert pairs.matrix(np.arange(2)).tolist() == [[2 * size - 2, 4], [2, 0]]
@@ -124,19 +124,19 @@ def test_exact_where_floats_and_short_integers_are_not(size):
 
 @pytest.mark.parametrize("order", [2, 40])
 def test_counts_past_2_to_the_24_one_by_one(order):
-    """Where float32 counting stops: 2^24 + 1 ones, counted in a table and as sorted keys."""
+    """Counting in float32 stops there: 2^24 + 1 ones, counted densely and as sorted keys."""
     stream = np.zeros(2**24 + 2, dtype=np.uint8)
     assert count_ngrams([Block(stream, 1)], Packing(1), order).counts.tolist() == [2**24 + 1]
 
 
-def test_a_matrix_that_would_not_fit_is_refused_with_its_size():
+def test_a_matrix_beyond_memory_is_refused_with_its_size():
     *_, pairs = tables_by_order(NgramCounts(np.array([5], np.uint64), np.array([1]), Packing(10**6), 2))
     with pytest.raises(BadInput, match=r"1,000,000 x 1,000,000 counts needs about 7,451 GiB"):
         pairs.matrix(np.arange(10**6))
 
 
-def test_counts_that_would_not_fit_are_refused_while_they_grow(monkeypatch):
-    """Before the memory is taken, with what there is of them, and what to set instead."""
+def test_counts_beyond_memory_are_refused_as_they_grow(monkeypatch):
+    """Before memory is taken, with the number of n-grams so far and a remedy."""
     pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10}  # a machine of 40 KiB
     monkeypatch.setattr("os.sysconf", pages.__getitem__)
     monkeypatch.setattr(counts, "SORTED_AT_ONCE", 1 << 9)

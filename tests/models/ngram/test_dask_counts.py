@@ -1,4 +1,4 @@
-"""A Dask cluster counts what one machine counts, to the bit, though a worker dies; what it cannot do it says."""
+"""A Dask cluster gives the same counts as one machine, even if a worker dies; its failures are one line each."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ SMALL = ["figures=false", "model=count", "model.order=4"]
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A scheduler here, and two workers that are processes of their own."""
+    """A scheduler in this process, and two workers in processes of their own."""
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local:
         yield local.scheduler_address
 
@@ -73,7 +73,7 @@ def test_one_shard_is_enough(address: str, data: str, tmp_path: Path, runs) -> N
 
 @dataclass
 class Deadly:
-    """A shard of which so many readers die, in the middle, and take with them what they have counted before."""
+    """A shard whose first readers are killed in the middle, one for each mark."""
 
     shard: Split
     marks: list[Path]
@@ -120,7 +120,7 @@ def test_a_file_that_kills_every_worker(address: str, part: Split, tmp_path: Pat
     assert not marks[8].exists()
 
 
-def test_a_file_that_is_another_one_on_a_worker(address: str, part: Split, tmp_path: Path) -> None:
+def test_a_file_that_differs_on_a_worker(address: str, part: Split, tmp_path: Path) -> None:
     (tmp_path / "text" / "3.txt").unlink()
     with pytest.raises(BadInput, match=r"3\.txt.*No such file.*must see the same files under the same paths"):
         count_on_cluster(part, Packing(30), 3, address)
@@ -129,10 +129,10 @@ def test_a_file_that_is_another_one_on_a_worker(address: str, part: Split, tmp_p
         count_on_cluster(part, Packing(30), 3, address)
 
 
-# --- what is refused ------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------------------------
 
 
-def test_no_folder_is_made_where_there_is_no_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str], runs) -> None:
+def test_without_a_cluster_no_folder_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str], runs) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
@@ -145,7 +145,7 @@ def test_no_folder_is_made_where_there_is_no_cluster(tmp_path: Path, capsys: pyt
 
 @contextmanager
 def answering(greeting: bytes) -> Iterator[str]:
-    """A server that greets whoever comes, and says nothing else."""
+    """A server that sends a greeting and nothing else."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -164,7 +164,7 @@ def answering(greeting: bytes) -> Iterator[str]:
                 connection.close()
 
 
-def test_who_is_no_scheduler(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_no_scheduler(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         answering(b"SSH-2.0-OpenSSH_9.6\r\n") as other,
         pytest.raises(BadInput, match="server there is no scheduler"),
@@ -210,6 +210,6 @@ def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("argv", [["cluster.address=here:1"], ["model=nn", "cluster.address=tcp://here:1"]])
-def test_a_cluster_that_means_nothing(argv: list[str]) -> None:
+def test_a_cluster_that_is_invalid_or_has_no_effect(argv: list[str]) -> None:
     with pytest.raises(BadInput, match=r"cluster\.address"):
         run_settings(argv)

@@ -1,4 +1,4 @@
-"""A smoothing method of one's own takes its settings and its class, and no other line of the package."""
+"""Adding a smoothing method takes its settings and its class, and no other line of the package."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -6,9 +6,8 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from nextchar.config import compose
+from nextchar.config.compose import run_settings
 from nextchar.config.smoothing_settings import SmoothingSettings
-from nextchar.config.train_settings import TrainCommand
 from nextchar.data.load import load
 from nextchar.evaluation.loss import loss_on
 from nextchar.evaluation.sampling import sample
@@ -48,16 +47,14 @@ class FixedWeightInterpolation(Interpolated):
 
 @pytest.fixture(scope="module")
 def fitted() -> Callable[..., tuple[Any, NgramFit]]:
-    """The data set of names, and the n-grams of it that the new method smooths."""
+    """Fits n-grams to the data set of names, smoothed by the new method."""
 
     def fit(tune: bool, *words: str) -> tuple[Any, NgramFit]:
         argv = ["model=count", "model.order=3", "smoothing=witten_bell", *words]
-        settings = compose.Command("train", TrainCommand, argv).settings()
+        settings = run_settings(argv)
         own = FixedWeight(name="fixed_weight", weight=0.8, tune=tune)
         dataset = load(settings.data)
-        return dataset, fit_ngrams(
-            settings.run().model_copy(update={"smoothing": own}), dataset.vocabulary, dataset.splits
-        )
+        return dataset, fit_ngrams(settings.model_copy(update={"smoothing": own}), dataset.vocabulary, dataset.splits)
 
     return fit
 
@@ -87,7 +84,7 @@ def test_it_is_tuned_stored_pruned_and_exported(fitted: Callable[..., tuple[Any,
     val = dataset.splits["val"]
     assert loss_on(tuned.model, val, False).value < loss_on(plain.model, val, False).value
     assert isinstance(tuned.model, CountModel)
-    wanted = compose.Command("train", TrainCommand, ["model=count", "model.order=3"]).settings().model
+    wanted = run_settings(["model=count", "model.order=3"]).model
     method = tuned.model.smoothing.settings
     again = CountModel.from_tensors(tuned.model.tensors(), dataset.vocabulary, wanted, method, "weights")
     stream = val.stream

@@ -1,4 +1,4 @@
-"""Smoothing as KenLM and NLTK have it, on the texts and figures that the twin is held against too."""
+"""Smoothing equals KenLM's and NLTK's, on the texts that the brute-force twin is compared with too."""
 
 import json
 import math
@@ -15,7 +15,7 @@ LIKE_KENLM = smoothing("modified_kneser_ney", base="kenlm", tune=False)
 
 
 def log_prob(model, context, symbol):
-    """Of a symbol ("" the boundary) after a context of symbols, cut to what the model sees."""
+    """log P of a symbol after a context of symbols ("": the boundary), cut to the length that the model reads."""
     ids = [0 if x == "" else 1 + model.vocabulary.characters.index(x) for x in context][-model.context :]
     padded = np.array([[0] * (model.context - len(ids)) + ids])
     return model.log_probs(padded)[0, 0 if symbol == "" else 1 + model.vocabulary.characters.index(symbol)]
@@ -41,7 +41,7 @@ def test_every_ngram_that_lmplz_lists(name, counted):
 
 @pytest.mark.parametrize("name", kenlm_models.TEXTS)
 def test_a_text_scored_by_the_kenlm_module(name, counted):
-    """KenLM on lmplz's own file, character by character, names that it has never seen among them."""
+    """KenLM reads the file of lmplz and scores character by character, unseen names too."""
     documents, order = kenlm_models.TEXTS[name], int(name[-1])
     theirs = kenlm.Model(str(kenlm_models.path(name)))
     model = counted(documents, order, LIKE_KENLM)
@@ -64,13 +64,13 @@ OF_NLTK = {
 
 @pytest.mark.parametrize("method", OF_NLTK)
 def test_equal_to_nltk(method, counted):
-    """Where NLTK's definitions are ours, see nltk_probabilities.py; its unigrams are not discounted."""
+    """For the methods that NLTK defines as we do (nltk_probabilities.py); it does not discount unigrams."""
     model = counted(nltk_probabilities.names(), nltk_probabilities.ORDER, OF_NLTK[method])
     if method in ("absolute_discount", "kneser_ney"):
         model.smoothing.parameters[0] = 0
     stored = json.loads(nltk_probabilities.STORED.read_text(encoding="utf-8"))[method]
     for written, row in stored.items():
         context = ["" if x == nltk_probabilities.BOUNDARY else x for x in written]
-        if len(context) == model.context or context[:1] == [""]:  # as long as the model sees, or cut at the start
+        if len(context) == model.context or context[:1] == [""]:  # as long as the model reads, or shorter at the start
             found = [math.exp(log_prob(model, context, y)) for y in ["", *model.vocabulary.characters]]
             assert found == pytest.approx(row, abs=1e-11), written

@@ -1,4 +1,4 @@
-"""Smoothed probabilities: they sum to one, equal a twin written from the papers, closed forms and known figures."""
+"""Smoothed probabilities sum to one, and equal a brute-force twin written from the papers, and closed forms."""
 
 import inspect
 import math
@@ -28,7 +28,7 @@ each_method = pytest.mark.parametrize("method", METHODS)
 
 
 def contexts_of(documents, model):
-    """As ids all contexts that a text has, and some that it lacks; and as the twin writes them."""
+    """All contexts of a text and some unseen ones: as ids, and as the twin writes them."""
     v, wanted = len(model.vocabulary), set()
     for document in documents:
         wanted |= {context for context, _ in twin.positions(document, model.order)}
@@ -71,7 +71,7 @@ PRUNABLE = [name for name, (chosen, _) in METHODS.items() if chosen.prunable and
 
 @pytest.mark.parametrize("method", PRUNABLE)
 @given(documents=texts, order=st.integers(2, 6), thresholds=st.sampled_from([[0, 1], [0, 0, 1], [0, 2], [0, 0, 0, 3]]))
-def test_pruned_models_sum_to_one_and_give_what_is_lost_to_the_order_below(
+def test_pruned_models_sum_to_one_and_give_pruned_counts_to_the_order_below(
     method, documents, order, thresholds, counted
 ):
     whole, pruned = (counted(documents, order, METHODS[method][0], prune=prune) for prune in ([], thresholds))
@@ -94,7 +94,7 @@ def symbols(model):
 
 
 def pruned_twin(raw, kept, model, context, symbol):
-    """Absolute discounting that sees the kept n-grams alone, and gives all other counts of a context away."""
+    """Absolute discounting of the kept n-grams alone; the order below gets all other counts of a context."""
     k = len(context) + 1
     below = pruned_twin(raw, kept, model, context[1:], symbol) if context else 1 / len(model.vocabulary)
     row = raw[k].get(context)
@@ -109,7 +109,7 @@ def pruned_twin(raw, kept, model, context, symbol):
 @settings(max_examples=40)
 @given(documents=texts, order=st.integers(1, 5))
 def test_jelinek_mercer_against_the_twin(weights, documents, order, counted):
-    """Both fit by EM and neither to the end: the loss of val tells whether they went the same way."""
+    """Both stop EM before it converges, so the losses on val are compared, not the weights."""
     val = documents[::2]
     model = counted(documents, order, smoothing("jelinek_mercer", weights=weights), val)
     p, _ = twin.jelinek_mercer(documents, val, order, bucketed=weights == "bucket")
@@ -120,8 +120,8 @@ def test_jelinek_mercer_against_the_twin(weights, documents, order, counted):
 
 
 @pytest.mark.parametrize("weights", ["order", "bucket"])
-def test_jelinek_mercer_forbids_nothing_where_val_holds_nothing_new(weights, counted):
-    """After a comes b and after b comes a, always: the bigram is always right, and must not have all the weight."""
+def test_jelinek_mercer_gives_no_probability_0_if_val_holds_nothing_new(weights, counted):
+    """a and b alternate, so the bigram is always right; its weight must stay below 1."""
     model = counted(["ab" * 50] * 40, 3, smoothing("jelinek_mercer", weights=weights), ["ab" * 50] * 10)
     assert np.isfinite(model.score(model.vocabulary.stream(["bbaa", "aab"]))).all()
     assert np.isfinite(model.log_probs(np.array([[0, 0], [0, 1], [1, 1], [2, 1]]))).all()
@@ -142,7 +142,7 @@ def test_jelinek_mercer_forbids_nothing_where_val_holds_nothing_new(weights, cou
     ids=lambda plain: "-".join(map(str, plain.values())),
 )
 def test_tuned_is_never_worse_on_val_than_untuned(plain, order, counted):
-    """On a program, whose long contexts tell much: what is best for one order alone does worse there."""
+    """On a program, whose long contexts are informative: tuning order by order would do worse there."""
     lines = [line for line in inspect.getsource(ngrams).split("\n") if line]
     train, known = lines[::2], set("".join(lines[::2]))
     val = ["".join(c for c in line if c in known) for line in lines[1::2]]
@@ -163,7 +163,7 @@ def test_an_order_that_no_document_reaches_changes_nothing(method, documents, co
         "none",
         "add_k",
         "stupid_backoff",
-    ):  # a context that no document reaches is uniform, or costs a factor
+    ):  # after an unseen context these are uniform, or multiply by a factor
         stream = longer.vocabulary.stream(documents)
     assert longer.score(stream) == pytest.approx(shorter.score(stream), rel=1e-12)
 
@@ -198,7 +198,7 @@ def bigram_of_stream(stream, vocabulary, k=0):
 
 
 def test_a_text_with_every_pair_once_has_loss_ln_v():
-    """A de Bruijn sequence: nothing can be told from the character before, so the loss is that of a uniform guess."""
+    """A de Bruijn sequence: the previous character says nothing about the next, so the loss is that of uniform."""
     stream = np.array([0, 0, 1, 0, 2, 1, 1, 2, 2, 0])
     model = bigram_of_stream(stream, Vocabulary("ab"))
     assert model.tables[1].counts.tolist() == [1] * 9
@@ -220,6 +220,6 @@ def test_a_markov_chain_of_known_entropy(method, counted):
     assert abs(-scores.mean() - entropy) < 4 * scores.std() / math.sqrt(len(scores))
 
 
-def test_maximum_likelihood_gives_what_was_never_seen_no_chance(counted):
+def test_maximum_likelihood_gives_unseen_bigrams_probability_0(counted):
     model = counted(["ab"], 2, smoothing("none"))
     assert math.isinf(loss_on(model, Split.of(model.vocabulary, ["ba"]), is_text=False).value)

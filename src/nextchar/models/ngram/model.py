@@ -208,8 +208,8 @@ def _backoff_table(
 ) -> BackoffTable:
     """Returns the rows of a table with their P_k, and the weights of its contexts.
 
-    One step of the smoothing gives both: after the R rows come the contexts h that some symbols do not follow, each
-    with its unseen symbols taken as one of count 0. Their P_(k-1) is 1 - the sum over the rows of h, or `uniform`.
+    One step of the smoothing gives both: it gets the R rows, and for each context with unseen symbols one more n-gram
+    of count 0, which stands for all of them. Their P_(k-1) is 1 minus that of the rows, or `uniform` if given.
     """
     packing, order, contexts = table.packing, table.order, table.contexts
     n = len(contexts.keys)

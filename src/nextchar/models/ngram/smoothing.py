@@ -58,7 +58,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Points between `low` and `high` to search from `start`; `row` makes a row of parameters from a point."""
+    """A search begins at `start`, between `low` and `high`; `row` makes the parameters of an order from a point."""
 
     start: Sequence[float]
     low: Sequence[float]
@@ -173,7 +173,7 @@ class AddK(Smoothing):
         return [settings.k]
 
     def search_space(self) -> SearchSpace:
-        return SearchSpace([-2.0], [-20.0], [20.0], row=np.exp)
+        return SearchSpace([-2.0], [-20.0], [20.0], row=np.exp)  # a point is log k
 
     def step(self, k: int, seen: NgramStatistics, below: Floats, uniform: float) -> Floats:
         pseudo = self.parameters[k - 1, 0]
