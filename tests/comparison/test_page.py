@@ -1,4 +1,4 @@
-"""What a comparison writes: tables that read back, a picture, and a page that is looked at in a browser."""
+"""The files of a comparison: tables that read back, a picture, and a page that a browser opens."""
 
 import csv
 import html
@@ -43,7 +43,7 @@ def count(tmp_path_factory: pytest.TempPathFactory, runs) -> Path:
 
 
 def hundred(copies, nn: Path, count: Path, folder: Path, n: int = 100) -> None:
-    """Runs as long as they get: each with 200 points a curve, every fourth one counted."""
+    """Runs of the largest size: 200 points a curve; every fourth run is counted."""
     random, kept = np.random.default_rng(0), copies.losses(nn)
     steps = list(range(0, 10_000, 50))
     for i in range(n):
@@ -108,7 +108,7 @@ def test_the_csv_reads_back_in_full(few: Comparison) -> None:
 
 @pytest.mark.parametrize("sign", "=+-@")
 def test_no_cell_is_a_formula(few: Comparison, sign: str, tmp_path: Path, count: Path, copies) -> None:
-    """Nor is a number taken for one, whatever its sign."""
+    """A number may begin with a sign."""
     for name in (f"{sign}cmd", "other"):
         copies.copy(count, tmp_path / name)
     rows = list(csv.reader(io.StringIO(report.csv_table(compare([tmp_path])))))
@@ -118,7 +118,7 @@ def test_no_cell_is_a_formula(few: Comparison, sign: str, tmp_path: Path, count:
 
 
 def test_the_markdown_is_one_table_and_no_more(few: Comparison) -> None:
-    """A row a line with as many cells as the head has; what Markdown or HTML would take for its own is escaped."""
+    """One line a row, with as many cells as the head has; markup of Markdown and HTML is escaped."""
     text = report.markdown(few)
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(few.rows)
@@ -177,7 +177,7 @@ def test_the_page_of_one_run_and_of_samples_that_are_gone(tmp_path: Path, count:
 
 
 def test_of_many_settings_each_row_unfolds_all(tmp_path: Path, nn: Path, copies) -> None:
-    """More than have a column each; and none of them is a label's to leave out."""
+    """With more settings than columns, each row lists all of them."""
     copies.copy(nn, tmp_path / "a")
 
     def change(record: dict[str, Any]) -> None:
@@ -198,7 +198,7 @@ def test_of_many_settings_each_row_unfolds_all(tmp_path: Path, nn: Path, copies)
 
 
 def test_huge_numbers_are_short(tmp_path: Path, nn: Path, copies) -> None:
-    """Of a stranger's run or of one that went astray; and of a curve that is shown whole nothing is said to be cut."""
+    """A run may have diverged or be someone else's. A curve that is drawn whole is not called cut."""
     values = {"steps": [1, 50, 100], "values": [1e8, 9e7, 8e7]}
     run = copies.copy(nn, tmp_path / "run", lambda record: record.update(curves={"val/loss": values}))
     copies.edit(run, lambda record: record["metrics"].update({"val/loss": -1e8}))
@@ -224,7 +224,7 @@ def test_the_picture_has_the_paired_difference(
 
 
 def test_on_a_telephone(browser: Any, few: Comparison, tmp_path: Path) -> None:
-    """The loss stands on the first screen, and a tall sample scrolls in its card."""
+    """The loss is on the first screen, and a tall sample scrolls in its card."""
     page = opened(browser, report.page(few), tmp_path)
     assert page.run("getComputedStyle(document.querySelector('pre')).maxHeight") == "420px"
     narrow = "[...document.styleSheets[0].cssRules].find(r => r.conditionText == '(max-width: 700px)').cssText"
@@ -269,7 +269,7 @@ HEAD = "[...document.querySelectorAll('#leaderboard th button')].find(b => b.tex
 
 
 def test_the_page_in_a_browser(browser: Any, few: Comparison, tmp_path: Path) -> None:
-    """The table stands there, sorts by what is clicked, curves are picked out, and nothing was asked of a network."""
+    """The table is there and sorts by the column clicked, curves are highlighted, and no request leaves the page."""
     page = opened(browser, report.page(few), tmp_path)
     assert page.run(COLUMN.format(0)) == ["1", "2", "3", "4"]
     for text in few.sentences:
@@ -301,7 +301,7 @@ def test_the_page_in_a_browser(browser: Any, few: Comparison, tmp_path: Path) ->
 
 
 def test_the_policy_forbids_what_escaping_would_let_through(browser: Any, few: Comparison, tmp_path: Path) -> None:
-    """Were a script or a picture to get onto the page, it would not run, nor be asked for."""
+    """An injected script does not run, and an injected picture is not requested."""
     holes = "<script>document.title='taken'</script><img src='http://127.0.0.1:9/x' onerror=\"document.title='taken'\">"
     page = opened(browser, report.page(few).replace("<main>", f"<main>{holes}"), tmp_path)
     assert page.run("document.querySelectorAll('img').length") == 1

@@ -49,7 +49,7 @@ def nn(trained: dict[str, Path]) -> Path:
 
 
 def test_a_run_keeps_the_sums_of_its_test_documents(count: Path, runs, copies) -> None:
-    """A sum and a length a document, in little space."""
+    """A loss and a length for each document, in 8 bytes."""
     kept = copies.losses(count)
     assert {name: (tensor.dtype.name, tensor.shape) for name, tensor in kept.items()} == {
         "nll": ("float32", (DOCUMENTS,)),
@@ -90,7 +90,7 @@ def test_a_real_pair_against_a_bootstrap_by_hand(count: Path, nn: Path, copies) 
 
 
 def test_a_known_difference(tmp_path: Path, count: Path, copies) -> None:
-    """Every document of b is worse by 0.05 nats a character, give or take: the sentence says so."""
+    """Every document of b is worse by about 0.05 nats a character: the sentence says so."""
     kept, random = copies.losses(count), np.random.default_rng(0)
     worse = copies.copy(count, tmp_path / "b", copies.setting("smoothing.k", 3.0))
     copies.with_nll(worse, kept["nll"] + kept["chars"] * (0.05 + 0.1 * random.normal(size=DOCUMENTS)))
@@ -103,7 +103,7 @@ def test_a_known_difference(tmp_path: Path, count: Path, copies) -> None:
 
 
 def test_runs_that_are_one_and_the_same(tmp_path: Path, count: Path, copies) -> None:
-    """A repetition with the same seed is no second seed."""
+    """A second run with the same seed is a row of its own."""
     compared = compare([count, copies.copy(count, tmp_path / "again")])
     assert [len(row.runs) for row in compared.rows] == [1, 1]
     assert sorted(row.label.rsplit("/")[-1] for row in compared.rows) == ["again", "count"]
@@ -221,7 +221,7 @@ def test_a_few_documents_that_decide(tmp_path: Path, count: Path, copies) -> Non
     assert said.endswith("no interval: a few of the 3,277 documents account for most of the variance")
 
 
-def test_labels_name_no_more_than_what_differs(tmp_path: Path, count: Path, nn: Path, copies) -> None:
+def test_labels_name_only_settings_that_differ(tmp_path: Path, count: Path, nn: Path, copies) -> None:
     copies.copy(count, tmp_path / "k", copies.setting("smoothing.k", 0.5))
     copies.copy(nn, tmp_path / "lr", copies.setting("optim.lr", 2.5))
     copies.copy(nn, tmp_path / "elsewhere", copies.setting("data.path", None))
@@ -231,7 +231,7 @@ def test_labels_name_no_more_than_what_differs(tmp_path: Path, count: Path, nn: 
 
 
 def test_the_sentence_names_all_that_differs(tmp_path: Path, nn: Path, copies) -> None:
-    """A label needs one setting to tell two runs apart; what makes the difference may be another."""
+    """One setting distinguishes the labels of two runs; another one may cause the difference."""
 
     def change(record: dict) -> None:
         copies.setting("optim.lr", 3.0)(record)
@@ -248,7 +248,7 @@ def test_the_sentence_names_all_that_differs(tmp_path: Path, nn: Path, copies) -
     )
 
 
-def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path, copies) -> None:
+def test_ties_with_the_best_are_named(tmp_path: Path, count: Path, copies) -> None:
     kept, random = copies.losses(count), np.random.default_rng(0)
     for k, worse in ((2.0, 0.0), (3.0, 0.0), (4.0, 0.5)):
         run = copies.copy(count, tmp_path / f"k={k}", copies.setting("smoothing.k", k))
@@ -275,7 +275,7 @@ def test_of_many_it_is_said_which_may_be_as_good(tmp_path: Path, count: Path, co
         (lambda record: record["data"].update(left_out={"test": 3}), "out-of-vocabulary characters of test (0 and 3)"),
     ],
 )
-def test_what_was_tested_otherwise_is_not_ranked(tmp_path: Path, count: Path, change, why: str, copies) -> None:
+def test_runs_with_different_tests_are_not_ranked(tmp_path: Path, count: Path, change, why: str, copies) -> None:
     other = copies.copy(count, tmp_path / "other", change)
     with pytest.raises(BadInput) as error:
         compare([count, other])
@@ -286,7 +286,7 @@ def test_what_was_tested_otherwise_is_not_ranked(tmp_path: Path, count: Path, ch
 
 
 def test_documents_of_other_lengths_are_not_paired(tmp_path: Path, count: Path, copies) -> None:
-    """Though all that run.json says is the same."""
+    """Even if everything in run.json is equal."""
     kept, other = copies.losses(count), copies.copy(count, tmp_path / "other")
     copies.put(other, LOSSES, safetensors.numpy.save({"nll": kept["nll"], "chars": kept["chars"][::-1].copy()}))
     with pytest.raises(BadInput, match=r"differ in lengths of the documents\. Name"):
@@ -294,7 +294,7 @@ def test_documents_of_other_lengths_are_not_paired(tmp_path: Path, count: Path, 
 
 
 def test_a_refusal_says_which_folders_go_together(tmp_path: Path, count: Path, copies) -> None:
-    """As words that can be pasted; a run that kept no sums goes with any."""
+    """As words that can be pasted; a run without losses of its documents fits into any group."""
     for name in ("a", "b c", "d", "e"):
         copies.copy(count, tmp_path / name, copies.setting("data.split", "lecture" if name < "d" else "hash"))
     (tmp_path / "a" / LOSSES).unlink()
@@ -374,7 +374,7 @@ def damaged(copies, count: Path, folder: Path) -> dict[str, str]:
     return reasons
 
 
-def test_what_is_damaged_is_left_out_by_name(tmp_path: Path, count: Path, copies) -> None:
+def test_damaged_runs_are_left_out_by_name(tmp_path: Path, count: Path, copies) -> None:
     reasons = damaged(copies, count, tmp_path)
     copies.copy(count, tmp_path / "sound")
     compared = compare([tmp_path])
@@ -398,7 +398,7 @@ def test_scores_are_not_ranked_among_probabilities(tmp_path: Path, count: Path, 
 
 
 def test_a_file_of_holes_takes_no_memory(tmp_path: Path, count: Path, copies) -> None:
-    """A stranger's run.json says how many documents there are; for more than ours ever have nothing is read."""
+    """run.json claims more documents than a run of ours may have: no memory is taken for them."""
     size = 10_000_000_000
 
     def change(record: dict) -> None:
@@ -436,7 +436,7 @@ def test_very_many_documents_have_no_kept_losses(tmp_path: Path, monkeypatch: py
 
 
 def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path, nn: Path, runs, copies) -> None:
-    """Neither one that diverged nor one that was killed; a seed that was killed and run again is no loss."""
+    """Diverged and killed seeds are counted as unfinished; a killed seed that was run again is not."""
     for seed in (1, 2, 3):
         copies.copy(nn, tmp_path / f"{seed}", copies.setting("seed", seed))
     copies.edit(tmp_path / "2", lambda record: record.update(status="diverged", reason="training diverged at step 50"))
@@ -463,7 +463,7 @@ def test_a_seed_that_did_not_finish_is_not_forgotten(tmp_path: Path, count: Path
 
 
 def test_where_runs_are_found(tmp_path: Path, count: Path, copies) -> None:
-    """Up to two levels down, each once; a link to a folder is followed where it was typed only."""
+    """Up to two levels below, each once; a link is followed only where it is named itself."""
     for name in ("run", "sweep/0_smoothing.k=0.1", "sweep/1_smoothing.k=1", "a/b/c/too-deep", "run/figures/inside"):
         copies.copy(count, tmp_path / "outputs" / name)
     (tmp_path / "outputs" / "link").symlink_to(tmp_path / "outputs" / "run")
@@ -529,7 +529,7 @@ def test_help_says_that_it_takes_folders(run_script) -> None:
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, run_script) -> None:
-    """Which is said at once, before anything is read."""
+    """It is refused at once, before any run is read."""
     (tmp_path / "file").write_text("")
     (tmp_path / "out" / "compare.png").mkdir(parents=True)
     for name in ("file", "file/below", "out"):

@@ -59,7 +59,7 @@ NOISES = {  # by document; mean 0, and what is skewed has few that are far above
 
 
 def pairs(random, documents, lengths, noise):
-    """Losses of two models on the same documents: what is hard for one is hard for the other; b is better by TRUTH."""
+    """Losses of two models on the same documents: a hard document is hard for both; b is better by TRUTH."""
     if lengths == "names":
         chars = random.integers(2, 15, documents)
     else:
@@ -69,8 +69,8 @@ def pairs(random, documents, lengths, noise):
     return Loss(common + TRUTH * chars + own, chars), Loss(common, chars)
 
 
-def judged(trials, documents, lengths, noise):
-    """Of so many trials the share that got an interval, and the share that got one which misses the truth."""
+def trial_shares(trials, documents, lengths, noise):
+    """The share of trials with an interval, and the share with an interval that misses the truth."""
     random = np.random.default_rng(documents)
     estimates = [
         paired_difference(*([loss] for loss in pairs(random, documents, lengths, noise))) for _ in range(trials)
@@ -83,7 +83,7 @@ def judged(trials, documents, lengths, noise):
 @pytest.mark.parametrize("documents", [100, 300, 1000])
 def test_the_interval_covers_the_known_difference(documents, lengths):
     """In 93-97% of the trials; `unequal` lengths are lognormal, the longest is a hundred times the shortest."""
-    given, missed = judged(2 * TRIALS, documents, lengths, "normal")
+    given, missed = trial_shares(2 * TRIALS, documents, lengths, "normal")
     assert given > 0.6  # at 100 of very unequal lengths; all at 300 of names
     assert 0.93 <= 1 - missed / given <= 0.97
 
@@ -92,23 +92,23 @@ def test_the_interval_covers_the_known_difference(documents, lengths):
 @pytest.mark.parametrize("noise", ["heavy", "skewed", "very skewed"])
 @pytest.mark.parametrize("documents", [30, 100, 300, 1000])
 def test_where_few_documents_decide_an_interval_is_withheld_rather_than_wrong(documents, noise, lengths):
-    given, missed = judged(TRIALS, documents, lengths, noise)
+    given, missed = trial_shares(TRIALS, documents, lengths, noise)
     assert missed <= 0.065
     assert given > 0.4 or documents < 1000
 
 
-def test_what_was_seen_too_rarely():
+def test_rare_documents_that_decide():
     """One document in 200 costs 8 nats more: five in 1,000, which decide the difference, or none at all."""
-    given, missed = judged(TRIALS, 1000, "names", "rare")
+    given, missed = trial_shares(TRIALS, 1000, "names", "rare")
     assert given <= 0.05
     assert missed <= 0.05
 
 
 def test_counting_on_real_names():
-    """Whether k=1 is better than next to nothing hangs on pairs never seen in train, of which a test has 0 to 5.
+    """Whether k=1 is better than k=0.001 depends on pairs unseen in train, of which a test has 0 to 5.
 
     Of 300 random splits of the embedded names, each with 1,000 for test, an interval of 95% by the spread of its own
-    documents alone missed the mean over splits in 26%, and told the two apart the wrong way round in 20%.
+    documents alone missed the mean over splits in 26%, and named the wrong one better in 20%.
     """
     names = sorted({line.strip().lower() for line in EMBEDDED.read_text().splitlines()})
     size, random = 27, np.random.default_rng(0)
@@ -186,7 +186,7 @@ def test_paired_is_far_narrower_than_unpaired():
 
 
 def test_the_interval_of_one_loss_is_that_of_the_bootstrap():
-    """The closed form against the one that a run resamples."""
+    """The closed form against the bootstrap of a run."""
     loss, _ = pairs(np.random.default_rng(0), 2000, "unequal", "normal")
     closed = per_character(loss.nll, loss.chars)
     low, high = loss.interval

@@ -1,4 +1,4 @@
-"""What the picture of probabilities is drawn from."""
+"""The numbers in the pictures of a model: rows of probabilities averaged over train, names of parameters."""
 
 from collections import Counter, defaultdict
 
@@ -18,8 +18,8 @@ FEW = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=8)
 
 @pytest.mark.parametrize("order", [3, 6])
 @given(documents=FEW)
-def test_a_row_is_the_mean_over_the_places_in_train(order, documents, counted):
-    """Few enough places that all are looked at: one by one, the model is asked after each."""
+def test_a_row_is_the_mean_over_the_occurrences_in_train(order, documents, counted):
+    """Every occurrence counts where there are few: the mean of the distributions after each, one by one."""
     model = counted(documents, order, WITTEN_BELL)
     v, characters = len(model.vocabulary), model.vocabulary.characters
     asked = defaultdict(list)
@@ -37,8 +37,8 @@ def test_a_row_is_the_mean_over_the_places_in_train(order, documents, counted):
     assert found == pytest.approx(rows[np.ix_(some, some)])
 
 
-def test_of_many_places_some_evenly_spread_are_looked_at(monkeypatch, counted):
-    """After x comes x or a in the first half of the text, x or b in the second, in turns."""
+def test_of_many_occurrences_some_are_taken_evenly_spread(monkeypatch, counted):
+    """x is followed by x or a in the first half of the text and by x or b in the second."""
     documents = ["xxa"] * 400 + ["xxb"] * 400
     model = counted(documents, 4, METHODS["none"][0])
     asked = []
@@ -53,7 +53,7 @@ def test_of_many_places_some_evenly_spread_are_looked_at(monkeypatch, counted):
     assert sum(halves) == pytest.approx(OCCURRENCES / 2, abs=30)
 
 
-def test_what_train_does_not_show_is_an_empty_row(counted):
+def test_a_character_that_does_not_occur_has_a_row_of_zeros(counted):
     model = counted(["ab", "ba"], 3, WITTEN_BELL)
     found, _ = next_probabilities(model, np.arange(3), Split.of(model.vocabulary, ["aa"]))
     assert found[2].tolist() == [0, 0, 0]
