@@ -24,11 +24,15 @@ from safetensors.numpy import load
 
 from nextchar.config.compose import run_settings
 from nextchar.config.train_settings import TrainSettings
+from nextchar.data.encoded import Split
+from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput, Pruned
 from nextchar.models.nets.net import Net, build
+from nextchar.models.ngram.counts import count_stream
 from nextchar.training import train as training
-from nextchar.training.data_module import Batch, Chunks, Pairs, share
-from nextchar.training.lightning_module import Learner
+from nextchar.training.batches import Batch, MergedPairs
+from nextchar.training.data_module import NextCharDataModule
+from nextchar.training.lightning_module import NextCharModule
 
 DDP = ["model=nn", "data=lines", "trainer=ddp", "figures=false"]
 ENDLESS = ["trainer.max_steps=100000000", "trainer.checkpoint_seconds=0.05", "trainer.log_every=7"]
@@ -68,30 +72,30 @@ def test_the_shares_are_the_batch(n: int, world: int, length: int, merged: bool)
     if merged:
         ys = torch.rand((n, length, 5), generator=dice, dtype=torch.float64)
         ys /= ys.sum()
-    shares = [share(Batch(xs, ys), rank, world) for rank in range(world)]
-    dealt = [part.batch for part in shares if part.weight > 0]
+    shares = [Batch(xs, ys).share(rank, world) for rank in range(world)]
+    dealt = [part for part, weight in shares if weight > 0]
     assert sum(map(rows, dealt), Counter()) == rows(Batch(xs, ys))
     assert len(dealt) == min(n, world)
-    mean = sum(part.weight * float(NET(*part.batch)[1]) for part in shares) / world
+    mean = sum(weight * float(NET(*part)[1]) for part, weight in shares) / world
     assert mean == pytest.approx(float(NET(xs, ys)[1]), rel=1e-12)
 
 
 @pytest.mark.parametrize("size", ["all", 1, 7, 101])
 @pytest.mark.parametrize("world", [2, 3])
 def test_an_epoch_shows_every_pair_to_one_process(size: int | str, world: int) -> None:
-    stream = np.concatenate([[0], np.random.default_rng(0).integers(0, 7, 100), [0]])
+    vocabulary = Vocabulary("abcdef")
+    split = Split.of(vocabulary, ["".join("abcdef"[i] for i in np.random.default_rng(0).integers(0, 6, 100))])
     settings = nn(f"data.batch_size={size}", "data.merge=false")
+    pairs = MergedPairs({"train": split}, count_stream(split.stream, 7, 2)[1], settings.data, torch.float64, 1)
     steps = 1 if size == "all" else -(-101 // int(size))
     seen: Counter[str] = Counter()
     for rank in range(world):
-        pairs = Pairs({"train": stream}, 7, settings.data, torch.float64, 1)
-        pairs.deal(0, steps, 4, rank, world)
-        chunks = list(Chunks(pairs))
+        chunks = list(NextCharDataModule(pairs, range(steps), 4, rank, world).chunks())
         assert sum(len(chunk.batches) for chunk in chunks) == steps
         for chunk in chunks:
             for batch, weight in zip(chunk.batches, chunk.weights, strict=True):
                 seen += rows(batch) if weight else Counter()
-    assert seen == rows(Pairs({"train": stream}, 7, settings.data, torch.float64, 1).train)
+    assert seen == rows(pairs.rows(torch.arange(101)))
 
 
 # --- the same net ---------------------------------------------------------------------------------------------------
@@ -138,11 +142,11 @@ def test_it_is_so_in_float32(tmp_path: Path, runs) -> None:
 
 
 def test_all_processes_hold_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
-    def keep(learner: Learner) -> None:
-        torch.save(learner.net.state_dict(), tmp_path / f"{dist.get_rank()}.pt")
+    def keep(module: NextCharModule) -> None:
+        torch.save(module.net.state_dict(), tmp_path / f"{dist.get_rank()}.pt")
         dist.barrier()  # rank 0 ends the others when it is through
 
-    monkeypatch.setattr(Learner, "on_train_end", keep)
+    monkeypatch.setattr(NextCharModule, "on_train_end", keep)
     argv = ["trainer.devices=3", "data.batch_size=50", "trainer.max_steps=30", "optim=adam"]
     runs.train(*DDP, runs.names(tmp_path), *argv, f"hydra.run.dir={tmp_path / 'run'}")
     weights = [torch.load(tmp_path / f"{rank}.pt")["W"] for rank in range(3)]
@@ -314,14 +318,14 @@ def test_a_process_is_killed(which: int, tmp_path: Path, runs) -> None:
 
 
 def test_a_process_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, runs) -> None:
-    gradient = Learner._gradient
+    gradient = NextCharModule._gradient
 
-    def fail(learner: Learner, *args: Any) -> Any:
-        if not learner.alone and dist.get_rank() == 1:
+    def fail(module: NextCharModule, *args: Any) -> Any:
+        if not module.alone and dist.get_rank() == 1:
             raise MemoryError("made to fail")
-        return gradient(learner, *args)
+        return gradient(module, *args)
 
-    monkeypatch.setattr(Learner, "_gradient", fail)
+    monkeypatch.setattr(NextCharModule, "_gradient", fail)
     folder = tmp_path / "run"
     assert runs.exit_code(*DDP, runs.names(tmp_path), f"hydra.run.dir={folder}") == 1
     assert capfd.readouterr().err == "error: process 1 of this run failed: MemoryError: made to fail\n"

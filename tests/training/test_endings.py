@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 QUICK = ["model=nn", "data=lines", "trainer.max_steps=20", "trainer.log_every=5"]
+GRADIENT = "nextchar.training.lightning_module.NextCharModule._gradient"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 ENDS = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "terminated (SIGTERM)"}
 
@@ -37,8 +38,8 @@ def before(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], object]) 
     "moment",
     [
         "nextchar.training.gradient.GradientFit.fit",
-        "nextchar.training.lightning_module.Learner._gradient",
-        "nextchar.training.callbacks.Watch.save",
+        GRADIENT,
+        "nextchar.training.callbacks.Checkpoints.save",
         "nextchar.runs.atomic.os.replace",
         "nextchar.training.train.measure",
         "nextchar.evaluation.sampling.sample",
@@ -83,7 +84,7 @@ def test_a_swallowed_signal_is_not_lost(
             signal.raise_signal(signum)
 
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
-    before(monkeypatch, "nextchar.training.lightning_module.Learner._gradient", lambda: Deaf() and None)
+    before(monkeypatch, GRADIENT, lambda: Deaf() and None)
     folder = tmp_path / "run"
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == CODES[signum]
     assert runs.record(folder)["status"] == "interrupted"
@@ -92,7 +93,9 @@ def test_a_swallowed_signal_is_not_lost(
 def test_twice_does_not_lose_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     """Once more while the first request is being carried out, and on every file that is written from then on."""
     before(
-        monkeypatch, "nextchar.training.lightning_module.Learner._gradient", lambda: signal.raise_signal(signal.SIGINT)
+        monkeypatch,
+        GRADIENT,
+        lambda: signal.raise_signal(signal.SIGINT),
     )
     before(monkeypatch, "lightning.Trainer._teardown", lambda: signal.raise_signal(signal.SIGTERM))
     before(monkeypatch, "nextchar.runs.record.versions_and_commit", lambda: signal.raise_signal(signal.SIGINT))
@@ -160,9 +163,9 @@ def test_divergence_is_named(case: str, tmp_path: Path, capsys: Any, runs) -> No
 
 
 def test_nan_is_named_at_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, runs) -> None:
-    from nextchar.training.lightning_module import Learner
+    from nextchar.training.lightning_module import NextCharModule
 
-    step = Learner._gradient
+    step = NextCharModule._gradient
     asked: list[int] = []
 
     def nan_at_step_7(*args: Any, **kwargs: Any) -> Any:
@@ -170,7 +173,7 @@ def test_nan_is_named_at_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         loss, objective = step(*args, **kwargs)
         return loss * (math.nan if len(asked) == 8 else 1), objective
 
-    monkeypatch.setattr(Learner, "_gradient", nan_at_step_7)
+    monkeypatch.setattr(NextCharModule, "_gradient", nan_at_step_7)
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={tmp_path / 'run'}") == 3
     assert "diverged at step 7: train/loss is nan, the last finite train/loss was 3." in capsys.readouterr().err
 

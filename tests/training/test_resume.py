@@ -140,7 +140,9 @@ def test_killed_before_the_first_checkpoint(tmp_path: Path, runs, same) -> None:
     argv = [*QUICK, runs.names(tmp_path), "trainer.max_steps=30"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nextchar.training.callbacks.Watch.look", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        patch.setattr(
+            "nextchar.training.callbacks.Validation.validate", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        )
         pid = runs.in_child(lambda: runs.train(*argv, f"hydra.run.dir={killed}"))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     assert runs.files(killed) == {"settings.json", "train.log", "events"}
@@ -180,7 +182,9 @@ def test_a_killed_run_has_no_run_json(tmp_path: Path, runs) -> None:
     interrupted(runs, folder, *QUICK, runs.names(tmp_path), "trainer.max_steps=20")
     assert runs.record(folder)["status"] == "interrupted"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nextchar.training.callbacks.Watch.look", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        patch.setattr(
+            "nextchar.training.callbacks.Validation.validate", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        )
         os.waitpid(runs.in_child(lambda: runs.train(f"resume={folder}")), 0)
     assert "run.json" not in runs.files(folder)
     runs.train(f"resume={folder}")

@@ -27,7 +27,7 @@ from nextchar.config.fields import flat
 from nextchar.errors import Interrupted
 from nextchar.training import tensorboard as board
 from nextchar.training import train as training
-from nextchar.training.callbacks import Watch
+from nextchar.training.callbacks import Checkpoints
 from nextchar.training.progress import Silent
 
 STEPS = list(range(0, 60, 5))  # where trainer.log_every=5 puts the points of 60 steps
@@ -74,8 +74,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, runs) -> Path:
     train(logdir / "count", "model=count", "smoothing.k=2", *data, figures=True)
     train(logdir / "nn", *NET, *data, figures=True)
     with pytest.MonkeyPatch.context() as patch:  # points up to step 40 were written, weights only of step 30
-        save = Watch.save
-        patch.setattr(Watch, "save", lambda self, learner, step: save(self, learner, step) if step <= 30 else None)
+        save = Checkpoints.save
+        patch.setattr(Checkpoints, "save", lambda self, step: save(self, step) if step <= 30 else None)
         with pytest.raises(Interrupted):
             train(logdir / "resumed", *NET, "trainer.checkpoint_seconds=0", *data, stop_at=45)
     assert runs.checkpoint(logdir / "resumed")["step"] == 30

@@ -1,38 +1,98 @@
-"""Checkpoints: what a run is resumed from."""
+"""Checkpoints: the files from which a run is resumed, with plain values and tensors only."""
 
+import io
+import math
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from nextchar.errors import BadInput
+from nextchar.runs.folder import RunFolder
+from nextchar.runs.record import Points
 
 LAST, BEST = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
 
 
-def checkpoint(folder: Path, data_sha256: str, max_steps: int) -> dict[str, Any] | None:
-    """The last checkpoint of a run, None where there is none yet. Raises BadInput where it cannot be gone on from."""
-    state = load_checkpoint(folder / LAST)
-    if state is None:
+@dataclass
+class TrainingState:
+    """The state of a run beside weights and optimizer.
+
+    `best_loss`: on val, at first that of a uniform guess, so that worse weights are never the best. `best`: the
+    content of best.ckpt. `bad_steps`: how many in a row had a loss far worse than guessing. `curves`: by name.
+    """
+
+    best_loss: float
+    best: dict[str, Any] | None = None
+    bad_steps: int = 0
+    curves: dict[str, Points] = field(default_factory=dict)
+    last_finite: float = math.nan  # loss on train, for the message of a run that diverges
+
+    def add_point(self, tag: str, step: int, loss: float) -> None:
+        """Adds a point to a curve of run.json; a step that is evaluated again keeps its first point."""
+        points = self.curves.setdefault(tag, [])
+        if not points or points[-1][0] < step:
+            points.append((step, loss))
+
+
+def save_checkpoint(
+    folder: RunFolder, step: int, net: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState, digest: str
+) -> None:
+    """Writes last.ckpt and best.ckpt, each atomically. `digest`: SHA-256 of the data."""
+    last = {
+        "step": step,
+        "net": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "best_loss": state.best_loss,
+        "bad_steps": state.bad_steps,
+        "curves": state.curves,
+        "data_sha256": digest,
+    }
+    for name, content in ((BEST, state.best), (LAST, last)):
+        if content is not None:
+            buffer = io.BytesIO()
+            torch.save(content, buffer)
+            folder.write(name, buffer.getvalue(), in_record=False)
+
+
+def load_checkpoint(folder: Path, digest: str, max_steps: int) -> dict[str, Any] | None:
+    """The last checkpoint of a run with the best one in it; None if there is none yet.
+
+    Raises BadInput if the run cannot be resumed from it: it is damaged, the data has changed, no step is left.
+    """
+    saved = _load(folder / LAST)
+    if saved is None:
         return None
-    if state.get("data_sha256") != data_sha256:
+    if saved.get("data_sha256") != digest:
         raise BadInput(f"resume={folder}: the data has changed since the run began")
-    if state["step"] > max_steps:
-        raise BadInput(f"trainer.max_steps={max_steps}: resume={folder} is already at step {state['step']}")
-    return state
+    if saved["step"] > max_steps:
+        raise BadInput(f"trainer.max_steps={max_steps}: resume={folder} is already at step {saved['step']}")
+    return saved | {"best": _load(folder / BEST), "path": folder / LAST}
 
 
-def load_checkpoint(path: Path) -> dict[str, Any] | None:
+def restore_checkpoint(saved: dict[str, Any], net: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+    """Puts weights and optimizer back, and returns the state beside them. Raises BadInput."""
+    try:
+        net.load_state_dict(saved["net"])
+        optimizer.load_state_dict(saved["optimizer"])
+        return TrainingState(saved["best_loss"], saved["best"], saved["bad_steps"], saved["curves"])
+    except Exception as error:  # a damaged state can fail anywhere in torch
+        raise _unsound(saved["path"], error) from None
+
+
+def _load(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        with warnings.catch_warnings(action="ignore"):  # of an odd file; it is refused below
+        with warnings.catch_warnings(action="ignore"):  # torch warns of an odd file, which is refused below
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
     except Exception as error:  # a damaged file can fail anywhere in torch
-        raise unsound_checkpoint(path, error) from None
+        raise _unsound(path, error) from None
 
 
-def unsound_checkpoint(path: Path, error: Exception) -> BadInput:
+def _unsound(path: Path, error: Exception) -> BadInput:
     return BadInput(f"{path}: not a sound checkpoint of this run ({type(error).__name__}); start a new run")

@@ -1,8 +1,9 @@
-"""One run of gradient descent under Lightning's Trainer, from the first weights or from a checkpoint."""
+"""Fitting a net by gradient descent under Lightning's Trainer, from its first weights or from a checkpoint."""
 
 import logging
 import math
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,161 +11,193 @@ import lightning as L
 import torch
 import torch.distributed as dist
 from lightning.fabric.utilities.warnings import disable_possible_user_warnings
+from torch import Tensor
 
-from nextchar.config.optim_settings import Lbfgs
+from nextchar.config.smoothing_settings import AddK, NoSmoothing
 from nextchar.config.train_settings import TrainSettings
 from nextchar.config.trainer_settings import Ddp
 from nextchar.data.load import Dataset
-from nextchar.data.vocabulary import Stream
-from nextchar.errors import refuse_beyond_memory
+from nextchar.errors import BadInput, refuse_beyond_memory
 from nextchar.evaluation.loss import loss_on
-from nextchar.models.nets.net import NetModel, build
+from nextchar.models.nets.net import Net, NetModel, build, build_without_weights
+from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.fit import fit_ngrams
 from nextchar.runs.folder import RunFolder
 from nextchar.runs.record import FileRecord
-from nextchar.training import distributed as processes
-from nextchar.training.callbacks import Watch
-from nextchar.training.checkpoints import checkpoint
-from nextchar.training.data_module import Pairs
+from nextchar.training import distributed
+from nextchar.training.batches import Batches, make_batches
+from nextchar.training.callbacks import (
+    Checkpoints,
+    DivergenceCheck,
+    OwnSignalHandler,
+    Samples,
+    StepProgress,
+    TrainCurves,
+    Validation,
+)
+from nextchar.training.checkpoints import TrainingState, load_checkpoint, restore_checkpoint
+from nextchar.training.data_module import NextCharDataModule
 from nextchar.training.divergence import TOO_BAD, diverged
-from nextchar.training.lightning_module import Learner
-from nextchar.training.outputs import sample
+from nextchar.training.lightning_module import NextCharModule
+from nextchar.training.objective import make_objective
+from nextchar.training.optimizers import make_optimizer, optimizer_tensors
 from nextchar.training.progress import Progress
 from nextchar.training.strategies import Fitted, Report
 from nextchar.training.tensorboard import Board
 
-TABLES = 8  # V x V, while a net learns: weights, gradients, running means, shares, and what a step computes
-
 
 class GradientFit:
-    """Fits a net by gradient descent, from its first weights or from a checkpoint."""
+    """The strategy of a net; `Strategy` says what its methods are for."""
 
     model_file: FileRecord | None = None
     first_step = 0
 
     def __init__(self, settings: TrainSettings, dataset: Dataset) -> None:
-        """Raises BadInput where processes disagree, or the net would not fit into memory."""
+        """Raises BadInput if processes disagree, or the settings ask too much of the net or of this machine."""
         assert settings.trainer is not None
-        self.settings, self.dataset = settings, dataset
-        self.last = settings.trainer.max_steps
-        self.streams = {name: split.stream for name, split in dataset.splits.items()}
-        self.state: dict[str, Any] | None = None
-        if isinstance(settings.trainer, Ddp):
+        self.settings, self.trainer, self.dataset = settings, settings.trainer, dataset
+        self.saved: dict[str, Any] | None = None
+        if isinstance(self.trainer, Ddp):
             data = settings.data.model_copy(update={"path": None}).plain()
-            processes.agree(settings.plain() | {"data": data}, dataset.report.sha256)
-        _refuse_too_large(settings, len(dataset.vocabulary))
+            distributed.agree(settings.plain() | {"data": data}, dataset.report.sha256)
+        net = build_without_weights(settings.model, len(dataset.vocabulary), self.trainer.precision)
+        if isinstance(settings.smoothing, AddK) and settings.smoothing.k > 0 and not _reads_pairs(net):
+            raise BadInput(
+                f"smoothing=add_k adds to the counts of pairs, and model={settings.model.name} reads "
+                f"{net.get_block_size()} characters; set smoothing=l2 or smoothing=none"
+            )
+        refuse_beyond_memory(
+            f"model={settings.model.name} for {len(dataset.vocabulary) - 1:,} distinct characters",
+            _bytes_needed(net, settings, dataset) * (self.trainer.devices if isinstance(self.trainer, Ddp) else 1),
+            "model=count stores only the pairs that occur" if _reads_pairs(net) else "set a smaller data.batch_size",
+        )
 
     def restore(self, folder: Path) -> None:
-        self.state = checkpoint(folder, self.dataset.report.sha256, self.last)
-        self.first_step = int(self.state["step"]) if self.state is not None else 0
+        self.saved = load_checkpoint(folder, self.dataset.report.sha256, self.trainer.max_steps)
+        self.first_step = int(self.saved["step"]) if self.saved is not None else 0
 
     def fit(self, folder: RunFolder, board: Board, progress: Progress, report: Report) -> Fitted:
-        settings, dataset = self.settings, self.dataset
-        assert settings.trainer is not None
+        settings, dataset, last = self.settings, self.dataset, self.trainer.max_steps
         with progress.phase("counting"):
             counting = fit_ngrams(settings, dataset.vocabulary, dataset.splits)
-        learner, pairs = _prepared(settings, self.streams, len(dataset.vocabulary))
-        model = NetModel(dataset.vocabulary, learner.net)
+        module, batches = self._prepare(counting.pairs)
+        model = NetModel(dataset.vocabulary, module.net)
+        counted = None
+        if _reads_pairs(module.net):  # the counted bigram has the least loss on train that this net can reach
+            counted = loss_on(counting.model, dataset.splits["train"], settings.data.is_text).value
+        state = TrainingState(best_loss=math.log(len(dataset.vocabulary)))
+        if self.saved is not None:
+            state = restore_checkpoint(self.saved, module.net, module.optimizer)
 
-        def glimpse(board: Board, step: int) -> None:
-            if step < self.last:  # those of the last step are the run's own samples
-                board.samples(sample(model, settings), step)
-            board.histograms(model.tensors(), step)
+        with progress.steps(self.first_step, last) as advance:
+            divergence = DivergenceCheck(settings, len(dataset.vocabulary), state)
+            curves = TrainCurves(board, state, not isinstance(settings.smoothing, NoSmoothing))
+            validation = Validation(module.net, batches, divergence, board, report, counted)
+            samples = Samples(model, board, settings)
+            seconds = self.trainer.checkpoint_seconds
+            checkpoints = Checkpoints(module, state, folder, board, dataset.report.sha256, seconds)
+            callbacks = [divergence, curves, validation, samples, checkpoints, StepProgress(advance)]
+            board.flush()  # a forked process would write again what is still in the file's buffer
+            with distributed.joined(self.trainer, self.take_part, counting.pairs) as place:
+                self._descend(module, batches, place, callbacks)
+            validation.validate(last)
+            samples.histograms(last)  # the samples of the last step are the run's own
+            checkpoints.save(last)
+        return Fitted(model, counting, last, state.curves)
 
-        counted = loss_on(counting.model, dataset.splits["train"], settings.data.is_text).value
-        watch = Watch(pairs, folder, counted, dataset.report.sha256, glimpse, report)
-        first = watch.restore(learner, self.state)
-        watch.board = board
-        board.flush()  # a fork would write again what is still in the file's buffer
-        with processes.joined(settings.trainer, take_part, settings, self.streams, len(dataset.vocabulary)) as place:
-            first = _same_start(learner, first)
-            pairs.deal(first, self.last, settings.trainer.log_every, *place)
-            if first < self.last:
-                with progress.steps(first, self.last) as watch.advance:
-                    _trainer(place, watch).fit(learner, datamodule=pairs)
-        watch.look(learner, self.last)
-        watch.save(learner, self.last)
-        return Fitted(model, counting, self.last, watch.curves)
-
-    def take_part(self) -> None:
-        """Does the share of a process beside the run's own, which torchrun or srun has started."""
-        take_part(self.settings, self.streams, len(self.dataset.vocabulary))
+    def take_part(self, pairs: CountTable | None = None) -> None:
+        """Trains beside the run's own process, in another one; computes its share and writes nothing."""
+        if pairs is None:
+            pairs = fit_ngrams(self.settings, self.dataset.vocabulary, self.dataset.splits).pairs
+        module, batches = self._prepare(pairs)
+        self._descend(module, batches, distributed.here(), [])
 
     def notes(self, fitted: Fitted, train_loss: float) -> list[str]:
         uniform = math.log(len(self.dataset.vocabulary))
         what = f"train/loss is {train_loss:.4g} nats per character, worse than a uniform guess ({uniform:.4f})"
         if not train_loss <= uniform + TOO_BAD:
-            raise diverged(self.settings, self.last, what)
+            raise diverged(self.settings, fitted.step, what)
         return [what] if train_loss > uniform else []
 
+    def _prepare(self, pairs: CountTable) -> tuple[NextCharModule, Batches]:
+        settings, vocab_size = self.settings, len(self.dataset.vocabulary)
+        _silence()
+        torch.set_num_threads(self.trainer.threads)
+        net = build(settings.model, vocab_size, self.trainer.precision, settings.seed)
+        batches = make_batches(net, self.dataset.splits, pairs, settings)
+        objective = make_objective(settings, net, batches, vocab_size)
+        return NextCharModule(net, make_optimizer(settings, net), objective, log_metrics=False), batches
 
-def _refuse_too_large(settings: TrainSettings, vocab_size: int) -> None:
-    """Raises BadInput where the V x V tables of a net would not fit into memory."""
-    assert settings.trainer is not None
-    devices = settings.trainer.devices if isinstance(settings.trainer, Ddp) else 1
-    need = devices * TABLES * vocab_size**2 * settings.trainer.precision // 8
-    what = f"model={settings.model.name} for {vocab_size - 1:,} distinct characters"
-    refuse_beyond_memory(what, need, "model=count stores only the pairs that occur")
+    def _descend(
+        self, module: NextCharModule, batches: Batches, place: distributed.Place, callbacks: list[L.Callback]
+    ) -> None:
+        """Takes the steps that are left, the same ones on all processes."""
+        steps = range(_same_start(module, self.first_step), self.trainer.max_steps)
+        if not steps:
+            return
+        trainer = L.Trainer(  # its loop and nothing else: curves and checkpoints are those of the callbacks
+            accelerator="cpu",
+            devices=place.world,
+            strategy=distributed.Together(place) if place.world > 1 else "auto",
+            max_epochs=1,
+            callbacks=[OwnSignalHandler(), *callbacks],
+            logger=False,
+            limit_val_batches=0,  # the callback Validation evaluates val, before the step and not after it
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, datamodule=NextCharDataModule(batches, steps, self.trainer.log_every, *place))
 
 
-def take_part(settings: TrainSettings, streams: dict[str, Stream], vocab_size: int) -> None:
-    """The same descent in one of the processes beside the run's own, which computes its share and writes nothing."""
-    assert settings.trainer is not None
-    last, log_every = settings.trainer.max_steps, settings.trainer.log_every
-    learner, pairs = _prepared(settings, streams, vocab_size)
-    place, first = processes.here(), _same_start(learner, 0)
-    pairs.deal(first, last, log_every, *place)
-    if first < last:
-        _trainer(place).fit(learner, datamodule=pairs)
-
-
-def _prepared(settings: TrainSettings, streams: dict[str, Stream], vocab_size: int) -> tuple[Learner, Pairs]:
-    assert settings.trainer is not None
-    _quiet()
-    torch.set_num_threads(settings.trainer.threads)
-    net = build(settings.model, vocab_size, settings.trainer.precision, settings.seed)
-    # L-BFGS compares losses that differ in the tenth digit, which float32 does not have
-    dtype = torch.float64 if isinstance(settings.optim, Lbfgs) else next(net.parameters()).dtype
-    pairs = Pairs(streams, vocab_size, settings.data, dtype, settings.seed)
-    return Learner(net, settings, pairs), pairs
-
-
-def _same_start(learner: Learner, first: int) -> int:
-    """The step of rank 0, returned, and its optimizer's memory, on all ranks; its weights are sent around by DDP."""
+def _same_start(module: NextCharModule, first: int) -> int:
+    """Gives all processes the optimizer state of rank 0, and returns its first step; DDP sends the weights."""
     if not dist.is_initialized():
         return first
-    start = [(first, learner.optimizer.state_dict())]
+    start = [(first, module.optimizer.state_dict())]
     dist.broadcast_object_list(start, src=0)
-    first, memory = start[0]
+    first, state = start[0]
     if dist.get_rank() > 0:
-        learner.optimizer.load_state_dict(memory)
+        module.optimizer.load_state_dict(state)
     return first
 
 
-def _trainer(place: processes.Place, *callbacks: L.Callback) -> L.Trainer:
-    """A Trainer that does its loop and nothing else: curves and checkpoints are the watch's, numbered by true steps."""
-    trainer = L.Trainer(
-        accelerator="cpu",
-        devices=place.world,
-        strategy=processes.Together(place) if place.world > 1 else "auto",
-        max_epochs=1,
-        callbacks=list(callbacks),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    # its SIGTERM handler talks to the other processes, whatever these are waiting for
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    return trainer
+def _reads_pairs(net: Net) -> bool:
+    return net.reads == "windows" and net.get_block_size() == 1
 
 
-def _quiet() -> None:
-    """Lightning's adverts, and warnings that a user can do nothing about; what is left goes to train.log."""
+def _bytes_needed(net: Net, settings: TrainSettings, dataset: Dataset) -> int:
+    """The memory that training takes: weights, gradients and optimizer state; batch, activations and their gradients.
+
+    The activations are the tensors that a forward pass keeps for backward; it is tried on torch's meta device, where
+    the net is too.
+    """
+    v, predicted = len(dataset.vocabulary), dataset.splits["train"].predicted
+    rows = predicted if settings.data.batch_size == "all" else min(predicted, settings.data.batch_size)
+    is_merged = _reads_pairs(net) and settings.data.batch_size == "all" and settings.data.merge
+    dtype = next(net.parameters()).dtype
+    kept = 0
+
+    def pack(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += tensor.nbytes
+        return tensor
+
+    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        xs = torch.zeros((min(rows, v) if is_merged else rows, net.get_block_size()), dtype=torch.int64)
+        targets = (len(xs), xs.shape[1] if net.reads == "sequences" else 1)
+        ys = torch.zeros((*targets, v), dtype=dtype) if is_merged else torch.zeros(targets, dtype=torch.int64)
+        with suppress(NotImplementedError, RuntimeError):  # a net may do what the meta device cannot
+            net(xs, ys)
+    weights = sum(parameter.nbytes for parameter in net.parameters())
+    return weights * (2 + optimizer_tensors(settings)) + 2 * kept + ys.nbytes + 3 * 8 * predicted * (not is_merged)
+
+
+def _silence() -> None:
+    """Turns off Lightning's adverts, and warnings that a user can do nothing about; the others go to train.log."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).setLevel(logging.WARNING)
     disable_possible_user_warnings("lightning.pytorch")
     warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated", category=FutureWarning)
-    warnings.filterwarnings("ignore", message=r".*does not have a `?val", module="lightning")

@@ -1,88 +1,134 @@
-"""Gradient descent: a LightningModule around any net."""
+"""The LightningModule of any net: the training step."""
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import TypedDict
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from nextchar.config.train_settings import TrainSettings
 from nextchar.models.nets.net import Net
-from nextchar.training.data_module import Batch, Chunk, Pairs
-from nextchar.training.objective import penalty
-from nextchar.training.optimizers import optimizer
+from nextchar.training.batches import Batch
+from nextchar.training.data_module import Chunk
 
 
-class Learner(L.LightningModule):
-    """Runs the steps of a chunk with manual optimisation and keeps their losses."""
+class StepOutputs(TypedDict):
+    """The result of a chunk of steps, which callbacks receive: the losses of all; of the first one the other values."""
 
-    def __init__(self, net: Net, settings: TrainSettings, pairs: Pairs) -> None:
+    losses: list[float]  # on train, each before its update
+    objective: float  # loss and penalty
+    grad_norm: float
+    lr: float
+
+
+class NextCharModule(L.LightningModule):
+    """A net, its optimizer and its objective, a function of the loss. Trains by manual optimisation, chunk by chunk.
+
+    `log_metrics`: reports train/loss, train/objective, lr and grad_norm by self.log at every log point, for loggers and
+    callbacks of Lightning. A value costs 0.3 ms, as much as three steps of a bigram, so a run without these turns it
+    off; its own callbacks read the outputs of the step.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        optimizer: torch.optim.Optimizer,
+        objective: Callable[[Tensor], Tensor] = lambda loss: loss,
+        log_metrics: bool = True,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.net, self.settings = net, settings
+        self.net, self.optimizer, self.objective, self.log_metrics = net, optimizer, objective, log_metrics
         self.weights = list(net.parameters())
-        self.penalty = penalty(settings, net, pairs)
-        self.losses: list[float] = []  # of each step in the chunk, before its update
-        self.objective, self.grad_norm = math.nan, math.nan  # of the chunk's first step, likewise
-        self.optimizer = optimizer(settings, net)
-        self.alone = self.settled = True
-
-    def on_train_start(self) -> None:
-        self.alone = self.trainer.world_size == 1
-        self.settled = self.alone
+        self.alone = self.is_settled = True
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.optimizer
 
-    def training_step(self, chunk: Chunk, index: int) -> None:
-        if not self.settled:
-            # After its first gradient DDP lays out anew what it adds up, and so adds in another order. A run that
-            # takes its first real step in the first order can be resumed nowhere to the last bit.
+    def on_fit_start(self) -> None:
+        """Raises MisconfigurationException for options of a Trainer that a chunk of steps cannot honour."""
+        trainer, options = self.trainer, vars(self.trainer)
+        ignored = {
+            f"max_epochs={trainer.max_epochs}: set max_epochs=1": trainer.max_epochs != 1,
+            f"max_steps={trainer.max_steps}: the data module has the steps": trainer.max_steps != -1,
+            "fast_dev_run": options["fast_dev_run"],
+            "overfit_batches": options["overfit_batches"] != 0,
+            "limit_train_batches": options["limit_train_batches"] != 1.0,
+            f"precision={trainer.precision}: the net has a precision of its own": trainer.precision != "32-true",
+            "StochasticWeightAveraging": any(isinstance(c, StochasticWeightAveraging) for c in options["callbacks"]),
+            "the accelerator: the data is on the CPU": trainer.strategy.root_device.type != "cpu",
+        }
+        if wrong := [option for option, is_set in ignored.items() if is_set]:
+            raise MisconfigurationException(f"a batch is a chunk of many steps, which cannot honour {'; '.join(wrong)}")
+
+    def on_train_start(self) -> None:
+        self.alone = self.is_settled = self.trainer.world_size == 1
+
+    def training_step(self, chunk: Chunk, batch_idx: int) -> StepOutputs:
+        if not self.is_settled:
+            # DDP rebuilds its gradient buckets after the first backward, which changes the order of summation. One
+            # backward without a step keeps a resumed run bit-identical.
             self._gradient(chunk.batches[0], chunk.weights[0])
-            self.settled = True
-        values: list[Tensor] = []  # the first step's objective, then the losses
+            self.is_settled = True
+        lr: float = self.optimizer.param_groups[0]["lr"]
+        grad_norm = math.nan
+        values: list[Tensor] = []  # the objective of the first step, then the loss of each
         for batch, weight in zip(chunk.batches, chunk.weights, strict=True):
             loss, objective = self._gradient(batch, weight)
             if not values:
-                self.grad_norm = _grad_norm(self.net)
+                grad_norm = self._grad_norm()
                 values.append(objective.detach())
             values.append(loss.detach())
             if isinstance(self.optimizer, torch.optim.LBFGS):
-                # which it asks for at many points within a step
-                self.optimizer.step(partial(self._objective, batch, weight))
+                self.optimizer.step(partial(self._objective, batch, weight))  # evaluates many points within a step
             else:
                 self.optimizer.step()
-        self.objective, *self.losses = self._of_whole_batches(torch.stack(values)).tolist()
+        objective_, *losses = self._mean_over_processes(torch.stack(values)).tolist()
+        # global_step, in manual optimisation the steps of Lightning's own optimizer wrapper, which costs too much here
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.total.completed = chunk.step + len(losses)
+        outputs = StepOutputs(losses=losses, objective=objective_, grad_norm=grad_norm, lr=lr)
+        if self.log_metrics and chunk.is_log_point:
+            self.log("train/loss", losses[0], prog_bar=True)
+            self.log_dict({"train/objective": objective_, "lr": lr, "grad_norm": grad_norm, "step": float(chunk.step)})
+        return outputs
+
+    def validation_step(self, block: Batch, batch_idx: int) -> Tensor:
+        loss: Tensor = self.net(*block)[1]
+        self.log("val/loss", loss, batch_size=max(1, round(block.mass)), prog_bar=True)
+        return loss
 
     def _gradient(self, batch: Batch, weight: float) -> tuple[Tensor, Tensor]:
-        """Loss and objective on a batch; the objective's gradient is left on the parameters.
+        """Loss and objective on a batch; leaves the gradient of the objective on the parameters.
 
-        Of several processes each gets its own loss and objective, the mean of which is the batch's, and the gradient
-        of that mean.
+        With several processes each gets its own loss and objective, whose means are those of the whole batch, and the
+        gradient of the mean.
         """
         for parameter in self.weights:
             parameter.grad = None  # zero_grad() without its profiler hooks, an eighth of a bigram's step
         _, loss = self.net(*batch)
         if self.alone:
-            objective = self.penalty(loss)
+            objective = self.objective(loss)
             objective.backward()
         else:
             loss = loss * weight
-            objective = self.penalty(loss)
-            self.manual_backward(objective)  # after a bare backward() each process would go its own way
+            objective = self.objective(loss)
+            self.manual_backward(objective)  # DDP adds up gradients here, and not in a bare backward()
         return loss, objective
 
     def _objective(self, batch: Batch, weight: float) -> Tensor:
         return self._gradient(batch, weight)[1]
 
-    def _of_whole_batches(self, values: Tensor) -> Tensor:
-        """The mean over processes, the same on all of them to the last bit."""
+    def _grad_norm(self) -> float:
+        """The Euclidean norm of the gradient of all parameters together."""
+        squares = [parameter.grad.square().sum() for parameter in self.weights if parameter.grad is not None]
+        return math.sqrt(float(torch.stack(squares).sum()))
+
+    def _mean_over_processes(self, values: Tensor) -> Tensor:
+        """The same on all processes to the last bit."""
         return values if self.alone else self.trainer.strategy.reduce(values.double())
-
-
-def _grad_norm(net: Net) -> float:
-    """The Euclidean length of the gradient of all parameters together."""
-    squares = [p.grad.square().sum() for p in net.parameters() if p.grad is not None]
-    return math.sqrt(float(torch.stack(squares).sum()))

@@ -1,4 +1,4 @@
-"""The optimizer that the settings name."""
+"""The optimizers."""
 
 import torch
 
@@ -7,9 +7,9 @@ from nextchar.config.train_settings import TrainSettings
 from nextchar.models.nets.net import Net
 
 
-def optimizer(settings: TrainSettings, net: Net) -> torch.optim.Optimizer:
-    """The optimizer that the settings name, on the net's parameters."""
-    # foreach=False is what torch decides for the CPU anyhow, anew at every step
+def make_optimizer(settings: TrainSettings, net: Net) -> torch.optim.Optimizer:
+    """Returns the optimizer of the settings, for the net's parameters."""
+    # foreach=False is torch's own choice for the CPU, which it would make again at every step
     match settings.optim:
         case Sgd(lr=lr, momentum=momentum):
             return torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum, foreach=False)
@@ -28,3 +28,13 @@ def optimizer(settings: TrainSettings, net: Net) -> torch.optim.Optimizer:
                 line_search_fn="strong_wolfe",
             )
     raise AssertionError(f"no optimizer for {settings.optim}")
+
+
+def optimizer_tensors(settings: TrainSettings) -> int:
+    """Returns how many tensors of the size of the weights the optimizer keeps."""
+    match settings.optim:
+        case Sgd(momentum=momentum):
+            return int(momentum > 0)
+        case Lbfgs(history_size=history):
+            return 2 * history + 4  # steps and changes of the gradient; the last gradient and points of the search
+    return 2  # running means of the gradient and of its square

@@ -1,20 +1,31 @@
-"""What all nets share: the notes' and makemore's `forward`, and how a net becomes a LanguageModel."""
+"""The base class of all nets, with the notes' and makemore's `forward`, and a net as a LanguageModel."""
 
 from abc import ABC, abstractmethod
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextchar.config.fields import Settings
-from nextchar.data.vocabulary import Ids, Vocabulary
+from nextchar.data.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
 from nextchar.models.base import Floats, LanguageModel, Tensors, TensorSpec
+
+IDS_AT_ONCE = 1 << 16  # that `score` reads in one pass; bounds the (ids, V) array of logits
 
 
 class Net(nn.Module, ABC):
-    """An architecture: it writes `logits` and says how far it sees; loss and the rest come from here."""
+    """An architecture. A subclass writes `logits` and says how much it reads; the loss and batches follow from that.
+
+    reads = "windows": it predicts one id from the `get_block_size()` ids before it, padded on the left with the
+    boundary 0 at the start of a document: logits (B, T) -> (B, 1, V).
+    reads = "sequences": it predicts after every id of a document, which begins with its boundary, from at most
+    `get_block_size()` ids up to there: logits (B, T) -> (B, T, V). T varies; shorter rows are padded on the right.
+    """
+
+    reads: ClassVar[Literal["windows", "sequences"]] = "windows"
 
     @abstractmethod
     def __init__(self, settings: Any, vocab_size: int, generator: torch.Generator | None) -> None:
@@ -23,20 +34,20 @@ class Net(nn.Module, ABC):
 
     @abstractmethod
     def logits(self, idx: Tensor) -> Tensor:
-        """(B, T) int64 ids -> (B, T, V): the logits of the character after each."""
+        """(B, T) int64 ids -> (B, 1, V) or (B, T, V), see the class: the logits of the next id."""
 
     @abstractmethod
     def get_block_size(self) -> int:
-        """How many ids a prediction sees at most."""
+        """Returns the number of ids, the last ones, from which the next id is predicted."""
 
     def forward(
         self, idx: Tensor, targets: Tensor | None = None, weights: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """(B, T) ids -> logits (B, T, V) and, where targets are given, the mean cross-entropy in nats.
+        """(B, T) ids -> logits and, if there are targets, the mean cross-entropy in nats.
 
-        targets (B, T) int64: the next ids, -1 ignored; `weights` (B, T) weighs them. Or targets (B, T, V) float: the
-        share of each possible next id among all pairs, summing to 1, for equal contexts merged into one; the loss
-        is then computed in the precision of the shares.
+        targets int64, of the shape of the logits without V: the next ids, -1 ignored; `weights` of that shape, or
+        (B, 1), weighs them. Or targets (B, T, V) float, for equal contexts merged into one row: the share of each
+        possible next id among all pairs, summing to 1; the loss is then computed in the precision of the shares.
         """
         logits = self.logits(idx)
         if targets is None:
@@ -44,46 +55,120 @@ class Net(nn.Module, ABC):
         if targets.is_floating_point():
             log_probs = F.log_softmax(logits, dim=-1, dtype=targets.dtype)
             return logits, -torch.dot(targets.flatten(), log_probs.flatten())
-        flat, wanted = logits.flatten(0, 1), targets.flatten()
+        flat = logits.flatten(0, 1)  # (B * T, V)
         if weights is None:
-            return logits, F.cross_entropy(flat, wanted, ignore_index=-1)
-        nll = F.cross_entropy(flat, wanted, ignore_index=-1, reduction="none")
-        seen = weights.flatten() * (wanted != -1)
-        return logits, (nll * seen).sum() / seen.sum()
+            return logits, F.cross_entropy(flat, targets.flatten(), ignore_index=-1)
+        nll = F.cross_entropy(flat, targets.flatten(), ignore_index=-1, reduction="none")
+        counted = (weights * (targets != -1)).flatten()
+        return logits, (nll * counted).sum() / counted.sum()
 
 
 class NetModel(LanguageModel):
-    """Any net as a LanguageModel; probabilities are normalised in float64 whatever the net computes in."""
+    """Any net as a LanguageModel; probabilities are normalised in float64, whatever precision the net computes in."""
 
     def __init__(self, vocabulary: Vocabulary, net: Net) -> None:
         self.vocabulary, self.net, self.context = vocabulary, net, net.get_block_size()
 
     @torch.inference_mode()
     def log_probs(self, contexts: Ids) -> Floats:
-        logits, _ = self.net(torch.from_numpy(contexts))
-        normalized: Floats = F.log_softmax(logits[:, -1].double(), dim=-1).numpy()
-        return normalized
+        idx = torch.from_numpy(contexts)
+        if self.net.reads == "windows":
+            return self._normalized(idx)[:, -1]
+        # a sequence begins with one boundary; those before it are padding
+        padding = np.maximum(np.argmax(contexts != BOUNDARY, axis=1) - 1, 0)
+        padding[(contexts == BOUNDARY).all(axis=1)] = self.context - 1
+        log_probs = np.empty((len(contexts), len(self.vocabulary)))
+        for n in np.unique(padding):
+            rows = padding == n
+            log_probs[rows] = self._normalized(idx[torch.from_numpy(rows), n:])[:, -1]
+        return log_probs
+
+    @torch.inference_mode()
+    def score(self, stream: Stream) -> Floats:
+        """As for all models; a net that reads sequences scores many ids in one pass.
+
+        It reads a document longer than its block size T in pieces of T ids that overlap by half, so that each id is
+        predicted from at least T / 2 ids; `log_probs` always reads T.
+        """
+        if self.net.reads == "windows":
+            return super().score(stream)
+        ids, scores = torch.from_numpy(stream.astype(np.int64)), np.empty(len(stream) - 1)
+        pieces = cut(stream, 1, self.context, overlap=self.context // 2)
+        for xs, ys, places in pieces.batches(ids, IDS_AT_ONCE):
+            predicted = ys != -1
+            log_probs = self._normalized(xs)[predicted.numpy()]
+            scores[places[predicted].numpy()] = log_probs[np.arange(len(log_probs)), ys[predicted].numpy()]
+        return scores
+
+    def _normalized(self, idx: Tensor) -> Floats:
+        log_probs: Floats = F.log_softmax(self.net.logits(idx).double(), dim=-1).numpy()
+        return log_probs
 
     def tensors(self) -> Tensors:
         return {name: tensor.detach().numpy() for name, tensor in self.net.state_dict().items()}
 
 
+class Pieces(NamedTuple):
+    """Documents, or pieces of longer ones, as places in a stream of ids, (P,) each.
+
+    start: the first id that is read. length: how many are. first: how many are only context at its beginning.
+    """
+
+    start: Ids
+    length: Ids
+    first: Ids
+
+    def rows(self, ids: Tensor, numbers: Ids) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T) ids, padded on the right with 0; (B, T) the next ids, -1 where none is predicted; places of these."""
+        start, length, first = (torch.from_numpy(each[numbers])[:, None] for each in self)
+        at = torch.arange(int(length.max()))
+        places = (start + at).clamp(max=len(ids) - 2)
+        xs = ids[places].where(at < length, BOUNDARY)
+        return xs, ids[places + 1].where((at >= first) & (at < length), -1), places
+
+    def batches(self, ids: Tensor, at_once: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """`rows` of all pieces, the shortest first, at most so many ids at once."""
+        order = np.argsort(self.length, kind="stable")
+        rows = np.maximum(at_once // max(1, int(self.length.max(initial=1))), 1)
+        return [self.rows(ids, order[start : start + rows]) for start in range(0, len(order), rows)]
+
+
+def cut(stream: Stream, n_context: int, block_size: int, overlap: int) -> Pieces:
+    """Cuts a stream into its documents, and documents of more than `block_size` ids into pieces that overlap.
+
+    The first `n_context` ids of the stream are context only. Each later id is predicted in one piece.
+    """
+    start = np.union1d([0], np.flatnonzero(stream[:-1] == BOUNDARY))
+    end = np.append(start[1:], len(stream) - 1)
+    stride = block_size - overlap
+    pieces = 1 + np.maximum(-(-(end - start - block_size) // stride), 0)
+    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)  # within its document
+    start, end = np.repeat(start, pieces) + number * stride, np.repeat(end, pieces)
+    length = np.minimum(end - start, block_size)
+    first = np.maximum(np.where(number > 0, overlap, 0), n_context - 1 - start)
+    return Pieces(*(each[first < length] for each in (start, length, first)))
+
+
 def build(settings: Settings, vocab_size: int, precision: int, seed: int) -> Net:
-    """The net that the settings of a model name, its first weights drawn from `seed`; precision in bits, 32 or 64."""
+    """Returns the net of a model's settings, its first weights drawn from `seed`; precision: 32 or 64 bits."""
     return _architecture(settings)(settings, vocab_size, torch.Generator().manual_seed(seed)).to(_DTYPES[precision])
 
 
-def spec(settings: Settings, vocab_size: int, precision: int) -> dict[str, TensorSpec]:
-    """The tensors of that net, without the memory they would take."""
+def build_without_weights(settings: Settings, vocab_size: int, precision: int = 32) -> Net:
+    """Returns the net on torch's meta device: shapes and types of its weights, which take no memory."""
     with torch.device("meta"):
-        net = _architecture(settings)(settings, vocab_size, None)
+        return _architecture(settings)(settings, vocab_size, None).to(_DTYPES[precision])
+
+
+def spec(settings: Settings, vocab_size: int, precision: int) -> dict[str, TensorSpec]:
+    """Returns the dtypes and shapes of that net's weights."""
+    net = build_without_weights(settings, vocab_size)
     return {name: (f"float{precision}", tuple(tensor.shape)) for name, tensor in net.state_dict().items()}
 
 
 def restore(settings: Settings, vocabulary: Vocabulary, tensors: Tensors) -> NetModel:
-    """A net of these weights, as a LanguageModel."""
-    with torch.device("meta"):
-        net = _architecture(settings)(settings, len(vocabulary), None)
+    """Returns a net with these weights as a LanguageModel."""
+    net = build_without_weights(settings, len(vocabulary))
     net.load_state_dict({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()}, assign=True)
     return NetModel(vocabulary, net)
 
