@@ -53,16 +53,21 @@ def test_ten_imports_take_a_fifth_of_a_second(slowness: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "exit_code"), [(["--help"], 0), (["optim.lrr=1"], 2), (["data=lines", "data.path=/no/such/file"], 2)]
+    ("words", "exit_code", "limit"),
+    [
+        (["--help"], 0, 0.5),
+        (["optim.lrr=1"], 2, 0.5),
+        (["data=lines", "data.path=/no/such/file"], 2, 0.6),  # numpy is imported before a file is read
+    ],
 )
 def test_help_and_a_refusal_take_half_a_second(
-    words: list[str], exit_code: int, slowness: float, project: Path
+    words: list[str], exit_code: int, limit: float, slowness: float, project: Path
 ) -> None:
     script = str(project / "scripts" / "train.py")
     code = f"import runpy, sys; sys.argv = ['train.py', *{words!r}]; runpy.run_path({script!r}, run_name='__main__')"
     measured = [cpu(code, exit_code=exit_code) for _ in range(3)]
     assert not measured[0][1] & SLOW
-    assert min(seconds for seconds, _ in measured) <= 0.6 * slowness
+    assert min(seconds for seconds, _ in measured) <= limit * slowness
 
 
 def test_a_run_is_prepared_without_torch() -> None:

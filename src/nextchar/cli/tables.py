@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from nextchar.cli.printing import say, short
-from nextchar.comparison.ranking import Comparison
-from nextchar.comparison.sentences import HEADS, cells
 from nextchar.data.report import DataReport
 from nextchar.evaluation.explain import Step, in_percent, mean_nll, orders_to_show
 from nextchar.messages import printable
 from nextchar.sweeps.sweep_folder import DONE, Job, SweepFolder
+
+if TYPE_CHECKING:  # imported when first used: a run needs no comparison
+    from nextchar.comparison.ranking import Comparison
 
 NARROWEST = 80  # columns of a table; a narrower terminal breaks its lines, but no number is cut
 FILE_WIDTH = 1000  # columns of a table in a file or a pipe
@@ -162,8 +164,10 @@ def _value(sweep: SweepFolder, job: Job, key: str) -> str:
     return f"{float(value):.6g}" if is_long else printable(value)
 
 
-def leaderboard(compared: Comparison) -> None:
+def leaderboard(compared: "Comparison") -> None:
     """Prints the table of runs from the best to the worst, and below it the conclusions."""
+    from nextchar.comparison.sentences import HEADS, cells
+
     rows = compared.rows[:MOST_RANKED]
     columns = dict(zip(HEADS, zip(*map(cells, rows), strict=True), strict=True))
     caption = f"Test loss in nats per character, with its 95% interval over {compared.units}"

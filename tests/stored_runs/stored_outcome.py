@@ -1,0 +1,214 @@
+"""Runs a case and returns the part of its outcome that must never change, as plain values for JSON.
+
+Times, versions, paths, the git commit and the wording of errors are no part of it.
+"""
+
+import csv
+import gzip
+import hashlib
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file
+from stored_cases import Case, Command
+
+SAID = ("sample", "explain", "evaluate", "export", "compare")  # scripts whose standard output is kept
+VARYING = {"seconds", "started", "bytes"}  # the size of a .gz depends on the version of zlib
+SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT}
+PATIENCE = 300  # seconds for one command
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONUTF8": "1"}
+
+
+def run_case(case: Case, checkout: Path, python: str, out: Path, data: Path) -> dict[str, Any]:
+    """Runs the commands of a case in its empty folder `out`. Returns the outcome to compare with the stored."""
+    places = {"{out}": str(out), "{data}": str(data)}
+    commands = [_run(command, checkout, python, out, places) for command in case.commands]
+    return _without_paths({"commands": commands, **left_behind(out)}, places)
+
+
+# --- a command ------------------------------------------------------------------------------------------------------
+
+
+def _run(command: Command, checkout: Path, python: str, out: Path, places: dict[str, str]) -> dict[str, Any]:
+    words = [_replaced(word, places) for word in command.words]
+    process = subprocess.Popen(
+        [python, str(checkout / "scripts" / f"{command.script}.py"), *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        cwd=out,
+        env={**os.environ, **ENVIRONMENT},
+    )
+    with process:
+        try:
+            if command.stop is not None:
+                _stop_after_a_checkpoint(process, out, SIGNALS[command.stop])
+            stdout, stderr = process.communicate(timeout=PATIENCE)
+        except BaseException:
+            process.kill()
+            raise
+    outcome: dict[str, Any] = {"code": process.returncode}
+    if process.returncode == 2:
+        outcome["one_error_line"] = stderr.startswith("error: ") and len(stderr.splitlines()) == 1 and not stdout
+        outcome["stderr"] = stderr  # to be read by a person; see `comparable`
+    elif command.script in SAID:
+        outcome["stdout"] = _json_or_lines(stdout)
+    return outcome
+
+
+def _stop_after_a_checkpoint(process: "subprocess.Popen[str]", out: Path, signum: int) -> None:
+    """Sends a signal as soon as the folder holds a checkpoint; a process that ends before gets none."""
+    while not any(out.rglob("last.ckpt")):
+        try:
+            process.wait(timeout=0.005)
+            return
+        except subprocess.TimeoutExpired:
+            pass
+    process.send_signal(signum)
+
+
+def _json_or_lines(text: str) -> Any:
+    try:
+        return _without_varying(json.loads(text))
+    except json.JSONDecodeError:
+        return [line.rstrip() for line in text.split("\n")]
+
+
+# --- the folder of a case -------------------------------------------------------------------------------------------
+
+
+def left_behind(out: Path) -> dict[str, Any]:
+    """The runs, sweeps and other files under a folder."""
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    runs = [path.parent for path in files if path.name == "settings.json"]
+    others = [path for path in files if not any(run in path.parents for run in runs)]
+    found: dict[str, Any] = {
+        "runs": {_name(run, out): read_run(run) for run in runs},
+        "others": [_name(path, out) for path in others],
+    }
+    for path in others:
+        if path.name.endswith((".arpa", ".arpa.gz")):
+            found[_name(path, out)] = _digest(_unpacked(path))
+        elif path.suffix == ".csv":
+            found[_name(path, out)] = _table(path)
+        elif path.name == "sweep.json":
+            found[_name(path, out)] = _jobs(path)
+    return found
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The values of a run folder that are compared. If run.json renames a key, this function follows."""
+    found: dict[str, Any] = {"files": _files(folder)}
+    if (folder / "run.json").exists():
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        report = dict(record["data"] or {})
+        report.pop("notes", None)
+        found |= {
+            "status": record["status"],
+            "settings": " ".join(_settings(record["settings"])),
+            "vocabulary": record["vocabulary"],
+            "metrics": record["metrics"],
+            "curves": {tag: _curve(curve) for tag, curve in record["curves"].items()},
+            "data": report,
+            "ngrams": record["ngrams"],
+            "smoothing": record["smoothing"],
+            "seeds": record["seeds"],
+        }
+    for name in ("weights", "test_losses"):
+        if (path := folder / f"{name}.safetensors").exists():
+            found[name] = _tensors(path)
+    if (path := folder / "samples.txt").exists():
+        found["samples"] = _digest(path.read_bytes())
+    return found
+
+
+def _files(folder: Path) -> list[str]:
+    """The names of the files in a run folder; those of TensorBoard's events, which hold the time, under one name."""
+    names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted({"events" if name.startswith("events.out.tfevents.") else name for name in names})
+
+
+def _settings(values: dict[str, Any], prefix: str = "") -> list[str]:
+    """Settings as words: data.split=hash."""
+    found = []
+    for key, value in values.items():
+        found += _settings(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}={value}"]
+    return sorted(found)
+
+
+def _curve(curve: dict[str, list[float]]) -> dict[str, Any]:
+    return {
+        "points": len(curve["steps"]),
+        "last": curve["values"][-1] if curve["values"] else None,
+        "sha256": _digest(json.dumps([curve["steps"], curve["values"]]).encode()),
+    }
+
+
+def _tensors(path: Path) -> str:
+    """The digest of the names, types, shapes and numbers, not of the file's header."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(load_file(path).items()):
+        digest.update(f"{name} {tensor.dtype} {tensor.shape} ".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()
+
+
+def _jobs(path: Path) -> list[str]:
+    """Number, status, folder and overrides of the jobs of a sweep."""
+    jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
+    return [f"{job['number']} {job['status']} {job['folder']}: {' '.join(job['overrides'])}" for job in jobs]
+
+
+def _table(path: Path) -> list[str]:
+    """The rows of a table without the columns that hold seconds or sentences."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [{key: value for key, value in row.items() if key not in {"seconds", "reason"}} for row in rows]
+    return [" ".join(f"{key}={value}" for key, value in row.items()) for row in kept]
+
+
+def _unpacked(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _name(path: Path, out: Path) -> str:
+    return str(path.relative_to(out))
+
+
+# --- parts left out --------------------------------------------------------------------------------------------------
+
+
+def comparable(outcome: dict[str, Any]) -> dict[str, Any]:
+    """The outcome without the wording of errors, which may change."""
+    commands = [{key: value for key, value in each.items() if key != "stderr"} for each in outcome["commands"]]
+    return {**outcome, "commands": commands}
+
+
+def _replaced(text: str, places: dict[str, str]) -> str:
+    for name, path in places.items():
+        text = text.replace(name, path)
+    return text
+
+
+def _without_paths(value: Any, places: dict[str, str]) -> Any:
+    """The value with the names {out} and {data} in place of the two folders' paths."""
+    if isinstance(value, dict):
+        return {_without_paths(key, places): _without_paths(each, places) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(each, places) for each in value]
+    return _replaced(value, {path: name for name, path in places.items()}) if isinstance(value, str) else value
+
+
+def _without_varying(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_varying(each) for key, each in value.items() if key not in VARYING}
+    return [_without_varying(each) for each in value] if isinstance(value, list) else value
