@@ -1,5 +1,7 @@
 """What the README says, held against what runs."""
 
+import doctest
+import json
 import os
 import re
 import shutil
@@ -13,6 +15,7 @@ from nextchar.config.groups import options_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text()
+NGRAMS = (PROJECT / "docs" / "ngrams.md").read_text()
 
 
 def test_it_can_be_read_in_one_go() -> None:
@@ -26,7 +29,7 @@ def test_it_names_every_option(group: str) -> None:
 
 
 def test_its_pictures_and_scripts_exist() -> None:
-    for path in re.findall(r"\((outputs/[^)]*)\)", README) + re.findall(r"python (scripts/\w+\.py)", README):
+    for path in re.findall(r"\(((?:outputs|docs)/[^)]*)\)", README) + re.findall(r"python (scripts/\w+\.py)", README):
         assert (PROJECT / path).is_file(), path
 
 
@@ -57,8 +60,8 @@ def test_its_table_of_losses(words: list[str], row: str, tmp_path: Path, runs) -
 
 
 def test_its_table_of_n_grams(tmp_path: Path, runs) -> None:
-    """Each row by a command, as far as the names go; makemore's stand at the right, and the tests have them not."""
-    (head, *rows) = re.findall(r"^\| `(smoothing=|[a-z_]+(?: smoothing.tune=true)?)` \|(.*)\|$", README, re.MULTILINE)
+    """Each row of the embedded names by its command; the tests do not have makemore's names."""
+    (head, *rows) = re.findall(r"^\| `(smoothing=|[a-z_]+(?: smoothing.tune=true)?)` \|(.*)\|$", NGRAMS, re.MULTILINE)
     orders = [int(cell) for cell in head[1].split("|")][:6]
     rows = [(words, cells) for words, cells in rows if cells.count("|") == 11]
     assert {words.split()[0] for words, _ in rows} >= set(options_of("smoothing")) - {
@@ -84,6 +87,13 @@ def test_what_compare_says_of_its_sweep(tmp_path: Path, run_script) -> None:
     assert f'"{said}"' in README
 
 
+def test_its_lines_of_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in ("training.train", "sweeps.launch"):
+        monkeypatch.setattr(f"nextchar.{module}.PROJECT", tmp_path)
+    failed, attempted = doctest.testfile(str(PROJECT / "README.md"), module_relative=False, encoding="utf-8")
+    assert (failed, attempted) == (0, 7)
+
+
 def test_the_model_that_it_adds_works(tmp_path: Path) -> None:
     """The diff applies to the project as it is, and what it adds is trained, opened and sampled."""
     clone = tmp_path / "clone"
@@ -98,6 +108,11 @@ def test_the_model_that_it_adds_works(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
         return done.stdout
 
-    assert "narrow on ssa-names-2018.txt" in run("train.py", "model=narrow", f"hydra.run.dir={tmp_path / 'run'}")
+    steps = "trainer.max_steps=1500"  # README's 4,000 take half a minute
+    told = run("train.py", "model=mlp", steps, "figures=false", "json=true", f"hydra.run.dir={tmp_path / 'run'}")
+    losses = json.loads(told)["metrics"]
+    assert losses["test/loss"] < 2.3, "a bigram has 2.45: it reads more than one character"
+    curves = json.loads((tmp_path / "run" / "run.json").read_text())["curves"]
+    assert curves["val/loss"]["values"][-1] == pytest.approx(losses["val/loss"], abs=1e-5), "trained as it is evaluated"
     assert len(run("sample.py", f"run={tmp_path / 'run'}", "n=3").splitlines()) == 3
-    assert "narrow" in run("train.py", "--help")
+    assert "mlp" in run("train.py", "--help")
