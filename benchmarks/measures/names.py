@@ -145,7 +145,7 @@ def showing(options: Options) -> list[Row]:
 def thousand_events(data: Path, folder: Path) -> None:
     """Writes TensorBoard's files of counted runs, each with another k."""
     from nextchar.training import train as training
-    from nextchar.training.tensorboard import Board
+    from nextchar.training.tensorboard import TensorBoardWriter
 
     words = ["figures=false", "data=lines", f"data.path={data}"]
     settings = run_settings(words)
@@ -153,7 +153,7 @@ def thousand_events(data: Path, folder: Path) -> None:
     for number in range(SHOWN):
         smoothing = settings.smoothing.model_copy(update={"k": float(number)})
         (folder / "runs" / str(number)).mkdir(parents=True)
-        board = Board(folder / "runs" / str(number))
+        board = TensorBoardWriter(folder / "runs" / str(number))
         board.describe(settings.model_copy(update={"smoothing": smoothing}), result.report.plain())
         board.samples(result.samples, 0)
         board.scalars(result.metrics, 0)

@@ -156,11 +156,11 @@ def test_bad_input_makes_no_folder(tmp_path: Path, runs) -> None:
 
 def test_an_event_file_never_replaces_another(tmp_path: Path) -> None:
     """The later file has the later name, also within a second and after the clock was set back."""
-    from nextchar.training.tensorboard import EventFile
+    from nextchar.training.tensorboard import TensorBoardWriter
 
     (tmp_path / "events.out.tfevents.4000000000.elsewhere").touch()
     for _ in range(3):
-        EventFile(str(tmp_path)).close()
+        TensorBoardWriter(tmp_path).close()
     names = sorted(path.name.split(".")[3] for path in tmp_path.iterdir())
     assert names == ["4000000000", "4000000001", "4000000002", "4000000003"]
 

@@ -44,7 +44,7 @@ def before(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], object]) 
         "nextchar.training.train.measure",
         "nextchar.evaluation.sampling.sample",
         "nextchar.plots.matrices.count_matrix",
-        "nextchar.training.tensorboard.Board.close",
+        "nextchar.training.tensorboard.TensorBoardWriter.close",
     ],
 )
 def test_interrupted(

@@ -25,7 +25,7 @@ from benchmarks import screenshots
 from nextchar.config.compose import run_settings
 from nextchar.config.fields import flat
 from nextchar.errors import Interrupted
-from nextchar.training import tensorboard as board
+from nextchar.training import tensorboard
 from nextchar.training import train as training
 from nextchar.training.callbacks import Checkpoints
 from nextchar.training.progress import Silent
@@ -226,7 +226,7 @@ def test_histograms(api: Api, folder: Path) -> None:
 def test_page_of_curves(api: Api) -> None:
     (category,) = api.get("plugin/custom_scalars/layout")["category"]
     charts = {chart["title"]: chart["multiline"]["tag"] for chart in category["chart"]}
-    assert set(charts) == {"loss, nats per character", "what is minimised: loss and penalty"}
+    assert set(charts) == {"loss, nats per character", "objective: loss plus penalty"}
     found = {}
     for expression in charts["loss, nats per character"]:
         answer = api.get("plugin/custom_scalars/scalars", run="nn", tag=expression)
@@ -264,7 +264,7 @@ def test_hparams_of_all_runs_in_one_table(api: Api, folder: Path, runs) -> None:
         ["model.name", "optim.lr", "optim.name", "smoothing.k", "smoothing.name"],
         ["model.name", "optim.name", "smoothing.k", "smoothing.name", "data.batch_size"],
     )
-    assert set(columns) == set(board.columns())
+    assert set(columns) == set(tensorboard.columns())
     assert {"optim.momentum", "optim.history_size", "model.init", "smoothing.strength", "seed"} < set(columns)
     assert not {"data.sha256", "figures", "resume", "trainer.log_every"} & set(columns)
     metrics = [info["name"]["tag"] for info in experiment["metricInfos"]]
@@ -326,7 +326,7 @@ def ticked(server: Api) -> set[str]:
     """The columns that are there before one asks for others."""
     experiment = server.post("plugin/hparams/experiment", experimentName="", hparamsLimit=1000)
     infos = experiment["hparamInfos"]
-    assert {info["name"] for info in infos} == set(board.columns())
+    assert {info["name"] for info in infos} == set(tensorboard.columns())
     first = {info["name"] for info in infos[:5]}
     assert first == {info["name"] for info in infos if info["differs"]}
     return first
@@ -338,7 +338,7 @@ def check(runs, server: Api, sweep: Path, differing: set[str]) -> None:
     first = ticked(server)
     assert differing <= first
     assert set(server.get("runs")) == set(jobs)
-    rows = table(server, [*board.columns()], list(board.METRICS))
+    rows = table(server, [*tensorboard.columns()], list(tensorboard.METRICS))
     assert set(rows) == set(jobs)
     for folder, (values, measured) in rows.items():
         own = flat(jobs[folder]["settings"])
@@ -346,7 +346,7 @@ def check(runs, server: Api, sweep: Path, differing: set[str]) -> None:
             assert values[key] == ("-" if own.get(key) is None else own[key])
         metrics = runs.record(sweep / folder)["metrics"]
         if jobs[folder]["status"] == "finished":
-            assert measured == pytest.approx({tag: metrics[tag] for tag in board.METRICS}, rel=1e-6)
+            assert measured == pytest.approx({tag: metrics[tag] for tag in tensorboard.METRICS}, rel=1e-6)
 
 
 def sweep(runs, run_script, folder: Path, *words: str) -> Path:
@@ -360,7 +360,7 @@ def sweep(runs, run_script, folder: Path, *words: str) -> Path:
 
 
 def test_a_grid_of_counts_and_nets(tmp_path: Path, runs, run_script) -> None:
-    """Named by what differs; gone on with other values, what differs then is in front in the old runs too."""
+    """Runs are named by the settings that differ. Those of a resumed sweep are in the table with the others."""
     folder = sweep(runs, run_script, tmp_path / "s", "model=count,nn", "smoothing=add_k", "smoothing.k=0.1,1")
     with reading(folder, 4) as server:
         check(runs, server, folder, {"model.name", "smoothing.k"})
@@ -368,9 +368,11 @@ def test_a_grid_of_counts_and_nets(tmp_path: Path, runs, run_script) -> None:
         assert server.get("runs") == [f"{n}_model={model},smoothing.k={k}" for n, (model, k) in enumerate(differing)]
     sweep(runs, run_script, folder, "model=nn", "smoothing=none", "optim=adam", "seed=1,2")
     with reading(folder, 6) as server:
-        check(runs, server, folder, {"model.name", "smoothing.name", "seed"})
-        assert "smoothing.k" not in ticked(server)  # which the new runs do not have
         assert server.get("runs")[-1] == "5_seed=2"
+        rows = table(server, ["seed"], ["test/loss"])
+        assert {run: measured["test/loss"] for run, (_, measured) in rows.items()} == {
+            run: pytest.approx(runs.record(folder / run)["metrics"]["test/loss"]) for run in server.get("runs")
+        }
 
 
 def test_a_search(tmp_path: Path, runs, run_script) -> None:
@@ -388,9 +390,9 @@ def test_a_thousand_runs(tmp_path: Path) -> None:
     settings = run_settings([])
     for number in range(1000):
         (tmp_path / str(number)).mkdir()
-        writer = board.Board(tmp_path / str(number))
+        writer = tensorboard.TensorBoardWriter(tmp_path / str(number))
         smoothing = settings.smoothing.model_copy(update={"k": float(number)})
-        writer.describe(settings.model_copy(update={"smoothing": smoothing}), {}, board.in_front(["smoothing.k"]))
+        writer.describe(settings.model_copy(update={"smoothing": smoothing}), {}, ["smoothing.k"])
         writer.scalars({"test/loss": 2 + number / 1000}, 0)
         writer.close()
     with reading(tmp_path, 1000) as server:
@@ -402,7 +404,7 @@ def test_a_thousand_runs(tmp_path: Path) -> None:
 
 def test_markdown_finds_nothing_to_interpret() -> None:
     odd = "a|b*c*_d_`e`<i>&amp;[x](y)\\ \n \x1b[0m"
-    row = board._table("head", {odd: "1"}).splitlines()[2]
+    row = tensorboard._table("head", {odd: "1"}).splitlines()[2]
     assert row.count("|") - row.count("\\|") == 3
     assert "\x1b" not in row
     assert "<" not in row
@@ -410,7 +412,7 @@ def test_markdown_finds_nothing_to_interpret() -> None:
 
 def test_odd_values_reach_the_page_as_they_are(tmp_path: Path, runs) -> None:
     """Infinities are left out of curves, a second point of a step too; settings and samples show odd text as text."""
-    writer = board.Board(tmp_path)
+    writer = tensorboard.TensorBoardWriter(tmp_path)
     writer.scalars({"val/loss": float("inf"), "train/loss": 1.0}, 3)
     writer.scalars({"val/loss": 2.0, "train/loss": 5.0}, 3)
     writer.samples(["<b>", "a\nb", "\x1b[31m"], 0)

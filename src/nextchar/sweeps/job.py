@@ -8,7 +8,6 @@ from nextchar.runs.folder import RECORD, SETTINGS
 from nextchar.sweeps.search import reporter
 from nextchar.sweeps.sweep_folder import DONE, Job, Search, read_job
 from nextchar.training import train as training
-from nextchar.training.tensorboard import in_front
 
 
 def run(folder: Path) -> str:
@@ -37,7 +36,7 @@ def run(folder: Path) -> str:
 def _train(folder: Path, job: Job, search: Search | None, differing: list[str]) -> None:
     settings, at = _settings_and_folder(job.settings, folder)
     report = reporter(folder.parent, job, search.settings.prune) if search else lambda step, loss: None
-    training.train(settings, at, report=report, in_front=in_front(differing))
+    training.train(settings, at, report=report, first_columns=differing)
 
 
 def _settings_and_folder(settings: TrainSettings, folder: Path) -> tuple[TrainSettings, Path | None]:

@@ -24,7 +24,7 @@ from nextchar.training.divergence import TOO_BAD, TOO_LONG, diverged
 from nextchar.training.lightning_module import NextCharModule
 from nextchar.training.outputs import sample
 from nextchar.training.strategies import Report
-from nextchar.training.tensorboard import COUNTED, Board
+from nextchar.training.tensorboard import COUNTED_LOSS, TensorBoardWriter
 
 SAMPLINGS = 9  # of samples and histograms in a run, and one at its start: TensorBoard shows ten texts
 
@@ -56,7 +56,7 @@ class DivergenceCheck(L.Callback):
 class TrainCurves(L.Callback):
     """Draws loss, learning rate and norm of the gradient at every log point, with a penalty the objective too."""
 
-    def __init__(self, board: Board, state: TrainingState, has_penalty: bool) -> None:
+    def __init__(self, board: TensorBoardWriter, state: TrainingState, has_penalty: bool) -> None:
         self.board, self.state, self.has_penalty = board, state, has_penalty
 
     def on_train_batch_end(
@@ -80,14 +80,14 @@ class Validation(L.Callback):
         net: Net,
         batches: Batches,
         divergence: DivergenceCheck,
-        board: Board,
+        board: TensorBoardWriter,
         report: Report,
         counted: float | None,
     ) -> None:
         """`counted`: the loss on train of the counted model, a line beside the curves."""
         self.net, self.batches, self.divergence, self.state = net, batches, divergence, divergence.state
         self.board, self.report = board, report
-        self.counted = {} if counted is None else {COUNTED: counted}
+        self.counted = {} if counted is None else {COUNTED_LOSS: counted}
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Chunk, batch_idx: int
@@ -110,7 +110,7 @@ class Validation(L.Callback):
 class Samples(L.Callback):
     """Puts samples and a histogram of the weights on TensorBoard, at ten log points in equal distances."""
 
-    def __init__(self, model: NetModel, board: Board, settings: TrainSettings) -> None:
+    def __init__(self, model: NetModel, board: TensorBoardWriter, settings: TrainSettings) -> None:
         assert settings.trainer is not None
         self.model, self.board, self.settings = model, board, settings
         self.last, self.log_every = settings.trainer.max_steps, settings.trainer.log_every
@@ -131,7 +131,13 @@ class Checkpoints(L.Callback):
     """Saves a checkpoint as often as trainer.checkpoint_seconds says."""
 
     def __init__(
-        self, module: NextCharModule, state: TrainingState, folder: RunFolder, board: Board, digest: str, seconds: float
+        self,
+        module: NextCharModule,
+        state: TrainingState,
+        folder: RunFolder,
+        board: TensorBoardWriter,
+        digest: str,
+        seconds: float,
     ) -> None:
         self.module, self.state, self.folder, self.board, self.digest = module, state, folder, board, digest
         self.seconds, self.saved_at = seconds, time.monotonic()

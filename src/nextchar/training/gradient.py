@@ -43,7 +43,7 @@ from nextchar.training.objective import make_objective
 from nextchar.training.optimizers import make_optimizer, optimizer_tensors
 from nextchar.training.progress import Progress
 from nextchar.training.strategies import Fitted, Report
-from nextchar.training.tensorboard import Board
+from nextchar.training.tensorboard import TensorBoardWriter
 
 
 class GradientFit:
@@ -76,7 +76,7 @@ class GradientFit:
         self.saved = load_checkpoint(folder, self.dataset.report.sha256, self.trainer.max_steps)
         self.first_step = int(self.saved["step"]) if self.saved is not None else 0
 
-    def fit(self, folder: RunFolder, board: Board, progress: Progress, report: Report) -> Fitted:
+    def fit(self, folder: RunFolder, board: TensorBoardWriter, progress: Progress, report: Report) -> Fitted:
         settings, dataset, last = self.settings, self.dataset, self.trainer.max_steps
         with progress.phase("counting"):
             counting = fit_ngrams(settings, dataset.vocabulary, dataset.splits)
@@ -97,9 +97,8 @@ class GradientFit:
             seconds = self.trainer.checkpoint_seconds
             checkpoints = Checkpoints(module, state, folder, board, dataset.report.sha256, seconds)
             callbacks = [divergence, curves, validation, samples, checkpoints, StepProgress(advance)]
-            board.flush()  # a forked process would write again what is still in the file's buffer
-            with distributed.joined(self.trainer, self.take_part, counting.pairs) as place:
-                self._descend(module, batches, place, callbacks)
+            with distributed.connected(self.trainer, self.take_part, counting.pairs):
+                self._descend(module, batches, callbacks)
             validation.validate(last)
             samples.histograms(last)  # the samples of the last step are the run's own
             checkpoints.save(last)
@@ -110,7 +109,7 @@ class GradientFit:
         if pairs is None:
             pairs = fit_ngrams(self.settings, self.dataset.vocabulary, self.dataset.splits).pairs
         module, batches = self._prepare(pairs)
-        self._descend(module, batches, distributed.here(), [])
+        self._descend(module, batches, [])
 
     def notes(self, fitted: Fitted, train_loss: float) -> list[str]:
         uniform = math.log(len(self.dataset.vocabulary))
@@ -128,17 +127,14 @@ class GradientFit:
         objective = make_objective(settings, net, batches, vocab_size)
         return NextCharModule(net, make_optimizer(settings, net), objective, log_metrics=False), batches
 
-    def _descend(
-        self, module: NextCharModule, batches: Batches, place: distributed.Place, callbacks: list[L.Callback]
-    ) -> None:
+    def _descend(self, module: NextCharModule, batches: Batches, callbacks: list[L.Callback]) -> None:
         """Takes the steps that are left, the same ones on all processes."""
         steps = range(_same_start(module, self.first_step), self.trainer.max_steps)
         if not steps:
             return
         trainer = L.Trainer(  # its loop and nothing else: curves and checkpoints are those of the callbacks
             accelerator="cpu",
-            devices=place.world,
-            strategy=distributed.Together(place) if place.world > 1 else "auto",
+            **distributed.trainer_options(self.trainer),
             max_epochs=1,
             callbacks=[OwnSignalHandler(), *callbacks],
             logger=False,
@@ -148,7 +144,8 @@ class GradientFit:
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, datamodule=NextCharDataModule(batches, steps, self.trainer.log_every, *place))
+        rank, world = distributed.rank_and_world()
+        trainer.fit(module, datamodule=NextCharDataModule(batches, steps, self.trainer.log_every, rank, world))
 
 
 def _same_start(module: NextCharModule, first: int) -> int:

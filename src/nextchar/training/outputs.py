@@ -18,7 +18,7 @@ from nextchar.training.progress import Result
 from nextchar.training.strategies import Fitted
 
 if TYPE_CHECKING:
-    from nextchar.training.tensorboard import Board
+    from nextchar.training.tensorboard import TensorBoardWriter
 
 SAMPLED = 10  # documents, or passages of a running text
 SAMPLE_CHARS = {False: 1000, True: 100}  # at most, of a document, of a running text
@@ -29,7 +29,9 @@ def sample(model: LanguageModel, settings: TrainSettings) -> list[str]:
     return list(sampling.sample(model, SAMPLED, settings.seed, max_chars=SAMPLE_CHARS[settings.data.is_text]))
 
 
-def write(folder: RunFolder, board: "Board", dataset: Dataset, fitted: Fitted, result: Result, tested: Loss) -> None:
+def write(
+    folder: RunFolder, board: "TensorBoardWriter", dataset: Dataset, fitted: Fitted, result: Result, tested: Loss
+) -> None:
     """Writes the files and closes the board. The curves over orders go into run.json too."""
     folder.write(WEIGHTS, safetensors.numpy.save(fitted.model.tensors()))
     if len(tested.nll) <= MOST_UNITS:
@@ -40,7 +42,7 @@ def write(folder: RunFolder, board: "Board", dataset: Dataset, fitted: Fitted, r
     board.samples(result.samples, fitted.step)
     by_order = _by_order(fitted, dataset)
     if by_order is not None:
-        board.over_orders(by_order.curves())
+        board.curves_by_order(by_order.curves())
         folder.facts.curves |= {tag: list(enumerate(loss.tolist(), 1)) for tag, loss in by_order.losses().items()}
     if folder.settings.figures:
         _write_pictures(folder, board, dataset, fitted, by_order)
@@ -48,7 +50,7 @@ def write(folder: RunFolder, board: "Board", dataset: Dataset, fitted: Fitted, r
 
 
 def _write_pictures(
-    folder: RunFolder, board: "Board", dataset: Dataset, fitted: Fitted, by_order: orders.OrderReport | None
+    folder: RunFolder, board: "TensorBoardWriter", dataset: Dataset, fitted: Fitted, by_order: orders.OrderReport | None
 ) -> None:
     from nextchar.plots.drawing import png
 

@@ -20,7 +20,7 @@ from nextchar.runs.train_log import log
 from nextchar.training.progress import Progress
 
 if TYPE_CHECKING:
-    from nextchar.training.tensorboard import Board
+    from nextchar.training.tensorboard import TensorBoardWriter
 
 Report = Callable[[int, float], None]  # receives (step, loss on val) at every log point; may raise Pruned
 
@@ -50,7 +50,7 @@ class Strategy(Protocol):
     def restore(self, folder: Path) -> None:
         """Reads the last checkpoint in the folder of an interrupted run. Raises BadInput if it cannot be resumed."""
 
-    def fit(self, folder: RunFolder, board: "Board", progress: Progress, report: Report) -> Fitted:
+    def fit(self, folder: RunFolder, board: "TensorBoardWriter", progress: Progress, report: Report) -> Fitted:
         """Fits the model; its curves go to the board, its checkpoints to the folder. Raises Diverged, Pruned."""
 
     def notes(self, fitted: Fitted, train_loss: float) -> list[str]:
@@ -85,7 +85,7 @@ class CountFit:
     def restore(self, folder: Path) -> None:
         """Counting keeps no checkpoints; it begins again."""
 
-    def fit(self, folder: RunFolder, board: "Board", progress: Progress, report: Report) -> Fitted:
+    def fit(self, folder: RunFolder, board: "TensorBoardWriter", progress: Progress, report: Report) -> Fitted:
         with progress.phase("counting"):
             counting = fit_ngrams(self.settings, self.dataset.vocabulary, self.dataset.splits, self.given)
         log.info("n-grams %s, smoothing %s", counting.sizes, counting.parameters)

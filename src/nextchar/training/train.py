@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,10 @@ from nextchar.runs.train_log import log
 from nextchar.training import outputs
 from nextchar.training.progress import SILENT, Progress, Result
 from nextchar.training.strategies import CountFit, Given, Report, Strategy
-from nextchar.training.tensorboard import IN_FRONT
+from nextchar.training.tensorboard import FIRST_COLUMNS
 
 if TYPE_CHECKING:
-    from nextchar.training.tensorboard import Board
+    from nextchar.training.tensorboard import TensorBoardWriter
 
 
 def train(
@@ -30,30 +30,29 @@ def train(
     at: Path | None = None,
     progress: Progress = SILENT,
     report: Report = lambda step, loss: None,
-    in_front: Sequence[str] = IN_FRONT,
+    first_columns: Sequence[str] = FIRST_COLUMNS,
 ) -> Result:
     """Trains in a folder of its own (`at`, or a new one under outputs/), reports the result, then writes the files.
 
-    `report` receives the loss on val while a net is trained, and may raise Pruned to end the run; `in_front` are the
-    settings that TensorBoard's table shows first. Raises BadInput, as a rule before there is a folder; Diverged;
+    `report` receives the loss on val while a net is trained, and may raise Pruned to end the run. `first_columns` are
+    the settings that TensorBoard's table shows first. Raises BadInput, as a rule before there is a folder; Diverged;
     Pruned; Interrupted.
     """
     if not isinstance(settings.trainer, Ddp):
-        return _train(settings, at, progress, report, in_front)
+        return _train(settings, at, progress, report, first_columns)
     with progress.phase("importing torch and lightning"):
         from nextchar.training import distributed
-    place = distributed.called(settings.trainer)
-    with distributed.company(place) if place is not None else nullcontext():
-        if place is None or place.rank == 0:
-            return _train(settings, at, progress, report, in_front)
+    with distributed.launched(settings.trainer) as rank:
+        if rank == 0:
+            return _train(settings, at, progress, report, first_columns)
         from nextchar.training.gradient import GradientFit
 
         GradientFit(settings, load(settings.data)).take_part()
-    raise AssertionError("processes other than rank 0 end with `company`")
+    raise AssertionError("processes other than rank 0 end in `launched`")
 
 
 def _train(
-    settings: TrainSettings, at: Path | None, progress: Progress, report: Report, in_front: Sequence[str]
+    settings: TrainSettings, at: Path | None, progress: Progress, report: Report, first_columns: Sequence[str]
 ) -> Result:
     facts = RunFacts()
     lap = _stopwatch(facts.seconds)
@@ -70,7 +69,7 @@ def _train(
             facts.model_file = fitting.model_file
             log.info("settings %s", folder.settings.plain())
             log.info("data %s", dataset.report.plain())
-            with _board(folder, fitting.first_step, in_front) as board:
+            with _board(folder, fitting.first_step, first_columns) as board:
                 fitted = fitting.fit(folder, board, progress, report)
                 facts.ngrams, facts.smoothing, facts.curves = fitted.ngrams, fitted.parameters, dict(fitted.curves)
                 lap("learn")
@@ -123,14 +122,14 @@ def _folder(
 
 
 @contextmanager
-def _board(folder: RunFolder, first_step: int, in_front: Sequence[str]) -> Iterator["Board"]:
+def _board(folder: RunFolder, first_step: int, first_columns: Sequence[str]) -> Iterator["TensorBoardWriter"]:
     """The run's TensorBoard file; its settings and data are described in it."""
-    from nextchar.training.tensorboard import Board
+    from nextchar.training.tensorboard import TensorBoardWriter
 
-    board = Board(folder.path, first_step)
+    board = TensorBoardWriter(folder.path, first_step)
     try:
         assert folder.facts.data is not None
-        board.describe(folder.settings, folder.facts.data.plain(), in_front)
+        board.describe(folder.settings, folder.facts.data.plain(), first_columns)
         yield board
     finally:
         with suppress(OSError):  # of a full disk; where it matters, `outputs.write` has raised it
