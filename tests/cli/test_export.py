@@ -144,7 +144,7 @@ def test_what_is_refused_before_there_is_a_folder(of_few, tmp_path, capsys, runs
         (["model=arpa", f"model.path={bad}"], f"error: {bad}: line 5: 'the' is more than one character"),
         (["model=arpa", of_few, "smoothing=none"], "error: smoothing=none: model=arpa has no group smoothing"),
         (["model=arpa", of_few, "+smoothing.name=none"], "error: smoothing"),
-        (["model=arpa", of_few, "data.merge=false"], "error: data.merge=false means nothing for model=arpa"),
+        (["model=arpa", of_few, "data.merge=false"], "error: data.merge=false has no effect with model=arpa"),
     ]:
         assert runs.exit_code(*argv, f"hydra.run.dir={tmp_path / 'no'}") == 2
         assert capsys.readouterr().err.startswith(said)

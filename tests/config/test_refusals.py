@@ -40,23 +40,21 @@ ONLY = (
         ("model.prune=3", "model.prune=3: must be a list of whole numbers."),
         (
             "model.prune=[1]",
-            "model.prune=[1]: unigrams are never left out, and no n-gram that a longer one needs: begin with 0, and "
-            "let no number be below the one before it",
+            "model.prune=[1]: must start with 0 and never decrease, as in [0,0,1]",
         ),
         (
             "smoothing=jelinek_mercer data.split=makemore",
-            "smoothing=jelinek_mercer is fitted on val, and data.split=makemore has none; set data.val=1000",
+            "smoothing=jelinek_mercer is fitted on val, and data.split=makemore has no val; set data.val=1000",
         ),
         (
             "model.order=3 model.prune=[0,1] smoothing=katz",
-            "model.prune=[0, 1]: smoothing=katz mixes no lower orders in, which would stand in for what is left out; "
-            "choose modified_kneser_ney, or another that does",
+            "model.prune=[0, 1]: smoothing=katz gives pruned n-grams no probability from the lower orders; "
+            "choose modified_kneser_ney or another method that does",
         ),
         (
             "smoothing=l2",
-            "smoothing=l2 does not work for model=count, which takes none, add_k, jelinek_mercer, "
-            "witten_bell, absolute_discount, kneser_ney, modified_kneser_ney, katz, "
-            "stupid_backoff, dirichlet or pitman_yor",
+            "smoothing=l2 does not work with model=count, which takes none, add_k, dirichlet, pitman_yor, "
+            "jelinek_mercer, witten_bell, stupid_backoff, absolute_discount, kneser_ney, modified_kneser_ney or katz",
         ),
         ("smoothing.k=-1", "smoothing.k=-1: must be a number of at least 0."),
         ("smoothing.k=nan", "smoothing.k=nan: must be a number of at least 0."),
@@ -77,7 +75,7 @@ ONLY = (
         ("data.encoding=rot13", "data.encoding=rot13: rot13 does not turn bytes into text"),
         ("data.sha256=abc", "data.sha256=abc: must be 64 hexadecimal digits or null."),
         ("data=lines", "data.path is missing: data=lines reads your file; set data.path=FILE"),
-        ("data.url=x", "data.url=x means nothing for data=names, which is not downloaded"),
+        ("data.url=x", "data.url=x has no effect with data=names, which is not downloaded"),
         ("modle=nn", "modle=nn: there is no group modle. Did you mean model?"),
         ("hydra.verbose=true", f"hydra.verbose{ONLY}"),
         ("experiment=lecture_net model=count", "optim.lr=50: the model that was chosen takes no optim"),
@@ -101,8 +99,8 @@ def test_refusals(argv: str, says: str, refusal) -> None:
 def test_combinations_without_effect(refusal) -> None:
     assert "belongs to data.split=makemore" in refusal("data.val=3")
     assert "optim=lbfgs needs the full batch" in refusal("model=nn", "optim=lbfgs", "data.batch_size=32")
-    assert "data.merge=false means nothing for model=count" in refusal("data.merge=false")
-    assert "data.path=/x means nothing for data=names; for your own file: data=lines" in refusal("data.path=/x")
+    assert "data.merge=false has no effect with model=count" in refusal("data.merge=false")
+    assert "data.path=/x has no effect with data=names; for your own file: data=lines" in refusal("data.path=/x")
     assert "is one running text" in refusal("data=text", "data.path=x", "data.split=hash")
 
 

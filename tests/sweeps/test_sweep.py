@@ -24,7 +24,7 @@ from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import SIGNALS, BadInput
 from nextchar.runs.folder import RunFolder, lock
 from nextchar.sweeps.job import run as run_job
-from nextchar.sweeps.plan import Composer, job_overrides, jobs, parse_sweep
+from nextchar.sweeps.plan import Composer, job_overrides, jobs
 from nextchar.sweeps.sweep_folder import Job, SweepFolder
 from nextchar.sweeps.table import picture
 
@@ -507,7 +507,7 @@ def test_values_in_a_file() -> None:
     """sweep.space, as conf/sweep/*.yaml hold it; a typed value goes before it."""
 
     def planned(space: dict[str, Any], *words: str) -> list[list[str]]:
-        return [words for words, _ in jobs(job_overrides(parse_sweep(words), space))]
+        return [words for words, _ in jobs(job_overrides(parse_overrides(words), space))]
 
     space = {"smoothing.k": "1,2", "seed": "range(3)"}
     assert len(planned(space)) == 6

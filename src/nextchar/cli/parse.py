@@ -70,7 +70,7 @@ def parse(name: str, tree: type[Tree], argv: Sequence[str], called_as: str, entr
     operands = _operands(tree, args.words) if entry.operands else []
     command = command_of(name, tree, [word for word in args.words if word not in operands], args.multirun)
     if for_hydra:
-        command.refuse_uncomposable()
+        command.read(command.overrides, check=False)
         hydra_answers(name, [*for_hydra, *command.overrides])
         raise SystemExit(0)
     if not (args.multirun or command.typed.get("resume")):

@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from nextchar.config.diagnose import LAUNCHER, Refused, Word
+from nextchar.config.diagnose import LAUNCHER, Refused
 from nextchar.config.fields import Tree, validated
 from nextchar.config.groups import CONF
 from nextchar.config.quoting import HYDRA_PATHS, quote
@@ -66,14 +66,19 @@ class Command(Generic[Tree]):
         """The checked settings. Raises BadInput."""
         return self.read(self.overrides)
 
-    def read(self, words: Sequence[str]) -> Tree:
-        """Returns the checked settings of other words of this command. Raises BadInput."""
+    def read(self, words: Sequence[str], check: bool = True) -> Tree:
+        """Returns the checked settings of other words of this command. Raises BadInput.
+
+        Without `check` it only refuses words that fit no configuration.
+        """
         composed: dict[str, Any] = {}
         try:
             composed = self.compose(words)
-            return validated(self.tree, composed)
+            return validated(self.tree, composed) if check else self.tree.model_construct()
         except Exception as error:  # Hydra raises bare ValueErrors too, as for `optim=null`
-            raise BadInput(self._why(error, words, composed)) from None
+            refused = Refused(self.tree, parse_overrides(words), composed, self._compose_or_none, launchers)
+            cause = f": {_first_line(error.__cause__)}" if error.__cause__ else ""
+            raise BadInput(refused.line() or f"{_first_line(error)}{cause}") from None
 
     def compose(self, words: Sequence[str]) -> dict[str, Any]:
         """Returns the plain values that Hydra composes, unchecked. Raises any exception that Hydra raises."""
@@ -83,21 +88,6 @@ class Command(Generic[Tree]):
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
         assert isinstance(values, dict)
         return _without_missing(values)
-
-    def refuse_uncomposable(self) -> None:
-        """Raises BadInput where the words fit no configuration. The values are not checked."""
-        try:
-            self.compose(self.overrides)
-        except Exception as error:
-            raise BadInput(self._why(error, self.overrides, {})) from None
-
-    def _why(self, error: Exception, words: Sequence[str], composed: dict[str, Any]) -> str:
-        parsed = self.parsed if words is self.overrides else parse_overrides(words)
-        refused = Refused(
-            self.tree, [_word(override) for override in parsed], composed, self._compose_or_none, launchers
-        )
-        cause = f": {_first_line(error.__cause__)}" if error.__cause__ else ""
-        return refused.line() or f"{_first_line(error)}{cause}"
 
     def _compose_or_none(self, words: list[str]) -> dict[str, Any]:
         try:
@@ -166,11 +156,11 @@ def hydra_answers(name: str, argv: Sequence[str]) -> None:
 
 def parse_overrides(words: Sequence[str]) -> list[Override]:
     """Reads words by Hydra's grammar. Raises BadInput."""
-    parser = OverridesParser.create()
+    parser = OverridesParser.create(config_loader())  # whose options `glob(*)` needs
     parsed = []
     for word in words:
         try:
-            parsed.append(parser.parse_override(word))
+            parsed += parser.parse_overrides([word])
         except HydraException:
             raise BadInput(f"{shown(word)}: Hydra's grammar cannot read this value; put it in quotes") from None
     return parsed
@@ -182,11 +172,6 @@ def resolved(value: object) -> object:
         return OmegaConf.create({"value": value})["value"] if isinstance(value, str) else value
     except OmegaConfBaseException as error:
         raise BadInput(f"{shown(value)}: {_first_line(error)}") from None
-
-
-def _word(override: Override) -> Word:
-    deletes, several = override.is_delete(), override.is_sweep_override()
-    return Word(str(override.input_line), override.key_or_group, override.value(), deletes, several)
 
 
 def _without_missing(values: dict[Any, Any]) -> dict[Any, Any]:

@@ -4,12 +4,12 @@ The descriptions are read from pydantic's JSON schema. A field adds to it by `js
 `takes` (words for the text it takes) and NOT_COMPARED.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 
 from nextchar.errors import BadInput
 from nextchar.messages import nearest, one_of, shown
@@ -27,6 +27,16 @@ class Settings(BaseModel):
     """Base of all settings: frozen, no unknown key, no conversion between types, no nan or inf."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    def refusals(self) -> Iterable[str]:
+        """Yields a line for each combination of values that is refused."""
+        return ()
+
+    @model_validator(mode="after")
+    def _refuse(self) -> Self:
+        for line in self.refusals():
+            raise ValueError(line)
+        return self
 
     def plain(self) -> dict[str, Any]:
         """Returns the tree as plain values, as they stand in settings.json and run.json."""
@@ -78,12 +88,12 @@ class Setting:
         return [str(choice) for member in self.members for choice in _choices(member)]
 
     @property
-    def is_as_typed(self) -> bool:
-        return any(member.get("as_typed") for member in self.members)
-
-    @property
     def is_path(self) -> bool:
-        return any(member.get("is_path") for member in self.members)
+        return self.has("is_path")
+
+    def has(self, mark: str) -> bool:
+        """Whether one of its types has a mark of `json_schema_extra`."""
+        return any(member.get(mark) for member in self.members)
 
     @property
     def allowed(self) -> str:

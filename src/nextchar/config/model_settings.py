@@ -1,64 +1,96 @@
-"""Settings of the models."""
+"""Settings of the models, and what goes with each. A new model: its class here, its name in Model."""
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from nextchar.config.field_types import FilePath
 from nextchar.config.fields import Settings
 from nextchar.config.smoothing_settings import METHODS
-from nextchar.messages import shown
+from nextchar.messages import one_of, shown
 
 
-class Count(Settings):
+class ModelSettings(Settings):
+    """Base of the settings of a model."""
+
+    name: str
+
+    net: ClassVar[str | None] = None  # MODULE:CLASS in nextchar.models.nets; None: the model is counted
+    smoothings: ClassVar[tuple[str, ...]] = ()
+
+
+class Count(ModelSettings):
     name: Literal["count"]
     order: Annotated[int, Field(ge=1, le=64)] = Field(
-        description="symbols of an n-gram: 1 unigrams, 2 bigrams, each character predicted from the order - 1 before it"
+        description="length of the n-grams: 1 unigrams, 2 bigrams; the context of a character is order - 1 characters"
     )
     prune: list[Annotated[int, Field(ge=0)]] = Field(
-        description="n-grams that occur no more often than this are left out, by order, as in [0,0,1]; the last number "
-        "holds for all higher orders too"
+        description="prune n-grams that occur at most this often, by order, as in [0,0,1]; the last number holds for "
+        "all higher orders"
     )
     prune_entropy: Annotated[float, Field(gt=0)] | None = Field(
-        description="leave out the n-grams without which the perplexity changes by a smaller share than this, as 1e-7"
+        description="prune n-grams without which the perplexity changes by less than this share, as 1e-7"
     )
 
-    net: ClassVar[str | None] = None
-    smoothings: ClassVar[tuple[str, ...]] = tuple(method.option() for method in METHODS if method.counts)
+    smoothings = tuple(method.option() for method in METHODS if method.counts)
+
+    def refusals(self) -> Iterator[str]:
+        if self.prune and (self.prune[0] or self.prune != sorted(self.prune)):
+            yield f"model.prune={self.prune}: must start with 0 and never decrease, as in [0,0,1]"
 
     @property
     def is_pruned(self) -> bool:
         return any(self.prune) or self.prune_entropy is not None
 
     def threshold(self, order: int) -> int:
-        """How often an n-gram may occur and is left out nevertheless."""
+        """Returns the count up to which n-grams of an order are pruned."""
         return self.prune[min(order, len(self.prune)) - 1] if self.prune else 0
 
-    @model_validator(mode="after")
-    def _prunable(self) -> "Count":
-        if self.prune and (self.prune[0] or self.prune != sorted(self.prune)):
-            raise ValueError(
-                f"model.prune={shown(self.prune)}: unigrams are never left out, and no n-gram that a longer one needs: "
-                "begin with 0, and let no number be below the one before it"
-            )
-        return self
 
-
-class NN(Settings):
+class NN(ModelSettings):
     name: Literal["nn"]
-    init: Literal["normal", "zeros"] = Field(description="the first logits: standard normal, or all equal")
+    init: Literal["normal", "zeros"] = Field(description="initial logits: standard normal, or all 0")
 
-    # module of nextchar.models : class; `net` is None for what is counted
-    net: ClassVar[str | None] = "bigram:Bigram"
-    smoothings: ClassVar[tuple[str, ...]] = tuple(method.option() for method in METHODS if method.nets)
+    net = "bigram:Bigram"
+    smoothings = tuple(method.option() for method in METHODS if method.nets)
 
 
-class Arpa(Settings):
+class Arpa(ModelSettings):
     name: Literal["arpa"]
-    path: FilePath = Field(description="the ARPA file of another program's model, or of ours; plain or .gz")
-
-    net: ClassVar[str | None] = None
-    smoothings: ClassVar[tuple[str, ...]] = ()
+    path: FilePath = Field(description="the ARPA file, of another program's model or of ours; plain or .gz")
 
 
 Model = Annotated[Count | NN | Arpa, Field(discriminator="name")]
+
+
+def refusals(run: Any) -> Iterator[str]:
+    """Yields a line for each setting of a run that its model does not take."""
+    model, smoothing = f"model={run.model.name}", run.smoothing
+    if smoothing and not run.model.smoothings:
+        yield f"smoothing has no effect with {model}, whose file holds smoothed probabilities"
+    if smoothing is None and run.model.smoothings:
+        yield f"smoothing is missing: {model} takes {one_of(run.model.smoothings)}"
+    if smoothing and smoothing.name not in run.model.smoothings:
+        yield f"smoothing={smoothing.name} does not work with {model}, which takes {one_of(run.model.smoothings)}"
+    if run.model.net:
+        if smoothing.needs_val:
+            yield f"smoothing.tune=true has no effect with {model}, which is not counted; set smoothing.k"
+        for group in ("optim", "trainer"):
+            if getattr(run, group) is None:
+                yield f"{group} is missing: {model} is trained by gradient descent"
+        if run.cluster.address is not None:
+            yield f"cluster.address has no effect with {model}, which is not counted; see trainer=ddp"
+        return
+    for group in ("optim", "trainer"):
+        if getattr(run, group) is not None:
+            yield f"{group} has no effect with {model}, which is counted; use model=nn"
+    for key, default in (("batch_size", "all"), ("merge", True)):
+        if (value := getattr(run.data, key)) != default:
+            yield f"data.{key}={shown(value)} has no effect with {model}, which counts every pair once"
+    if isinstance(run.model, Count) and run.model.is_pruned and not smoothing.prunable:
+        key = "prune" if any(run.model.prune) else "prune_entropy"
+        yield (
+            f"model.{key}={shown(getattr(run.model, key))}: smoothing={smoothing.name} gives pruned n-grams no "
+            "probability from the lower orders; choose modified_kneser_ney or another method that does"
+        )

@@ -1,31 +1,36 @@
-"""Settings of the optimizers."""
+"""Settings of the optimizers. A new one: its class here, its name in Optimizer."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from nextchar.config.field_types import Decay, Positive, Rate
 from nextchar.config.fields import Settings
 
+LearningRate = Annotated[Rate, Field(description="learning rate")]
+Beta1 = Annotated[Decay, Field(description="decay of the running mean of the gradient")]
+Beta2 = Annotated[Decay, Field(description="decay of the running mean of the squared gradient")]
+
 
 class Sgd(Settings):
     name: Literal["sgd"]
-    lr: Rate = Field(description="learning rate")
+    lr: LearningRate
     momentum: Decay = Field(description="share of the last step that is kept")
 
 
 class Adam(Settings):
     name: Literal["adam"]
-    lr: Rate = Field(description="learning rate")
-    beta1: Decay = Field(description="decay of the gradient's running mean")
-    beta2: Decay = Field(description="decay of the squared gradient's running mean")
+    lr: LearningRate
+    beta1: Beta1
+    beta2: Beta2
 
 
 class AdamW(Settings):
     name: Literal["adamw"]
-    lr: Rate = Field(description="learning rate")
-    beta1: Decay = Field(description="decay of the gradient's running mean")
-    beta2: Decay = Field(description="decay of the squared gradient's running mean")
+    lr: LearningRate
+    beta1: Beta1
+    beta2: Beta2
     weight_decay: float = Field(ge=0, description="decoupled weight decay")
 
 
@@ -36,3 +41,9 @@ class Lbfgs(Settings):
 
 
 Optimizer = Annotated[Sgd | Adam | AdamW | Lbfgs, Field(discriminator="name")]
+
+
+def refusals(run: Any) -> Iterator[str]:
+    """Yields a line for each setting of a run that its optimizer does not take."""
+    if isinstance(run.optim, Lbfgs) and run.data.batch_size != "all":
+        yield "optim=lbfgs needs the full batch; set data.batch_size=all"

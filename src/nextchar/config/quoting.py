@@ -19,7 +19,7 @@ def quote(tree: type[Settings], words: Sequence[str], multirun: bool) -> list[st
     Hydra's grammar would refuse 'a b (1)' and convert 'null' and '1e3'. In a multirun a comma separates values, as
     everywhere in Hydra. A value that is in quotes already stays as it is.
     """
-    free_text = {setting.key: setting for setting in every_setting(tree) if setting.is_as_typed}
+    free_text = {setting.key: setting for setting in every_setting(tree) if setting.has("as_typed")}
     quoted = []
     for word in words:
         key, equals, value = word.partition("=")

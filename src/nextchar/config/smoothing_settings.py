@@ -1,25 +1,28 @@
-"""Settings of the smoothing methods."""
+"""Settings of the smoothing methods, and the needs of each. A new method: its class here, its name in Smoothing."""
 
-from typing import Annotated, ClassVar, Literal, get_args
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
 from nextchar.config.fields import Settings
 
 Discount = Annotated[float, Field(ge=0, le=1)]
-
-
-Tune = Annotated[bool, Field(description="fit the method's own parameters on val")]
+EstimatedDiscount = Annotated[
+    Discount | None, Field(description="discount subtracted from every count; null: estimated for each order")
+]
+Tune = Annotated[bool, Field(description="fit the method's parameters on val")]
+PSEUDO_COUNTS = "pseudo-counts per context, distributed as the next lower order predicts"
 
 
 class SmoothingSettings(Settings):
-    """Base of the settings of a smoothing method: for which models it is, and what it needs."""
+    """Base of the settings of a smoothing method: the models it is for, and what it needs."""
 
     name: str
 
     counts: ClassVar[bool] = True  # can smooth counted n-grams
     nets: ClassVar[bool] = False  # can smooth a net
-    prunable: ClassVar[bool] = True  # gives the probability of pruned n-grams to lower orders
+    prunable: ClassVar[bool] = True  # gives pruned n-grams a probability from the lower orders
 
     @property
     def needs_val(self) -> bool:
@@ -51,7 +54,7 @@ class AddK(SmoothingSettings):
 class JelinekMercer(SmoothingSettings):
     name: Literal["jelinek_mercer"]
     weights: Literal["order", "bucket"] = Field(
-        description="fitted on val: one weight an order, or one for contexts about as frequent"
+        description="weights fitted on val: one per order, or one per order and bucket of context frequency"
     )
 
     @property
@@ -65,20 +68,20 @@ class WittenBell(SmoothingSettings):
 
 class AbsoluteDiscount(SmoothingSettings):
     name: Literal["absolute_discount"]
-    discount: Discount | None = Field(description="taken off every count; null: estimated by order")
+    discount: EstimatedDiscount
     tune: Tune
 
 
 class KneserNey(SmoothingSettings):
     name: Literal["kneser_ney"]
-    discount: Discount | None = Field(description="taken off every count; null: estimated by order")
+    discount: EstimatedDiscount
     tune: Tune
 
 
 class ModifiedKneserNey(SmoothingSettings):
     name: Literal["modified_kneser_ney"]
     base: Literal["uniform", "kenlm"] = Field(
-        description="below the unigrams: uniform over the vocabulary, or, as KenLM has it, over an unknown symbol too"
+        description="distribution below the unigrams: uniform over the vocabulary; kenlm: also over an unknown symbol"
     )
     tune: Tune
 
@@ -91,32 +94,22 @@ class Katz(SmoothingSettings):
 
 class StupidBackoff(SmoothingSettings):
     name: Literal["stupid_backoff"]
-    alpha: float = Field(gt=0, le=1, description="the factor of a score for each order that is left out")
+    alpha: float = Field(gt=0, le=1, description="factor of the score for each order of backing off")
 
     prunable = False
 
 
 class Dirichlet(SmoothingSettings):
     name: Literal["dirichlet"]
-    concentration: float = Field(gt=0, le=1e12, description="pseudo-counts dealt out as the order below says")
+    concentration: float = Field(gt=0, le=1e12, description=PSEUDO_COUNTS)
     tune: Tune
 
 
 class PitmanYor(SmoothingSettings):
     name: Literal["pitman_yor"]
-    discount: Discount | None = Field(description="taken off every count; null: estimated by order")
-    concentration: float = Field(ge=0, le=1e12, description="pseudo-counts dealt out as the order below says")
+    discount: EstimatedDiscount
+    concentration: float = Field(ge=0, le=1e12, description=PSEUDO_COUNTS)
     tune: Tune
-
-
-class Usual(SmoothingSettings):
-    """What stands for another method until the order is known; no run has it."""
-
-    name: Literal["usual"]
-    k: float | None = Field(description="add_k with this k; null: by the order")
-    tune: Tune
-
-    counts = False
 
 
 class L2(SmoothingSettings):
@@ -127,21 +120,34 @@ class L2(SmoothingSettings):
     nets = True
 
 
-Smoothing = Annotated[
-    NoSmoothing
-    | AddK
-    | JelinekMercer
-    | WittenBell
-    | AbsoluteDiscount
-    | KneserNey
-    | ModifiedKneserNey
-    | Katz
-    | StupidBackoff
-    | Dirichlet
-    | PitmanYor
-    | L2
-    | Usual,
-    Field(discriminator="name"),
-]
+class Usual(SmoothingSettings):
+    """The default of counted models, replaced before a run begins: add_k up to bigrams, modified_kneser_ney beyond."""
 
+    name: Literal["usual"]
+    k: float | None = Field(description="use add_k with this k; null: choose by the order")
+    tune: Tune
+
+    counts = False
+
+    @staticmethod
+    def replaced(smoothing: dict[str, Any], order: object) -> dict[str, Any]:
+        """Returns the plain settings of the method that stands for smoothing=usual."""
+        k = smoothing.get("k")
+        if k is None and isinstance(order, int) and order > 2:
+            method: dict[str, Any] = {"name": "modified_kneser_ney", "base": "uniform"}
+        else:
+            method = {"name": "add_k", "k": 1.0 if k is None else k}
+        return {key: value for key, value in smoothing.items() if key != "k"} | method
+
+
+PseudoCounts = NoSmoothing | AddK | Dirichlet | PitmanYor | L2 | Usual
+Mixtures = JelinekMercer | WittenBell | StupidBackoff
+Discounts = AbsoluteDiscount | KneserNey | ModifiedKneserNey | Katz
+Smoothing = Annotated[PseudoCounts | Mixtures | Discounts, Field(discriminator="name")]
 METHODS: tuple[type[SmoothingSettings], ...] = get_args(get_args(Smoothing)[0])
+
+
+def refusals(run: Any) -> Iterator[str]:
+    """Yields a line for each setting of a run that does not go with its smoothing method."""
+    if run.smoothing and run.smoothing.needs_val and run.data.split == "makemore" and run.data.val is None:
+        yield f"smoothing={run.smoothing.name} is fitted on val, and data.split=makemore has no val; set data.val=1000"

@@ -1,22 +1,24 @@
 """Settings of the trainers."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from nextchar.config.field_types import LARGEST, Positive
 from nextchar.config.fields import NOT_COMPARED, Settings
+from nextchar.config.optim_settings import Lbfgs
 
 
 class AnyTrainer(Settings):
-    """What all trainers share."""
+    """Base of the settings of a trainer."""
 
     name: str
     max_steps: Annotated[int, Field(ge=0, le=LARGEST)] = Field(description="optimizer steps")
     log_every: Positive = Field(description="steps between two points of a curve", json_schema_extra=NOT_COMPARED)
     precision: Literal[32, 64] = Field(description="bits of a floating-point number")
     threads: Annotated[int, Field(ge=1, le=256)] = Field(
-        description="CPU threads of torch (a process); more than 1 may change the last bits of a sum",
+        description="CPU threads of torch (per process); more than 1 may change the last bits of a sum",
         json_schema_extra=NOT_COMPARED,
     )
     checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
@@ -31,7 +33,7 @@ class Cpu(AnyTrainer):
 class Ddp(AnyTrainer):
     name: Literal["ddp"] = Field(json_schema_extra=NOT_COMPARED)
     devices: Annotated[int, Field(ge=1, le=256)] = Field(
-        description="processes on a machine, which share the pairs of every step", json_schema_extra=NOT_COMPARED
+        description="processes per machine, which share the pairs of every step", json_schema_extra=NOT_COMPARED
     )
     nodes: Positive = Field(
         description="machines; more than 1 are started by torchrun or srun", json_schema_extra=NOT_COMPARED
@@ -39,3 +41,9 @@ class Ddp(AnyTrainer):
 
 
 Trainer = Annotated[Cpu | Ddp, Field(discriminator="name")]
+
+
+def refusals(run: Any) -> Iterator[str]:
+    """Yields a line for each setting of a run that its trainer does not take."""
+    if isinstance(run.trainer, Ddp) and isinstance(run.optim, Lbfgs):
+        yield "optim=lbfgs cannot share its line search with other processes; set trainer=cpu"

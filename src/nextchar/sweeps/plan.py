@@ -8,11 +8,10 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from nextchar.config.compose import Command, config_loader, parse_overrides, resolved
+from nextchar.config.compose import Command, parse_overrides, resolved
 from nextchar.config.field_types import absolute
 from nextchar.config.fields import every_setting, validated
 from nextchar.config.groups import groups_of
@@ -41,7 +40,7 @@ def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
     resumed = SweepFolder.open(path) if path else None
     if resumed is not None and resumed.search is not None and "sweep" not in typed:
         command = replace(command, overrides=["sweep=optuna", *command.overrides])
-    overrides = parse_sweep(command.overrides)
+    overrides = command.parsed
     settings = _sweep_settings(command, overrides)
     of_jobs = job_overrides(overrides, settings.space)
     if resumed is not None:
@@ -53,7 +52,7 @@ def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
             raise BadInput(f"sweep.resume={settings.resume} is a grid; leave out sweep={settings.name}")
         elif any(_group(override) not in OF_THE_SWEEP for override in overrides):
             shared = [word for word in resumed.shared() if word.partition("=")[0].lstrip("+") not in typed]
-            resumed.add_all(jobs([*parse_sweep(quote(TrainCommand, shared, multirun=False)), *of_jobs]))
+            resumed.add_all(jobs([*parse_overrides(quote(TrainCommand, shared, multirun=False)), *of_jobs]))
         return resumed, settings
     if not of_jobs:
         raise BadInput("-m sweeps over values, as in -m smoothing.k=0.1,1; there are none")
@@ -92,7 +91,7 @@ def job_overrides(overrides: Sequence[Override], space: Mapping[str, object]) ->
     typed = [override for override in last.values() if _group(override) not in OF_THE_SWEEP]
     keys = {override.key_or_group for override in typed}
     words = [f"{key}={value}" for key, value in space.items() if key not in keys]
-    in_space = parse_sweep(quote(TrainCommand, words, multirun=True))
+    in_space = parse_overrides(quote(TrainCommand, words, multirun=True))
     if wrong := [override for override in in_space if _group(override) in OF_THE_SWEEP]:
         raise BadInput(f"sweep.space: {wrong[0].input_line} is no setting of a run")
     return [*typed, *in_space]
@@ -205,12 +204,6 @@ def as_typed(override: Override) -> str:
     text = str(resolved(value))
     is_path = any(setting.is_path for setting in every_setting(TrainCommand) if setting.key == override.key_or_group)
     return f"{override.get_key_element()}={absolute(text) if is_path else text}"
-
-
-def parse_sweep(words: Sequence[str]) -> list[Override]:
-    """Parses words that may sweep; `glob(*)` needs the options of the groups. Raises BadInput."""
-    parse_overrides(words)  # which says what is wrong
-    return OverridesParser.create(config_loader()).parse_overrides(list(words))
 
 
 def _group(override: Override) -> str:
