@@ -20,7 +20,7 @@ from nextchar.runs.folder import RunFolder
 from nextchar.training.batches import Batches, mean_loss
 from nextchar.training.checkpoints import TrainingState, save_checkpoint
 from nextchar.training.data_module import Chunk
-from nextchar.training.divergence import TOO_BAD, TOO_LONG, diverged
+from nextchar.training.divergence import TOO_LONG, diverged, highest_loss
 from nextchar.training.lightning_module import NextCharModule
 from nextchar.training.outputs import sample
 from nextchar.training.strategies import Report
@@ -33,17 +33,20 @@ class DivergenceCheck(L.Callback):
     """Raises Diverged at the first loss that is nan or infinite, or after 100 steps far worse than guessing."""
 
     def __init__(self, settings: TrainSettings, vocab_size: int, state: TrainingState) -> None:
-        self.settings, self.uniform, self.state = settings, math.log(vocab_size), state
+        self.settings, self.vocab_size, self.state = settings, vocab_size, state
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Chunk, batch_idx: int
     ) -> None:
+        highest = highest_loss(self.vocab_size, self.state.curves, outputs["losses"][0])
         for step, loss in enumerate(outputs["losses"], batch.step):
             self.check_finite("train", step, loss)
             self.state.last_finite = loss
-            self.state.bad_steps = self.state.bad_steps + 1 if loss > self.uniform + TOO_BAD else 0
+            self.state.bad_steps = self.state.bad_steps + 1 if loss > highest else 0
             if self.state.bad_steps >= TOO_LONG:
-                bad = f"train/loss is {loss:.4g} nats per character, a uniform guess has {self.uniform:.4f}"
+                bad = (
+                    f"train/loss is {loss:.4g} nats per character, a uniform guess has {math.log(self.vocab_size):.4f}"
+                )
                 raise diverged(self.settings, step, f"{bad}, and so for {self.state.bad_steps} steps")
 
     def check_finite(self, split: str, step: int, loss: float) -> None:

@@ -37,7 +37,7 @@ from nextchar.training.callbacks import (
 )
 from nextchar.training.checkpoints import TrainingState, load_checkpoint, restore_checkpoint
 from nextchar.training.data_module import NextCharDataModule
-from nextchar.training.divergence import TOO_BAD, diverged
+from nextchar.training.divergence import diverged, highest_loss
 from nextchar.training.lightning_module import NextCharModule
 from nextchar.training.objective import make_objective
 from nextchar.training.optimizers import make_optimizer, optimizer_tensors
@@ -114,7 +114,7 @@ class GradientFit:
     def notes(self, fitted: Fitted, train_loss: float) -> list[str]:
         uniform = math.log(len(self.dataset.vocabulary))
         what = f"train/loss is {train_loss:.4g} nats per character, worse than a uniform guess ({uniform:.4f})"
-        if not train_loss <= uniform + TOO_BAD:
+        if not train_loss <= highest_loss(len(self.dataset.vocabulary), fitted.curves, train_loss):
             raise diverged(self.settings, fitted.step, what)
         return [what] if train_loss > uniform else []
 
