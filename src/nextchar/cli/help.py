@@ -1,4 +1,4 @@
-"""What there is to choose: the groups of conf/ and their options, and --help, made from them and from the settings."""
+"""--help: the groups of conf/ with their options, and each setting with the values it takes."""
 
 import shutil
 import textwrap
