@@ -338,7 +338,7 @@ def damaged(copies, count: Path, folder: Path) -> dict[str, str]:
     copies.edit(add("diverged", "the run ended as 'diverged'"), lambda record: record.update(status="diverged"))
     (add("killed", "the run has not ended, or was killed") / "run.json").unlink()
     copies.edit(add("from-the-future", "schema_version"), lambda record: record.update(schema_version=9))
-    copies.edit(add("code", "Python knows no such encoding"), copies.setting("data.encoding", "${oc.env:HOME}"))
+    copies.edit(add("code", "Python has no such encoding"), copies.setting("data.encoding", "${oc.env:HOME}"))
     copies.edit(add("no-loss", "test/loss is null"), lambda record: record["metrics"].pop("test/loss"))
     copies.edit(add("huge", "test/loss is 1e+300"), lambda record: record["metrics"].update({"test/loss": 1e300}))
     odd = {"test/loss_low": 5.0, "test/loss_high": -5.0}

@@ -1,10 +1,17 @@
-"""The command line: `nextchar COMMAND`, `python -m nextchar COMMAND` and `python scripts/COMMAND.py`.
+"""Cli: the command line. The only wing that prints.
 
-The only wing that prints. It may import every other one, and rich. Read in this order:
+    argv -> main: which command -> parse: flags, settings, operands -> NAME_command.run -> tables, notes, exit code
 
-- main.py                the entry of every command; each way to end has an exit code
-- commands.py, help.py   the list of commands, and --help
-- parse.py               argv -> flags, key=value words, operands
-- NAME_command.py        one module a command: train, sweep (train -m), evaluate, sample, ...
-- tables.py, printing.py, terminal_progress.py   results on stdout; notes, progress and errors on stderr
+May import all other wings. Only here is rich imported. Nothing costly is imported before argv has been checked, so that
+--help and a refusal take less than half a second.
+
+Start with `main.main`, the door of `nextchar`, `python -m nextchar` and scripts/; then module by module:
+
+- commands.py: the list of commands
+- main.py: chooses the command, and turns its end into an exit code
+- parse.py: reads argv; help.py: --help
+- {train,sweep,evaluate,sample,explain,export,compare,bench}_command.py: one command each; sweep is train -m
+- tables.py: tables of losses, sweeps, explanations and comparisons
+- terminal_progress.py: spinners, bars and the result of a run
+- printing.py: text and JSON on stdout, notes on stderr
 """

@@ -1,4 +1,4 @@
-"""--help: the groups of conf/ with their options, and each setting with the values it takes."""
+"""--help, made from conf/ and the descriptions of the settings."""
 
 import shutil
 import textwrap
@@ -6,47 +6,51 @@ import textwrap
 from nextchar.config.fields import Setting, Settings, every_setting
 from nextchar.config.groups import groups_of, options_of
 
-# What --help says besides of a script that can be swept
-OF_A_JOB = {
-    "a sweep": "-m model=count,nn seed=1,2 runs four jobs, each in a folder of its own",
-    "a search in ranges": "-m sweep=optuna 'smoothing.k=tag(log,interval(0.01,10))'",
-    "what a sweep would run": "-m ... sweep.dry_run=true",
-    "its unfinished jobs": "-m sweep.resume=DIR",
-    "jobs side by side": "-m ... hydra/launcher=joblib hydra.launcher.n_jobs=2",
-    "another place for results": "hydra.run.dir=DIR; with -m hydra.sweep.dir=DIR",
-    "TAB in bash": 'eval "$(python scripts/train.py -sc install=bash)"',
-    "the composed settings": "--cfg job; Hydra's other flags: --hydra-help",
+FOR_SWEEPS = {
+    "sweep": "-m model=count,nn seed=1,2 runs four jobs, each in its own folder",
+    "search in ranges": "-m sweep=optuna 'smoothing.k=tag(log,interval(0.01,10))'",
+    "show the jobs, run none": "-m ... sweep.dry_run=true",
+    "resume a sweep": "-m sweep.resume=DIR",
+    "jobs in parallel": "-m ... hydra/launcher=joblib hydra.launcher.n_jobs=2",
+    "folder of the results": "hydra.run.dir=DIR; with -m hydra.sweep.dir=DIR",
+    "TAB completion": 'eval "$({called_as} -sc install=bash)"; also zsh, fish',
+    "show the settings": "--cfg job; Hydra's other flags: --hydra-help",
 }
 
 
-def help_text(called_as: str, tree: type[Settings], about: str, job: bool, operands: str = "") -> str:
-    """Usage, groups with their options, and every setting with what it takes, folded to the terminal's width."""
+def help_text(called_as: str, tree: type[Settings], about: str, can_sweep: bool, operands: str = "") -> str:
+    """Returns usage, groups with their options, and every setting with its allowed values, folded to the terminal."""
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 110)
     groups = groups_of(tree)
-    words = ["[-m]"] * job + ["[group=option]"] * bool(groups) + [operands] * bool(operands) + ["[key=value]"]
+    words = ["[-m]"] * can_sweep + ["[group=option]"] * bool(groups) + [operands] * bool(operands) + ["[key=value]"]
     lines = [f"usage: {called_as} {' '.join(words)}", "", *textwrap.wrap(about, width), ""]
     if groups:
-        lines += ["Groups: an option is a file of conf/GROUP/ and brings the settings that it has.", ""]
+        lines += ["Groups: an option is a file conf/GROUP/OPTION.yaml and loads its own settings.", ""]
         lines += [_entry(group, " | ".join(options_of(group)), width) for group in groups] + [""]
-    lines += ["Settings, and in brackets what they take:"]
+    lines += ["Settings, with their allowed values in brackets:"]
     rows: dict[str, tuple[Setting, list[str]]] = {}
     for setting in every_setting(tree):
-        if not setting.is_name:  # the group chooses it
+        if not setting.is_name:  # group=option sets it
             rows.setdefault(setting.key, (setting, []))[1].append(setting.option)
+    every_option: dict[str, set[str]] = {}
+    for setting in every_setting(tree):
+        every_option.setdefault(setting.key.rpartition(".")[0], set()).add(setting.option)
     before = None
     for key, (setting, options) in rows.items():
         group = key.rpartition(".")[0]
         lines += [""] * (group != before)
         before = group
-        only = f"{group}={'|'.join(options)}: " if any(options) else ""
+        is_for_some = set(options) < every_option[group]
+        only = f"{group}={', '.join(options)}: " if is_for_some else ""
         lines.append(_entry(key, only + setting.help, width, f"[{setting.allowed}]"))
-    if job:
-        lines += ["", "Also:", "", *(_entry(what, how, width) for what, how in OF_A_JOB.items())]
+    if can_sweep:
+        also = {key: text.format(called_as=called_as.removeprefix("python -m ")) for key, text in FOR_SWEEPS.items()}
+        lines += ["", "Also:", "", *(_entry(key, text, width) for key, text in also.items())]
     return "\n".join(lines)
 
 
 def _entry(key: str, text: str, width: int, allowed: str = "") -> str:
-    """The key on the left, the text folded beside it, what is allowed behind it or, where it would be cut, below."""
+    """The key, the text folded beside it, and the allowed values behind it or, if they do not fit, below it."""
     lines = textwrap.wrap(text, width - 30, break_on_hyphens=False)
     if allowed and lines and len(lines[-1]) + 1 + len(allowed) <= width - 30:
         lines[-1] += f" {allowed}"

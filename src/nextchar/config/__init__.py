@@ -1,11 +1,20 @@
-"""Settings: every one by group, and the way from conf/ and typed words to checked settings.
+"""Config: every setting by group, and the way from key=value words to checked settings.
 
-May import errors and messages; pydantic; Hydra and OmegaConf in compose.py alone. conf/ holds values, this wing types,
-ranges, help and rules. Read in this order:
+    words -> quoting -> Hydra composes conf/ -> plain values -> pydantic checks -> TrainSettings
 
-- fields.py            the base class `Settings`, and the line that refuses a wrong value
-- NAME_settings.py     the groups: data, model, smoothing, optim, trainer, sweep; the commands. train_settings.py has
-                       all settings of a run; the rules between groups stand beside the groups
-- compose.py           typed words -> Hydra -> `Settings`; groups.py lists the options, quoting.py protects free text
-- diagnose.py          the line that a wrong word gets
+May import errors, messages and rng only. Only compose.py imports Hydra and OmegaConf.
+
+Start with `compose.command_of` (words -> settings) and `fields.Settings` (the base class); then module by module:
+
+- compose.py: composes conf/ and the words, and refuses wrong ones in one line
+- diagnose.py: finds the wrong word of a refused command line; runs on failure only
+- quoting.py: keeps free text and paths as typed in Hydra's grammar
+- groups.py: the groups of conf/ and their options
+- fields.py: the base of all settings, the description of each setting, and the line that refuses a value
+- field_types.py: text, paths, seeds, positive numbers
+- {data,model,smoothing,optim,trainer,sweep}_settings.py: one group each, with the rules between it and other groups
+- train_settings.py: all groups of a run together
+- command_settings.py: the commands that use finished runs
+
+A new model, smoothing method or optimizer: its class in its group's module, and conf/GROUP/NAME.yaml.
 """

@@ -9,21 +9,21 @@ from pydantic import AfterValidator, Field
 
 from nextchar.config.fields import A_PATH, AS_TYPED
 
-LARGEST = 2**31 - 1  # of things that are counted: beyond, the libraries overflow
+LARGEST = 2**31 - 1  # of counts and sizes: the libraries overflow beyond it
 
 
 def absolute(path: str) -> str:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
-        raise ValueError("a URL is not opened; download it, and give the path of your copy")
+        raise ValueError("must be a path; download the URL first")
     return os.path.abspath(os.path.expanduser(path))
 
 
 def _known_encoding(name: str) -> str:
     try:
         if not codecs.lookup(name)._is_text_encoding:
-            raise ValueError(f"{name} does not turn bytes into text")
+            raise ValueError(f"{name} does not decode bytes to text")
     except LookupError:
-        raise ValueError("Python knows no such encoding; utf-8, latin-1, cp1252 and utf-16 are usual") from None
+        raise ValueError("Python has no such encoding; common ones are utf-8, latin-1, cp1252 and utf-16") from None
     return name
 
 
