@@ -64,10 +64,13 @@ class CountModel(LanguageModel):
         for part in self._parts(keys):
             for k, (seen, at, log_p) in zip(range(self.order, 0, -1), self._orders(keys[part]), strict=True):
                 log_probs[k - 1, part] = log_p
-                known = np.stack([seen.counts > 0, seen.totals > 0, ~seen.is_padded])
-                np.maximum(lengths[:, part], k * known[:, at], out=lengths[:, part])
-        # take() keeps a row contiguous, so that sums over it round the same; [:, index] would transpose the memory
-        return OrderPredictions(log_probs.take(index, axis=1), *lengths[:, index])
+                known = seen.counts > 0, seen.totals > 0, ~seen.is_padded
+                for longest, is_known in zip(lengths[:, part], known, strict=True):
+                    np.maximum(longest, k * is_known[at], out=longest)
+        if len(index) > len(keys) or (index[1:] < index[:-1]).any():  # else they came distinct and sorted
+            # take() keeps a row contiguous, so that sums over it round the same; [:, index] would transpose the memory
+            log_probs, lengths = log_probs.take(index, axis=1), lengths[:, index]
+        return OrderPredictions(log_probs, *lengths)
 
     def _parts(self, keys: Keys) -> Iterator[slice]:
         """Cuts n-grams into parts that fit in memory if each becomes a row of V."""
