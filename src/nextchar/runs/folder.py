@@ -51,8 +51,12 @@ class RunFolder:
             if (path / RECORD).exists() or (path / SWEEP).exists():
                 raise BlockingIOError
             folder = cls(path, settings, facts or RunFacts(), stop or Stop())
-            with temporary_file(path, json_bytes(settings.plain())) as temporary:
-                os.link(temporary, path / SETTINGS)  # unlike a rename, fails where another run was faster
+            try:
+                with temporary_file(path, json_bytes(settings.plain())) as temporary:
+                    os.link(temporary, path / SETTINGS)  # unlike a rename, fails where another run was faster
+            except OSError:
+                os.close(folder._lock)
+                raise
         except OSError as error:
             taken = isinstance(error, BlockingIOError) or (path / SETTINGS).exists()
             why = "already holds a run; name another folder, or none" if taken else f"cannot be made: {error.strerror}"
@@ -80,13 +84,13 @@ class RunFolder:
         try:
             unfinished_settings(path)  # once more: it may have finished before the lock was free
             check(path)
+            for leftover in [*path.glob(".*.tmp"), *path.glob("*/.*.tmp")]:
+                leftover.unlink(missing_ok=True)
+            (path / RECORD).unlink(missing_ok=True)
+            folder.write(SETTINGS, json_bytes(settings.plain()), in_record=False)
         except BaseException:
             os.close(folder._lock)
             raise
-        for leftover in [*path.glob(".*.tmp"), *path.glob("*/.*.tmp")]:
-            leftover.unlink(missing_ok=True)
-        (path / RECORD).unlink(missing_ok=True)
-        folder.write(SETTINGS, json_bytes(settings.plain()), in_record=False)
         return folder
 
     def __enter__(self) -> "RunFolder":

@@ -5,7 +5,7 @@ starts the others on its own machine (`connected`) with torch.multiprocessing.sp
 is built too. So rank 0 stays the process that was asked for the run, also in a sweep and in Python, and keeps its exit
 code; torchrun ends with 1 however the run ended, and stops rank 0 before it can say which process failed.
 
-A process that is started imports torch and Lightning anew before the first step (conf/trainer/ddp.yaml).
+Each started process imports torch and Lightning anew, a few seconds before the first step.
 """
 
 import hashlib
