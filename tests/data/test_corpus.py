@@ -354,7 +354,7 @@ def test_counting_stores_only_the_pairs_that_occur(many_characters: Path, tmp_pa
 def test_a_net_for_so_many_is_refused_before_there_is_a_folder(many_characters: Path, tmp_path: Path) -> None:
     argv = ["model=nn", "data=lines", f"data.path={many_characters}", "data.split=all"]
     settings = run_settings(argv)
-    with pytest.raises(BadInput, match=r"^model=nn for 100,000 distinct characters needs about 298 GiB, more than"):
+    with pytest.raises(BadInput, match=r"^model=nn for 100,000 distinct characters needs about 261 GiB, more than"):
         training.train(settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -63,7 +63,8 @@ def encoded(tmp_path: Path, data) -> Callable[..., tuple[Vocabulary, dict[str, S
 @pytest.mark.parametrize("n", [10, 11, 999, 12_345])
 @pytest.mark.parametrize("val", [None, 3])
 def test_makemore_is_makemore_py(split, n: int, val: int | None) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     torch.manual_seed(3407)  # as makemore.py does
     words = NAMES[:n]
     test_set_size = min(1000, int(len(words) * 0.1))

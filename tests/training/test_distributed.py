@@ -225,7 +225,6 @@ def test_a_run_starts_the_other_processes(tmp_path: Path, runs, run_script) -> N
 
 def test_a_sweep_of_two_jobs_at_a_time(tmp_path: Path, runs, run_script) -> None:
     """Each job has two processes, and none of them runs the command of the sweep again."""
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     sweep = tmp_path / "sweep"
     argv = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *DDP, runs.names(tmp_path), "seed=1,2"]
     ended = run_script("train", *argv, "trainer.max_steps=20", f"hydra.sweep.dir={sweep}")

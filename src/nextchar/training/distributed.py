@@ -95,6 +95,8 @@ def connected(trainer: Cpu | Ddp, work: Callable[..., None], *args: Any) -> Iter
             yield
         return
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # its remarks on processes that it ends
+    # A worker of joblib has the start method "loky", which a new process would be asked to set and does not know
+    multiprocessing.set_start_method("spawn", force=True)
     with tempfile.TemporaryDirectory() as folder:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited: Ctrl-C must not interrupt their imports
         try:
