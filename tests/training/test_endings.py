@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def test_interrupted(
 ) -> None:
     folder = tmp_path / "run"
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    before(monkeypatch, moment, lambda: signal.raise_signal(signum))
+    signals = iter([signum]) if moment.endswith(".close") else repeat(signum)  # the file must be closed in the end
+    before(monkeypatch, moment, lambda: [signal.raise_signal(each) for each in islice(signals, 1)])
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == CODES[signum]
     record = runs.record(folder)
     assert (record["status"], record["reason"]) == ("interrupted", ENDS[signum])
