@@ -26,7 +26,7 @@ from nextchar.training import train as training
 
 
 @pytest.fixture
-def corpus(tmp_path: Path, data):  # type: ignore[no-untyped-def]
+def corpus(tmp_path: Path, data):
     """Reads bytes as a file of the user's."""
 
     def read_as(content: bytes, name: str = "lines", **changed: object) -> Corpus:

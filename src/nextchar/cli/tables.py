@@ -60,8 +60,8 @@ def report(data: DataReport, is_text: bool) -> None:
 def explanation(word: str, steps: Sequence[Step]) -> None:
     """Prints the explanation of a document, one row per prediction."""
     table = Table(title=Text(printable(word)), title_justify="left")
-    for heading, justify in (("context", "right"), ("next", "left")):
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("context", justify="right", no_wrap=True)
+    table.add_column("next", no_wrap=True)
     for heading in ("probability", "log-prob", "rank"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("top predictions")
