@@ -71,9 +71,13 @@ class TensorBoardWriter:
             for order, value in enumerate(values.tolist(), 1):
                 self.scalars({tag: value}, order)
 
-    def image(self, name: str, picture: np.ndarray, step: int) -> None:
-        """Adds a picture, (H, W, 3) uint8."""
-        self._write(step=step, summary=self._summary.image(f"visuals/{name}", picture, dataformats="HWC"))
+    def image(self, name: str, png: bytes, shape: Sequence[int], step: int) -> None:
+        """Adds a picture of a shape, (H, W, 3), as a PNG file."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        height, width, channels = shape
+        image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+        self._write(step=step, summary=Summary(value=[Summary.Value(tag=f"visuals/{name}", image=image)]))
 
     def samples(self, texts: Sequence[str], step: int) -> None:
         """Adds samples, one a line, or separated by rules if one of them has several lines."""
