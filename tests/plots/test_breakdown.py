@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import ImageColor
 
 from nextchar.evaluation.explain import Step
 from nextchar.plots.breakdown import breakdown
@@ -12,7 +13,7 @@ from nextchar.plots.drawing import BAR, FRAME
 
 def bar(picture: np.ndarray) -> int:
     """Pixels of the bar in a breakdown of one step."""
-    return int((picture[160] == BAR).all(axis=1).sum())
+    return int((picture[160] == ImageColor.getrgb(BAR)).all(axis=1).sum())
 
 
 def test_bar_is_as_long_as_the_probability(step: Any) -> None:
@@ -37,7 +38,7 @@ def framed(picture: np.ndarray) -> list[tuple[int, int]]:
     """Left and right edge of the frame in each row of a breakdown; (0, 0) without a frame."""
     found = []
     for row in range(166, picture.shape[0] - 12, 40):
-        columns = np.flatnonzero((picture[row] == FRAME).all(axis=1))
+        columns = np.flatnonzero((picture[row] == ImageColor.getrgb(FRAME)).all(axis=1))
         found.append((int(columns[0]), int(columns[-1])) if len(columns) else (0, 0))
     return found
 

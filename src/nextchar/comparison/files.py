@@ -88,9 +88,8 @@ def picture(compared: Comparison) -> bytes:
     """The ranking as a PNG, with the paired difference to the best beside each loss."""
     entries = []
     for row in compared.rows:
-        low, high = row.interval or (None, None)
         note = f"{'≈' if row.ties_with_best else '+'} {plus_minus(row.to_best)}" if row.to_best else ""
-        entries.append(Entry(row.label, row.loss, low, high, note))
+        entries.append(Entry(row.label, row.loss, row.interval, note))
     title = "Test loss and paired difference to the best" if compared.to_best else "Test loss"
     title += " (≈ statistically indistinguishable)" * any(row.ties_with_best for row in compared.rows)
     return dot_chart(entries, title, "nats per character, with 95% confidence interval; lower is better")

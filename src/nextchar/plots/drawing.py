@@ -17,15 +17,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 Picture = npt.NDArray[np.uint8]  # (H, W, 3)
-Colour = tuple[int, int, int]
+Colour = str | tuple[int, ...]  # "#2171b5", or, for Pillow alone, (33, 113, 181)
 
-INK: Colour = (23, 32, 48)
-MUTED: Colour = (88, 99, 115)
-FAINT: Colour = (125, 135, 150)
-TRACK: Colour = (234, 238, 243)
-BAR: Colour = (33, 113, 181)
-FRAME: Colour = (230, 120, 20)
-WHITE: Colour = (255, 255, 255)
+INK, MUTED, FAINT, TRACK = "#172030", "#586373", "#7d8796", "#eaeef3"
+BAR, FRAME, WHITE = "#2171b5", "#e67814", "#ffffff"
 
 # Red, green and blue of ColorBrewer's Blues, from which matplotlib's map of that name interpolates too.
 _BLUES = (

@@ -8,17 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from nextchar.plots.drawing import (
-    FAINT,
-    MUTED,
-    Canvas,
-    Picture,
-    blues,
-    ink_on,
-    visible,
-    widest,
-    width_of,
-)
+from nextchar.plots.drawing import FAINT, MUTED, Canvas, Picture, blues, ink_on, visible, widest, width_of
 
 WIDTH = 1920  # pixels that the cells may fill
 MARGIN = 24
@@ -31,10 +21,8 @@ def count_matrix(counts: npt.NDArray[np.integer[Any]], symbols: Sequence[str]) -
 
     counts: (V, V). Of many characters the most frequent are shown. Raises ValueError for another shape.
     """
-    _check_square(counts, symbols)
-    chosen = _most_frequent(counts.sum(axis=0) + counts.sum(axis=1), symbols)
-    part, labels = counts[np.ix_(chosen, chosen)], [visible(symbols[i]) for i in chosen]
-    subtitle = f"{int(counts.sum()):,} pairs{_selection(chosen, symbols)}"
+    part, labels, selection = _most_frequent(counts, symbols)
+    subtitle = f"{int(counts.sum()):,} pairs{selection}"
     grid = _Grid(blues(part / max(1, part.max())), "Bigram counts", subtitle)
     for row, before in enumerate(labels):
         for column, after in enumerate(labels):
@@ -53,10 +41,8 @@ def probability_matrix(
     probs: (V, V); `rows` says in words what a row is. Of many characters those of the highest `frequency`, (V,), are
     shown. Raises ValueError for another shape.
     """
-    _check_square(probs, symbols)
-    chosen = _most_frequent(frequency, symbols)
-    part, labels = np.nan_to_num(probs[np.ix_(chosen, chosen)]), [visible(symbols[i]) for i in chosen]
-    subtitle = f"{rows}; columns: next character; numbers: percent, from 1 up{_selection(chosen, symbols)}"
+    part, labels, selection = _most_frequent(np.nan_to_num(probs), symbols, frequency)
+    subtitle = f"{rows}; columns: next character; numbers: percent, from 1 up{selection}"
     # Square roots, because one certain pair (q, u) would leave all others white on a linear scale.
     colours = blues(np.sqrt(part / max(part.max(), 1e-9)))
     grid = _Grid(colours, "Probability of the next character", subtitle, (10 + widest(labels, 20), 32, 110))
@@ -123,20 +109,22 @@ class _Grid(Canvas):
                 self.write((left + 33, y), f"{percent} %", 16, MUTED, "lm")
 
 
-def _check_square(matrix: npt.NDArray[Any], symbols: Sequence[str]) -> None:
+def _most_frequent(
+    matrix: npt.NDArray[Any], symbols: Sequence[str], frequency: npt.NDArray[Any] | None = None
+) -> tuple[npt.NDArray[Any], list[str], str]:
+    """The part of a matrix to show, its labels, and a note on the selection. Raises ValueError for another shape.
+
+    `frequency` is by default that in a matrix of counts. Symbols keep their order; the boundary, 0, is always shown.
+    """
     if not symbols or matrix.shape != (len(symbols), len(symbols)):
         raise ValueError(f"{len(symbols)} symbols need a square matrix of that size, got shape {matrix.shape}")
-
-
-def _most_frequent(frequency: npt.NDArray[Any], symbols: Sequence[str]) -> npt.NDArray[np.intp]:
-    """The indices to show, in the order of `symbols`; the boundary, 0, is always among them."""
+    if frequency is None:
+        frequency = matrix.sum(axis=0) + matrix.sum(axis=1)
     order = 1 + np.argsort(-frequency[1:].astype(np.float64), kind="stable")
     wide = sum(len(visible(symbols[i])) > 2 for i in order[:MOST_WIDE_SYMBOLS])
-    return np.sort(np.append(order[: (MOST_WIDE_SYMBOLS if wide > 10 else MOST_SYMBOLS) - 1], 0))
-
-
-def _selection(chosen: npt.NDArray[np.intp], symbols: Sequence[str]) -> str:
-    return f"; the {len(chosen)} most frequent of {len(symbols):,} characters" if len(chosen) < len(symbols) else ""
+    chosen = np.sort(np.append(order[: (MOST_WIDE_SYMBOLS if wide > 10 else MOST_SYMBOLS) - 1], 0))
+    note = f"; the {len(chosen)} most frequent of {len(symbols):,} characters" if len(chosen) < len(symbols) else ""
+    return matrix[np.ix_(chosen, chosen)], [visible(symbols[i]) for i in chosen], note
 
 
 def _short(count: int, cell: int) -> str:

@@ -64,9 +64,9 @@ def _numbers(jobs: Sequence[Job], key: str) -> list[float] | None:
         return None
 
 
-def _loss(job: Job, metric: str) -> tuple[float, float | None, float | None]:
+def _loss(job: Job, metric: str) -> tuple[float, tuple[float, float] | None]:
     low, high = (job.metrics.get(f"{metric}_{end}") for end in ("low", "high"))
-    return job.loss(metric), None if low is None else float(low), None if high is None else float(high)
+    return job.loss(metric), None if low is None or high is None else (float(low), float(high))
 
 
 def _name(job: Job, keys: Sequence[str]) -> str:
