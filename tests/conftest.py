@@ -22,7 +22,7 @@ from nextchar.data.corpus import EMBEDDED
 from nextchar.data.encoded import Block
 from nextchar.data.vocabulary import Ids, Stream, Vocabulary
 from nextchar.models.ngram import counts
-from nextchar.models.ngram.counts import NgramCounts, TrainCounts, tables_by_order
+from nextchar.models.ngram.counts import CountTable, TrainCounts, tables_by_order
 from nextchar.models.ngram.estimation import estimate
 from nextchar.models.ngram.fit import prune_by_count
 from nextchar.models.ngram.keys import Packing
@@ -162,12 +162,12 @@ class Runs:
 ADD_ONE = smoothing("add_k", k=1.0, tune=False)
 
 
-def _count_ngrams(vocabulary: Vocabulary, documents: Sequence[str], order: int) -> NgramCounts:
+def _count_ngrams(vocabulary: Vocabulary, documents: Sequence[str], order: int) -> CountTable:
     return counts.count_ngrams([Block(vocabulary.stream(documents), 1)], Packing(len(vocabulary)), order)
 
 
 @pytest.fixture(scope="session")
-def count_ngrams() -> Callable[..., NgramCounts]:
+def count_ngrams() -> Callable[..., CountTable]:
     """(vocabulary, documents, order) -> the n-grams of that order with their counts."""
     return _count_ngrams
 
@@ -201,7 +201,7 @@ def bigram_of() -> Callable[..., CountModel]:
     def model(vocabulary: Vocabulary, matrix: np.ndarray, k: float) -> CountModel:
         packing = Packing(len(vocabulary))
         found = np.argwhere(matrix)
-        tables = tables_by_order(NgramCounts(packing.pack(found), matrix[tuple(found.T)], packing, 2))
+        tables = tables_by_order(CountTable(packing.pack(found), matrix[tuple(found.T)], packing, 2))
         settings = smoothing("add_k", k=k, tune=False) if k else smoothing("none")
         return CountModel(vocabulary, tables, estimate(settings, TrainCounts(tables), None))
 

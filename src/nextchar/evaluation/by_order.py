@@ -1,15 +1,17 @@
 """The value of each order of an n-gram model on a text: the loss that it would have alone, and how much it has seen."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from nextchar.data.encoded import Block
+from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Ids
-from nextchar.models.base import Floats, LanguageModel
-from nextchar.models.ngram.counts import NgramCounts, count_ngrams
-from nextchar.models.ngram.keys import Packing
+from nextchar.models.base import Floats
+from nextchar.models.ngram.backoff import BackoffModel
+from nextchar.models.ngram.counts import CountTable, count_ngrams
+from nextchar.models.ngram.fit import NgramFit
+from nextchar.models.ngram.model import CountModel
 
 SCORED_AT_ONCE = 1 << 18  # distinct n-grams; bounds the (order, n-grams) arrays
 GROUP = "x_is_order"  # prefix of the tags: on these charts TensorBoard's steps are orders. It sorts after all others
@@ -28,19 +30,18 @@ class OrderMetrics:
     ngrams_seen: Floats
 
 
-def measure_orders(model: LanguageModel, text: NgramCounts) -> OrderMetrics:
-    """Measures the orders of a model on a text, of which the n-grams were counted."""
-    packing, k, sums = Packing(len(model.vocabulary)), model.context + 1, np.zeros((3, 1))
+def measure_orders(model: CountModel | BackoffModel, text: CountTable) -> OrderMetrics:
+    """Measures the orders of a model on a text, given as its n-grams of `model.context` + 1 ids."""
+    sums = np.zeros((3, 1))
     for start in range(0, len(text), SCORED_AT_ONCE):
         part = slice(start, start + SCORED_AT_ONCE)
-        ids, n = packing.unpack(text.keys[part], k), text.counts[part].astype(np.float64)
+        ids, n = text.packing.unpack(text.keys[part], text.order), text.counts[part].astype(np.float64)
         found = model.by_order(ids[:, :-1], ids[:, -1])
-        assert found is not None
         seen = [
-            _seen_by_order(longest, found.longest_possible, n, len(found.log_probs))
+            _seen_by_order(longest, found.longest_possible, n, model.order)
             for longest in (found.longest_context, found.longest_ngram)
         ]
-        sums = sums + np.stack([-found.log_probs @ n, *seen])
+        sums = sums + np.stack([-found.log_probs @ n, *seen])  # (3, order)
     return OrderMetrics(*sums / text.total)
 
 
@@ -50,16 +51,6 @@ def _seen_by_order(longest: Ids, possible: Ids, n: Floats, orders: int) -> Float
     by_longest = np.bincount(longest[~whole], n[~whole], minlength=orders + 1)
     seen: Floats = n[whole].sum() + np.cumsum(by_longest[::-1])[::-1][1:]
     return seen
-
-
-def count_for(model: LanguageModel, blocks: Iterable[Block]) -> NgramCounts:
-    """Counts the n-grams of a text that are one symbol longer than the model's context."""
-    return count_ngrams(blocks, Packing(len(model.vocabulary)), model.context + 1)
-
-
-def has_orders(model: LanguageModel) -> bool:
-    empty = np.zeros((1, model.context), dtype=np.int64)
-    return model.by_order(empty, empty[:, 0]) is not None
 
 
 @dataclass(frozen=True)
@@ -73,10 +64,6 @@ class OrderReport:
     metrics: dict[str, OrderMetrics]
     parameters: dict[str, list[float]]
     counts_of_counts: list[list[int]]
-
-    @property
-    def highest(self) -> int:
-        return len(self.metrics["train"].loss)
 
     def used_parameters(self) -> dict[str, list[float]]:
         """Returns the parameters that are not 0 at every order."""
@@ -96,3 +83,16 @@ class OrderReport:
         for times, row in enumerate(zip(*self.counts_of_counts, strict=True), 1):
             curves[f"{GROUP}/ngrams_occurring_{times}x"] = np.array(row, dtype=np.float64)
         return curves
+
+
+def order_report(splits: Mapping[str, Split], counting: NgramFit) -> OrderReport:
+    """Measures the orders of a counted model on each split, each distinct one once; train is not counted again."""
+    model, measured = counting.model, dict[int, OrderMetrics]()  # by id(): data.split=all is one split of three names
+    for name, split in splits.items():
+        if id(split) not in measured:
+            text = counting.train
+            if name != "train" or text.order != model.context + 1:  # a model from a file may read more than was counted
+                text = count_ngrams(split.blocks(model.context), model.packing, model.context + 1)
+            measured[id(split)] = measure_orders(model, text)
+    by_split = {name: measured[id(split)] for name, split in splits.items()}
+    return OrderReport(by_split, counting.parameters, counting.counts_of_counts)

@@ -34,20 +34,19 @@ def explain(model: LanguageModel, text: str, name: str, ends: bool = True) -> li
     ids = np.concatenate([[BOUNDARY], model.vocabulary.known(text, name), [BOUNDARY] * ends]).astype(np.int64)
     contexts = contexts_before(ids, model.context)  # (N, context)
     log_probs = model.log_probs(contexts)  # (N, V)
-    ranking = np.argsort(-log_probs, axis=1, kind="stable")
-    length = np.minimum(np.arange(len(ids) - 1) + 1, model.context)  # (N,) ids of a context that are not padding
+    probs, ranking = np.exp(log_probs), np.argsort(-log_probs, axis=1, kind="stable")
     orders = model.by_order(contexts, ids[1:])
-    if orders is not None:
-        length = orders.longest_possible - 1
+    # (N,) ids of a context that are not padding
+    length = np.minimum(np.arange(1, len(ids)), model.context) if orders is None else orders.longest_possible - 1
     steps = []
     for i, next_id in enumerate(ids[1:]):
         step = Step(
             context="".join(symbols[j] for j in contexts[i, model.context - length[i] :]),
             char=symbols[next_id],
-            probability=float(np.exp(log_probs[i, next_id])),
+            probability=float(probs[i, next_id]),
             log_prob=float(log_probs[i, next_id]),
             rank=int(np.flatnonzero(ranking[i] == next_id)[0]) + 1,
-            best=tuple((symbols[j], float(np.exp(log_probs[i, j]))) for j in ranking[i, :ALTERNATIVES]),
+            best=tuple((symbols[j], float(probs[i, j])) for j in ranking[i, :ALTERNATIVES]),
         )
         if orders is not None:
             alone = np.exp(orders.log_probs[: length[i] + 1, i])

@@ -14,27 +14,24 @@ SCORED_AT_ONCE = 1 << 20  # n-grams
 
 
 class Measured(NamedTuple):
-    """Metrics by name ("test/loss_low"), sentences for the user, and the losses by split."""
-
-    metrics: dict[str, float]
-    notes: list[str]
-    losses: dict[str, Loss]
+    metrics: dict[str, float]  # by name, as "test/loss_low"
+    notes: list[str]  # sentences for the user
+    losses: dict[str, Loss]  # by split
 
 
 def measure(
     model: LanguageModel, splits: dict[str, Split], is_text: bool, counting: NgramFit | None = None
 ) -> Measured:
-    """Measures the loss of every split, each distinct one once: data.split=all has one split under three names.
+    """Measures the loss of every split.
 
     A large train from which the model itself was counted is not read again: its loss follows from its counts, without
     interval.
     """
-    losses: dict[int, Loss] = {}  # by id() of the split
-    train = splits.get("train")
-    own = counting if counting is not None and counting.model is model else None
-    if own is not None and train is not None and train.held is None and splits["test"] is not train:
-        counted = loss_of_counts(own)
-        losses |= {id(train): counted} if counted is not None else {}
+    losses: dict[int, Loss] = {}  # by id(): data.split=all is one split of three names
+    if counting is not None and counting.model is model and counting.train.order == counting.model.order:
+        train = splits["train"]
+        if train.held is None and splits["test"] is not train:
+            losses[id(train)] = loss_of_counts(counting)
     values: dict[str, float] = {}
     notes: list[str] = []
     for name, split in splits.items():
@@ -48,11 +45,9 @@ def measure(
             repeated = f"{split.in_train.sum():,} of its {len(split.in_train):,} documents"
             notes.append(f"{name}: {repeated} also appear in train; the loss on the others is {unseen:.6f}")
         if not np.isfinite(loss.value):
+            note = f"{name}/loss is infinite: {loss.impossible:,} of {split.predicted:,} characters have probability 0"
             remedy = "; a smoothing such as add_k gives every character a non-zero probability"
-            notes.append(
-                f"{name}/loss is infinite: {loss.impossible:,} of {split.predicted:,} characters have probability 0"
-                + remedy * isinstance(model, CountModel)
-            )
+            notes.append(note + remedy * isinstance(model, CountModel))
         if split.skipped:
             notes.append(f"{name}: {split.skipped:,} out-of-vocabulary characters were excluded from the loss")
     if not model.sums_to_one:
@@ -62,15 +57,13 @@ def measure(
     return Measured(values, notes, {name: losses[id(split)] for name, split in splits.items()})
 
 
-def loss_of_counts(counting: NgramFit) -> Loss | None:
-    """The loss of train from its counts, as one document; None where they are longer than the model reads."""
-    ngrams, model = counting.train, counting.model
-    if ngrams.order != model.order:
-        return None
+def loss_of_counts(counting: NgramFit) -> Loss:
+    """The loss of train from its counts, as one document: -sum over distinct n-grams of c(h w) log P(w | h)."""
+    ngrams = counting.train
     nll, impossible = 0.0, 0
     for start in range(0, len(ngrams), SCORED_AT_ONCE):
         part = slice(start, start + SCORED_AT_ONCE)
-        scores, counts = model.score_ngrams(ngrams.keys[part]), ngrams.counts[part]
+        scores, counts = counting.model.score_ngrams(ngrams.keys[part]), ngrams.counts[part]
         nll -= float(scores @ counts)
         impossible += int(counts[np.isneginf(scores)].sum())
     return Loss(np.array([nll]), np.array([ngrams.total]), impossible)

@@ -14,7 +14,7 @@ import numpy as np
 from nextchar.data.vocabulary import BOUNDARY, Ids
 from nextchar.errors import BadInput
 from nextchar.models.base import Floats, LanguageModel, context_numbers, every_context
-from nextchar.models.ngram.keys import Packing
+from nextchar.models.ngram.keys import Packing, find
 from nextchar.rng import TorchStream, document_uniform
 
 BATCH, FIRST_BATCH = 1 << 14, 64  # documents drawn side by side; at first, where their number is unknown
@@ -99,10 +99,8 @@ class NovelOnly:
                 continue
             self.skipped, in_a_row = self.skipped + 1, in_a_row + 1
             if in_a_row == MOST_REPEATED:
-                raise BadInput(
-                    f"novel=true: {MOST_REPEATED:,} documents in a row are in the training set; "
-                    "a higher temperature or a model of lower order gives new ones"
-                )
+                remedy = "a higher temperature or a model of lower order gives new ones"
+                raise BadInput(f"novel=true: {MOST_REPEATED:,} documents in a row are in the training set; {remedy}")
 
 
 def _cumulative(model: LanguageModel, decoding: Decoding, contexts: Ids) -> Floats:
@@ -152,18 +150,16 @@ def _in_batches(
 
 def _batch(distributions: "_Distributions", numbers: Ids, seed: int, start: Ids, max_chars: int) -> Ids:
     """The documents of these numbers, (B, T) ids: one column is drawn at a time until all documents have ended."""
-    context = distributions.model.context
-    contexts = np.zeros((len(numbers), context), dtype=np.int64)  # of the documents that have not ended
-    tail = start[-context:]
+    context, tail = distributions.model.context, start[-distributions.model.context :]
+    contexts = np.full((len(numbers), context), BOUNDARY)  # (B, context) of the documents that have not ended
     contexts[:, context - len(tail) :] = tail
-    alive = np.arange(len(numbers))
+    alive = np.arange(len(numbers))  # the row of each
     columns = [np.full(len(numbers), id_) for id_ in start]
     for step in range(max(max_chars - len(start), 0)):
         uniform = document_uniform(seed, numbers[alive], step)
-        ids = (distributions.of(contexts) <= uniform[:, None]).sum(1)
-        column = np.zeros(len(numbers), dtype=np.int64)  # BOUNDARY
-        column[alive] = ids
-        columns.append(column)
+        ids = (distributions.of(contexts) <= uniform[:, None]).sum(1)  # inverse CDF: the first sum above u
+        columns.append(np.full(len(numbers), BOUNDARY))
+        columns[-1][alive] = ids
         unfinished = ids != BOUNDARY
         alive = alive[unfinished]
         contexts = np.concatenate([contexts[unfinished, 1:], ids[unfinished, None]], axis=1)
@@ -179,16 +175,13 @@ class _Distributions:
     """
 
     def __init__(self, model: LanguageModel, decoding: Decoding) -> None:
-        self.model, self.decoding, self._packing = model, decoding, Packing(len(model.vocabulary))
-        v = len(model.vocabulary)
+        self.model, self.decoding, v = model, decoding, len(model.vocabulary)
+        self._packing = Packing(v)
         is_small = v ** (model.context + 1) <= TABLE_CELLS
         self._table = _cumulative(model, decoding, every_context(v, model.context)) if is_small else None
         self._rows: Floats = np.empty((CACHE_CELLS // v, v))
-        self._clear()
-
-    def _clear(self) -> None:
-        self._keys = np.zeros(0, dtype=self._packing.dtype(self.model.context))
-        self._row_of = np.zeros(0, dtype=np.int64)
+        self._nothing = np.zeros(0, self._packing.dtype(model.context)), np.zeros(0, dtype=np.int64)
+        self._keys, self._row_of = self._nothing
 
     def of(self, contexts: Ids) -> Floats:
         """(N, context) -> (N, V)."""
@@ -198,16 +191,15 @@ class _Distributions:
         keys, of_key = np.unique(self._packing.pack(contexts), return_inverse=True)
         if len(keys) > len(self._rows):
             return _cumulative(self.model, self.decoding, contexts)
-        if len(self._keys) + len(keys) > len(self._rows):
-            self._clear()
-        at = np.searchsorted(self._keys, keys)
-        is_new = at == np.searchsorted(self._keys, keys, side="right")  # else there is an equal key between the two
-        if is_new.any():
-            new, known = keys[is_new], len(self._keys)
-            rows = slice(known, known + len(new))
-            self._rows[rows] = _cumulative(self.model, self.decoding, self._packing.unpack(new, self.model.context))
-            self._row_of = np.insert(self._row_of, at[is_new], np.arange(known, known + len(new)))
-            self._keys = np.insert(self._keys, at[is_new], new)
-            at = np.searchsorted(self._keys, keys)
-        found = self._rows[self._row_of[at[of_key]]]
+        if len(self._keys) + len(keys) > len(self._rows):  # full: it begins again
+            self._keys, self._row_of = self._nothing
+        place, is_known = find(self._keys, keys)
+        if not is_known.all():
+            new, n = keys[~is_known], len(self._keys)
+            contexts, at = self._packing.unpack(new, self.model.context), np.searchsorted(self._keys, new)
+            self._rows[n : n + len(new)] = _cumulative(self.model, self.decoding, contexts)
+            self._keys = np.insert(self._keys, at, new)
+            self._row_of = np.insert(self._row_of, at, np.arange(n, n + len(new)))
+            place = np.searchsorted(self._keys, keys)
+        found = self._rows[self._row_of[place[of_key]]]
         return found

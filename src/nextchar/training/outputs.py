@@ -6,8 +6,8 @@ import safetensors.numpy
 
 from nextchar.config.train_settings import TrainSettings
 from nextchar.data.load import Dataset
-from nextchar.evaluation import by_order as orders
 from nextchar.evaluation import sampling
+from nextchar.evaluation.by_order import OrderReport, order_report
 from nextchar.evaluation.loss import Loss
 from nextchar.messages import printable
 from nextchar.models.base import LanguageModel
@@ -40,7 +40,8 @@ def write(
     values = {key: value for key, value in result.metrics.items() if not key.endswith(("low", "high"))}
     board.scalars(values, fitted.step)
     board.samples(result.samples, fitted.step)
-    by_order = _by_order(fitted, dataset)
+    is_counted = fitted.counting.model is fitted.model  # a net has no orders
+    by_order = order_report(dataset.splits, fitted.counting) if is_counted else None
     if by_order is not None:
         board.curves_by_order(by_order.curves())
         folder.facts.curves |= {tag: list(enumerate(loss.tolist(), 1)) for tag, loss in by_order.losses().items()}
@@ -50,30 +51,15 @@ def write(
 
 
 def _write_pictures(
-    folder: RunFolder, board: "TensorBoardWriter", dataset: Dataset, fitted: Fitted, by_order: orders.OrderReport | None
+    folder: RunFolder, board: "TensorBoardWriter", dataset: Dataset, fitted: Fitted, by_order: OrderReport | None
 ) -> None:
     from nextchar.plots.drawing import png
 
     train, opening = dataset.splits["train"], dataset.splits["test"].opening(BREAKDOWN_CHARS + 1)
     drawn = list(pictures(fitted.model, fitted.counting.pairs, train, opening))
-    if by_order is not None and by_order.highest > 2:  # a curve over two orders shows nothing
+    if by_order is not None and len(by_order.metrics["train"].loss) > 2:  # a curve over two orders shows nothing
         drawn.append(("orders", picture_of_orders(by_order, fitted.model)))
     for name, picture in drawn:
         file = png(picture)  # compressed once for both: a large one takes 0.1 s
         folder.write(f"figures/{name}.png", file)
         board.image(name, file, picture.shape, fitted.step)
-
-
-def _by_order(fitted: Fitted, dataset: Dataset) -> orders.OrderReport | None:
-    """The loss of each order of an n-gram model on each split; None for other models."""
-    model, windows = fitted.model, fitted.counting.train
-    if not orders.has_orders(model):
-        return None
-    measured: dict[int, orders.OrderMetrics] = {}  # split=all is one split under three names
-    for name, split in dataset.splits.items():
-        if id(split) not in measured:
-            is_counted = name == "train" and windows.order == model.context + 1
-            counted = windows if is_counted else orders.count_for(model, split.blocks(model.context))
-            measured[id(split)] = orders.measure_orders(model, counted)
-    by_split = {name: measured[id(split)] for name, split in dataset.splits.items()}
-    return orders.OrderReport(by_split, fitted.parameters, fitted.counting.counts_of_counts)

@@ -14,7 +14,7 @@ from nextchar.errors import BadInput
 from nextchar.models.ngram import counts
 from nextchar.models.ngram import keys as packing
 from nextchar.models.ngram.counts import (
-    NgramCounts,
+    CountTable,
     TrainCounts,
     count_ngrams,
     count_stream,
@@ -114,7 +114,7 @@ def test_matrix_of_bigrams(documents):
 
 @pytest.mark.parametrize("size", [2**24, 2**31, 2**53 + 1])
 def test_exact_beyond_float32_float64_and_int32(size):
-    top = NgramCounts(np.array([0, 1, 2], np.uint8), np.array([size - 1, 2, 1]), Packing(2), 2)
+    top = CountTable(np.array([0, 1, 2], np.uint8), np.array([size - 1, 2, 1]), Packing(2), 2)
     unigrams, pairs = tables_by_order(merge([top, top]))
     assert pairs.matrix(np.arange(2)).tolist() == [[2 * size - 2, 4], [2, 0]]
     assert unigrams.counts.tolist() == [2 * size, 4]
@@ -130,7 +130,7 @@ def test_counts_past_2_to_the_24_one_by_one(order):
 
 
 def test_a_matrix_beyond_memory_is_refused_with_its_size():
-    *_, pairs = tables_by_order(NgramCounts(np.array([5], np.uint64), np.array([1]), Packing(10**6), 2))
+    *_, pairs = tables_by_order(CountTable(np.array([5], np.uint64), np.array([1]), Packing(10**6), 2))
     with pytest.raises(BadInput, match=r"1,000,000 x 1,000,000 counts needs about 7,451 GiB"):
         pairs.matrix(np.arange(10**6))
 

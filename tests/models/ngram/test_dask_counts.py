@@ -21,7 +21,7 @@ from nextchar.data.encoded import Block, Split
 from nextchar.data.load import load
 from nextchar.errors import BadInput
 from nextchar.models.ngram import dask_counts
-from nextchar.models.ngram.counts import NgramCounts, count_ngrams
+from nextchar.models.ngram.counts import CountTable, count_ngrams
 from nextchar.models.ngram.dask_counts import check_cluster, count_on_cluster
 from nextchar.models.ngram.keys import Packing
 
@@ -48,7 +48,7 @@ def train_part(argv: list[str]) -> Split:
     return load(run_settings(argv).data).splits["train"]
 
 
-def same(one: NgramCounts, other: NgramCounts) -> bool:
+def same(one: CountTable, other: CountTable) -> bool:
     return np.array_equal(one.keys, other.keys) and np.array_equal(one.counts, other.counts)
 
 

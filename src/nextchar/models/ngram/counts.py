@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,28 +27,7 @@ TABLES_AT_ONCE = 4  # in memory, of the size of the largest, while parts are mer
 FAN_IN = 8  # sorted parts of similar size that are merged at once
 
 
-@dataclass(frozen=True)
-class NgramCounts:
-    """Distinct n-grams of `order` ids and how often each occurs; n-grams of the highest order may be padded.
-
-    `keys` (R,): sorted, see keys.py. `counts` (R,) int64, at least 1.
-    """
-
-    keys: Keys
-    counts: Ids
-    packing: Packing
-    order: int
-
-    @property
-    def total(self) -> int:
-        return int(self.counts.sum())
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-
-@dataclass(frozen=True)
-class Contexts:
+class Contexts(NamedTuple):
     """The G contexts of a table, and sums over the n-grams of each."""
 
     keys: Keys  # (G,), sorted
@@ -57,13 +37,24 @@ class Contexts:
 
 
 @dataclass(frozen=True)
-class CountTable(NgramCounts):
-    """The n-grams of one order, none of them padded; those of one context are neighbours.
+class CountTable:
+    """R distinct n-grams of one order, and how often each occurs; those of one context are neighbours.
 
-    `pruned` (G,) int64, or None: for each context that still has n-grams, the sum of the counts that pruning removed.
+    Padded n-grams (keys.py) are only in the table that a text is counted in, not in those that `tables_by_order` makes.
     """
 
-    pruned: Ids | None = None
+    keys: Keys  # (R,), sorted
+    counts: Ids  # (R,) int64, at least 1
+    packing: Packing
+    order: int
+    pruned: Ids | None = None  # (G,) int64: the sum of the counts that pruning removed from each context that is left
+
+    @property
+    def total(self) -> int:
+        return int(self.counts.sum())
+
+    def __len__(self) -> int:
+        return len(self.keys)
 
     @cached_property
     def contexts(self) -> Contexts:
@@ -109,7 +100,7 @@ class CountTable(NgramCounts):
 # --- counting -------------------------------------------------------------------------------------------------------
 
 
-def count_ngrams(blocks: Iterable[Block], packing: Packing, order: int, threads: int = 0) -> NgramCounts:
+def count_ngrams(blocks: Iterable[Block], packing: Packing, order: int, threads: int = 0) -> CountTable:
     """Counts the n-grams of all predicted ids of a text; memory grows with the distinct n-grams only.
 
     The result does not depend on where the text is cut into blocks. `threads`: 0 chooses by the processor.
@@ -118,13 +109,12 @@ def count_ngrams(blocks: Iterable[Block], packing: Packing, order: int, threads:
     keys = (keys for block in blocks for keys in packing.ngrams(block.ids, block.n_context, order))
     if order * packing.bits <= DENSE_BITS:
         return _count_densely(keys, packing, order)
-    parts = _Parts()
-    for part in _sorted_parts(keys, packing, order, threads or min(2, os.cpu_count() or 1)):
-        parts.add(part)
-    return parts.merged() or NgramCounts(np.zeros(0, packing.dtype(order)), np.zeros(0, dtype=np.int64), packing, order)
+    empty = CountTable(np.zeros(0, packing.dtype(order)), np.zeros(0, dtype=np.int64), packing, order)
+    parts = _sorted_parts(keys, packing, order, threads or min(2, os.cpu_count() or 1))
+    return merge(_merged_as_they_come(parts) or [empty])
 
 
-def merge(parts: Sequence[NgramCounts]) -> NgramCounts:
+def merge(parts: Sequence[CountTable]) -> CountTable:
     """Adds up the counts of several parts of a text, one range of keys after the other to save memory."""
     if len(parts) == 1:
         return parts[0]
@@ -136,29 +126,26 @@ def merge(parts: Sequence[NgramCounts]) -> NgramCounts:
         keys = np.concatenate([part.keys[rows] for part, rows in zip(parts, ranges, strict=True)])
         counts = np.concatenate([part.counts[rows] for part, rows in zip(parts, ranges, strict=True)])
         merged.append(_add_up(keys, counts, parts[0].packing, parts[0].order))
-    return replace(
-        parts[0],
-        keys=np.concatenate([part.keys for part in merged]),
-        counts=np.concatenate([part.counts for part in merged]),
-    )
+    keys, counts = (np.concatenate(column) for column in ([t.keys for t in merged], [t.counts for t in merged]))
+    return CountTable(keys, counts, parts[0].packing, parts[0].order)
 
 
-def _count_densely(blocks: Iterable[Keys], packing: Packing, order: int) -> NgramCounts:
+def _count_densely(blocks: Iterable[Keys], packing: Packing, order: int) -> CountTable:
     cells = np.zeros(1 << (order * packing.bits), dtype=np.int64)
     for block in blocks:
         cells += np.bincount(block, minlength=len(cells))
     keys = np.flatnonzero(cells)
-    return NgramCounts(keys.astype(packing.dtype(order)), cells[keys], packing, order)
+    return CountTable(keys.astype(packing.dtype(order)), cells[keys], packing, order)
 
 
-def _sorted_parts(blocks: Iterable[Keys], packing: Packing, order: int, threads: int) -> Iterator[NgramCounts]:
+def _sorted_parts(blocks: Iterable[Keys], packing: Packing, order: int, threads: int) -> Iterator[CountTable]:
     """Yields parts of the text, each sorted and counted. np.sort releases the GIL: meanwhile the text is read on."""
     count = partial(_count_by_sorting, packing=packing, order=order)
     if threads == 1:
         yield from map(count, _gathered(blocks))
         return
     with ThreadPoolExecutor(threads - 1) as pool:
-        pending: deque[Future[NgramCounts]] = deque()
+        pending: deque[Future[CountTable]] = deque()
         for keys in _gathered(blocks):
             pending.append(pool.submit(count, keys))
             if len(pending) >= threads:
@@ -180,61 +167,55 @@ def _gathered(blocks: Iterable[Keys]) -> Iterator[Keys]:
         yield np.concatenate(waiting)
 
 
-def _count_by_sorting(keys: Keys, packing: Packing, order: int) -> NgramCounts:
+def _count_by_sorting(keys: Keys, packing: Packing, order: int) -> CountTable:
     keys.sort()  # in place
     starts = run_starts(keys)
-    return NgramCounts(keys[starts], np.diff(starts, append=len(keys)), packing, order)
+    return CountTable(keys[starts], np.diff(starts, append=len(keys)), packing, order)
 
 
-class _Parts:
-    """Sorted parts that wait to be merged, FAN_IN of similar size at a time, so that no n-gram is merged too often."""
+def _merged_as_they_come(parts: Iterable[CountTable]) -> list[CountTable]:
+    """Merges FAN_IN parts of similar size at a time, so that no n-gram is merged too often; a few parts are left.
 
-    def __init__(self) -> None:
-        self._levels: list[list[NgramCounts]] = []
-
-    def add(self, part: NgramCounts, level: int = 0) -> None:
-        """Raises BadInput if the tables to come would not fit in memory."""
-        rows = max((len(each) for waiting in self._levels for each in waiting), default=0) + len(part)
+    Raises BadInput if the tables to come would not fit in memory.
+    """
+    waiting: list[CountTable] = []
+    levels: list[int] = []  # a part of level n is merged from FAN_IN ** n; they never increase
+    for part in parts:
+        rows = max(map(len, waiting), default=0) + len(part)  # as if all were different
         what = f"a table of {rows:,} different n-grams, after a part of the text,"
         need = rows * (part.keys.itemsize + 8) * TABLES_AT_ONCE
         refuse_beyond_memory(what, need, "set a lower model.order, or take less text")
-        if level == len(self._levels):
-            self._levels.append([])
-        self._levels[level].append(part)
-        if len(self._levels[level]) == FAN_IN:
-            full, self._levels[level] = self._levels[level], []
-            self.add(merge(full), level + 1)
-
-    def merged(self) -> NgramCounts | None:
-        parts = [part for level in self._levels for part in level]
-        return merge(parts) if parts else None
+        waiting, levels = [*waiting, part], [*levels, 0]
+        while levels.count(levels[-1]) == FAN_IN:
+            waiting[-FAN_IN:], levels[-FAN_IN:] = [merge(waiting[-FAN_IN:])], [levels[-1] + 1]
+    return waiting
 
 
-def _add_up(keys: Keys, counts: Ids, packing: Packing, order: int) -> NgramCounts:
+def _add_up(keys: Keys, counts: Ids, packing: Packing, order: int) -> CountTable:
     """Adds up the counts of equal keys, in whatever order they come."""
     keys, places = packing.sort(keys, order)
     starts = run_starts(keys)
     sums = np.add.reduceat(counts[places], starts) if len(starts) else counts
-    return NgramCounts(keys[starts], sums, packing, order)
+    return CountTable(keys[starts], sums, packing, order)
 
 
 def first_appearance(blocks: Iterable[Block], vocab_size: int) -> Ids:
     """Returns (V,) the rank of each id by its first appearance in a text; the boundary has rank 0."""
-    order = np.array([BOUNDARY])
+    order: dict[int, None] = {BOUNDARY: None}  # a dict keeps the place of a key's first entry
     for block in blocks:
         distinct, at = np.unique(block.ids[block.n_context :], return_index=True)
-        order = np.append(order, [id_ for id_ in distinct[np.argsort(at)] if id_ not in order])
+        order |= dict.fromkeys(distinct[np.argsort(at)].tolist())
         if len(order) == vocab_size:
             break
     rank = np.full(vocab_size, len(order))
-    rank[order.astype(np.int64)] = np.arange(len(order))
+    rank[list(order)] = np.arange(len(order))
     return rank
 
 
 # --- from the highest order to all ----------------------------------------------------------------------------------
 
 
-def tables_by_order(counts: NgramCounts) -> list[CountTable]:
+def tables_by_order(counts: CountTable) -> list[CountTable]:
     """Returns the tables of the orders 1, 2, ... up to that of the counts."""
     tables, packing = [], counts.packing
     for k in range(counts.order, 0, -1):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Ids
 from nextchar.errors import BadInput
-from nextchar.models.ngram.counts import NgramCounts, count_ngrams, merge
+from nextchar.models.ngram.counts import CountTable, count_ngrams, merge
 from nextchar.models.ngram.keys import Keys, Packing
 
 if TYPE_CHECKING:  # Dask is optional, and takes time to import
@@ -31,7 +31,7 @@ def check_cluster(address: str) -> None:
         pass
 
 
-def count_on_cluster(split: Split, packing: Packing, order: int, address: str) -> NgramCounts:
+def count_on_cluster(split: Split, packing: Packing, order: int, address: str) -> CountTable:
     """Counts the n-grams of a split as `count_ngrams` does, each file on one worker.
 
     Dask repeats the tasks of a worker that dies. Raises BadInput if the cluster cannot be reached, if a worker lacks
@@ -44,7 +44,7 @@ def count_on_cluster(split: Split, packing: Packing, order: int, address: str) -
             pairs = zip(parts[0::2], parts[1::2], strict=False)
             parts = [client.submit(_merge, *pair, packing, order, pure=False) for pair in pairs] + odd
         keys, counts = parts[0].result()
-    return NgramCounts(keys, counts, packing, order)
+    return CountTable(keys, counts, packing, order)
 
 
 def _count_file(shard: Split, packing: Packing, order: int) -> tuple[Keys, Ids]:
@@ -55,7 +55,7 @@ def _count_file(shard: Split, packing: Packing, order: int) -> tuple[Keys, Ids]:
 
 def _merge(one: tuple[Keys, Ids], other: tuple[Keys, Ids], packing: Packing, order: int) -> tuple[Keys, Ids]:
     """Runs on a worker."""
-    merged = merge([NgramCounts(keys, counts, packing, order) for keys, counts in (one, other)])
+    merged = merge([CountTable(keys, counts, packing, order) for keys, counts in (one, other)])
     return merged.keys, merged.counts
 
 

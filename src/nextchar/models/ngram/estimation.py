@@ -3,7 +3,7 @@
 from nextchar.config.smoothing_settings import SmoothingSettings
 from nextchar.errors import BadInput
 from nextchar.models.ngram import jelinek_mercer, katz, kneser_ney, smoothing
-from nextchar.models.ngram.counts import NgramCounts, TrainCounts
+from nextchar.models.ngram.counts import CountTable, TrainCounts
 from nextchar.models.ngram.smoothing import METHODS, HeldOut, Smoothing
 
 BUILT_IN = (smoothing, jelinek_mercer, kneser_ney, katz)  # importing a module registers its methods
@@ -14,7 +14,7 @@ def method_of(settings: SmoothingSettings) -> type[Smoothing]:
     return METHODS[type(settings)]
 
 
-def estimate(settings: SmoothingSettings, counts: TrainCounts, val: NgramCounts | None) -> Smoothing:
+def estimate(settings: SmoothingSettings, counts: TrainCounts, val: CountTable | None) -> Smoothing:
     """Returns the method that the settings choose, with parameters estimated from train or fitted on val.
 
     `val`: its distinct n-grams of the highest order. Raises BadInput if val is needed and missing.

@@ -10,7 +10,6 @@ from nextchar.data.vocabulary import Vocabulary
 from nextchar.models.ngram.backoff import BackoffModel, prune_by_entropy
 from nextchar.models.ngram.counts import (
     CountTable,
-    NgramCounts,
     TrainCounts,
     count_ngrams,
     first_appearance,
@@ -34,7 +33,7 @@ class NgramFit:
 
     model: CountModel | BackoffModel
     pairs: CountTable
-    train: NgramCounts
+    train: CountTable
     counts_of_counts: list[list[int]]
     parameters: dict[str, list[float]]
     unpruned: int

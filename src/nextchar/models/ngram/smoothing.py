@@ -27,7 +27,7 @@ import numpy as np
 
 from nextchar.config import smoothing_settings as config
 from nextchar.models.base import Floats
-from nextchar.models.ngram.counts import CountTable, NgramCounts, TrainCounts
+from nextchar.models.ngram.counts import CountTable, TrainCounts
 from nextchar.models.ngram.ngram_statistics import NgramStatistics, statistics_by_order
 from nextchar.models.ngram.simplex import minimum
 
@@ -48,7 +48,7 @@ class HeldOut:
     vocab_size: int
 
     @classmethod
-    def of(cls, text: NgramCounts, tables: Sequence[CountTable]) -> "HeldOut":
+    def of(cls, text: CountTable, tables: Sequence[CountTable]) -> "HeldOut":
         statistics = statistics_by_order(tables, text.keys)
         weights: list[Floats] = [text.counts.astype(np.float64)]
         for of_order in statistics[:0:-1]:
