@@ -105,13 +105,12 @@ def _open(path: Path) -> TestedRun:
 
 def _status(path: Path) -> tuple[str, TrainSettings | None]:
     """The status of a folder that is left out, and its settings where the run did not finish and they can be read."""
-    has_record = os.path.lexists(path / RECORD)
     try:
-        if not has_record:
+        if not os.path.lexists(path / RECORD):
             return "not ended", validated(TrainSettings, load_json(path / SETTINGS))
         record = validated(Record, load_json(path / RECORD))
     except (BadInput, MemoryError):
-        return ("damaged" if has_record else "not ended"), None
+        return ("damaged" if os.path.lexists(path / RECORD) else "not ended"), None
     if record.status != "finished":
         return record.status, record.settings
     return ("finished" if isinstance(record.settings.smoothing, StupidBackoff) else "damaged"), None

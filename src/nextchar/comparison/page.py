@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -36,43 +36,35 @@ WIDTH, HEIGHT = 960, 360  # of a chart, in the units of its SVG
 LARGEST_PLAIN = 1e4  # larger numbers are written as 1e+08
 LARGEST_STEP = 1e15  # a larger number is a damaged record
 
-Points = list[tuple[float, float]]  # (step, loss)
-
 
 def page(compared: Comparison) -> str:
     """Renders the page. The template escapes all text; for samples that cannot be read it shows the reason."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(ASSETS),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.loader = FileSystemLoader(ASSETS)
     environment.filters |= {"loss": _short, "typed": as_typed, "plus_minus": plus_minus, "one_line": one_line}
-    style, script = ((ASSETS / f"compare.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     rows = compared.rows
-    low, high = _range(rows)
-    return environment.get_template(
-        "compare.html.jinja"
-    ).render(
-        compared=compared,
-        rows=rows,
-        style=style,
-        script=script,
-        hash_of=_hash,
-        few=len(rows) <= COLOURS,
-        colours=_colours(len(rows)),
-        columns=compared.varying if len(compared.varying) <= MOST_COLUMNS else [],
-        low=low,
-        high=high,
-        at=lambda loss: round(100 * (loss - low) / (high - low), 2),  # percent of the width of the bars
-        charts=[chart for tag, title in CURVES.items() if (chart := _chart(tag, title, rows))],
-        samples=[_samples(row.runs[0]) for row in rows[:MOST_ROWS]],
-        facts=_facts([run for row in rows for run in row.runs]),
-        most_left_out=MOST_LEFT_OUT,
-    )
+    ends = [end for row in rows for end in (row.loss, *(row.interval or ())) if math.isfinite(end)] or [0.0]
+    low, high = (min(ends), max(ends)) if max(ends) > min(ends) else (min(ends) - 0.5, max(ends) + 0.5)
+    values = {
+        "compared": compared,
+        "rows": rows,
+        "style": (ASSETS / "compare.css").read_text(encoding="utf-8"),
+        "script": (ASSETS / "compare.js").read_text(encoding="utf-8"),
+        "hash_of": _hash,
+        "few": len(rows) <= COLOURS,
+        "colours": _colours(len(rows)),
+        "columns": compared.varying if len(compared.varying) <= MOST_COLUMNS else [],
+        "low": low,
+        "high": high,
+        "at": lambda loss: round(100 * (loss - low) / (high - low), 2),  # percent of the width of the bars
+        "charts": [chart for tag, title in CURVES.items() if (chart := _chart(tag, title, rows))],
+        "samples": [_samples(row.runs[0]) for row in rows[:MOST_ROWS]],
+        "facts": _facts([run for row in rows for run in row.runs]),
+        "most_left_out": MOST_LEFT_OUT,
+    }
+    return environment.get_template("compare.html.jinja").render(values)
 
 
 def _hash(content: str) -> str:
@@ -92,74 +84,47 @@ def _short(value: float) -> str:
     return f"{value:.4f}" if abs(value) < LARGEST_PLAIN else f"{value:.3g}"
 
 
-def _range(rows: Sequence[Row]) -> tuple[float, float]:
-    """The range of all finite losses and intervals in the table."""
-    ends = [end for row in rows for end in (row.loss, *(row.interval or ())) if math.isfinite(end)] or [0.0]
-    return (min(ends), max(ends)) if max(ends) > min(ends) else (min(ends) - 0.5, max(ends) + 0.5)
-
-
-# --- curves ---------------------------------------------------------------------------------------------------------
-
-
-class Axes(NamedTuple):
-    """The range of a chart: steps from 0 to `last`, losses from `low` to `high`."""
-
-    last: float
-    low: float
-    high: float
-
-    def x(self, step: float) -> float:
-        return WIDTH * step / self.last
-
-    def y(self, loss: float) -> float:
-        return max(-HEIGHT, HEIGHT * (self.high - loss) / (self.high - self.low))
-
-    def path(self, points: Points) -> str:
-        """The `d` attribute of an SVG path."""
-        return "M" + "L".join(f"{self.x(step):.1f} {self.y(loss):.1f}" for step, loss in points)
-
-
 def _chart(tag: str, title: str, rows: Sequence[Row]) -> dict[str, Any] | None:
     """The lines of a chart, each (rank, SVG path, whether it was counted), and its ticks; None without a curve."""
-    runs = [(rank, run) for rank, row in enumerate(rows[:MOST_ROWS]) for run in row.runs][:MOST_LINES]
-    curves = [(rank, points) for rank, run in runs if (points := _points(run.record.curves.get(tag)))]
-    if not curves:
+    runs = [(rank, row.is_net, run) for rank, row in enumerate(rows[:MOST_ROWS]) for run in row.runs][:MOST_LINES]
+    curves = [(rank, is_net, points) for rank, is_net, run in runs if (points := _points(run, tag))]
+    if not any(is_net for _, is_net, _ in curves):
         return None
-    counted = [(rank, loss) for rank, run in runs if (loss := _counted(run, tag)) is not None]
-    axes = _axes([points for _, points in curves], [loss for _, loss in counted])
-    lines = [(rank, axes.path(points), False) for rank, points in curves]
-    lines += [(rank, f"M0 {axes.y(loss):.1f}H{WIDTH}", True) for rank, loss in counted]
+    # Shows every curve from its first fifth to its end: the high losses of the first steps would flatten the rest.
+    highest = max(loss for *_, points in curves for _, loss in (points[len(points) // 5], points[-1]))
+    lowest = min(loss for *_, points in curves for _, loss in points)
+    margin = 0.1 * (highest - lowest) or 0.01
+    low, high, last = lowest - margin, highest + margin, max(1.0, *(points[-1][0] for *_, points in curves))
+
+    def x(step: float) -> float:
+        return WIDTH * step / last
+
+    def y(loss: float) -> float:
+        return max(-HEIGHT, HEIGHT * (high - loss) / (high - low))
+
+    lines = []
+    for rank, is_net, points in sorted(curves, key=lambda curve: -curve[0]):  # the best is drawn last, on top
+        path = "M" + "L".join(f"{x(step):.1f} {y(loss):.1f}" for step, loss in points)
+        lines.append((rank, path if is_net else f"M0 {y(points[0][1]):.1f}H{WIDTH}", not is_net))
     return {
         "title": title,
-        "is_cut": any(loss > axes.high for _, points in curves for _, loss in points),
-        "lines": sorted(lines, key=lambda line: -line[0]),  # the best is drawn last, on top
-        "x_ticks": [(round(axes.x(step), 1), f"{step:,.0f}") for step, _ in _ticks(0, axes.last) if step % 1 == 0],
-        "y_ticks": [(round(axes.y(loss), 1), text) for loss, text in _ticks(axes.low, axes.high)],
+        "is_cut": any(loss > high for *_, points in curves for _, loss in points),
+        "lines": lines,
+        "x_ticks": [(round(x(step), 1), f"{step:,.0f}") for step, _ in _ticks(0, last) if step % 1 == 0],
+        "y_ticks": [(round(y(loss), 1), text) for loss, text in _ticks(low, high)],
     }
 
 
-def _axes(curves: Sequence[Points], counted: Sequence[float]) -> Axes:
-    """Shows every curve from its first fifth to its end: the high losses of the first steps would flatten the rest."""
-    ends = [points[-1][1] for points in curves] + list(counted)
-    low = min(ends + [loss for points in curves for _, loss in points])
-    high = max(ends + [points[len(points) // 5][1] for points in curves])
-    margin = 0.1 * (high - low) or 0.01
-    return Axes(max(1.0, *(points[-1][0] for points in curves)), low - margin, high + margin)
-
-
-def _points(curve: Curve | None) -> Points:
-    """The points of a curve at valid steps with finite losses, at most CURVE_POINTS of them."""
-    pairs = zip(curve.steps, curve.values, strict=False) if curve else ()
-    valid = [(float(s), float(v)) for s, v in pairs if 0 <= s <= LARGEST_STEP and abs(float(v)) < NO_LOSS]
+def _points(run: TestedRun, tag: str) -> list[tuple[float, float]]:
+    """(step, loss) of a curve at valid steps with finite losses, at most CURVE_POINTS; of a counted model, its loss."""
+    curve = run.record.curves.get(tag, Curve(steps=[], values=[]))
+    if run.record.settings.model.net is None:
+        curve = Curve(steps=[0], values=[run.record.metrics.get(tag, "inf")])
+    pairs = zip(curve.steps, map(float, curve.values), strict=False)
+    valid = [(float(step), loss) for step, loss in pairs if 0 <= step <= LARGEST_STEP and abs(loss) < NO_LOSS]
     if len(valid) > CURVE_POINTS:
         return [valid[round(i)] for i in np.linspace(0, len(valid) - 1, CURVE_POINTS)]
     return valid
-
-
-def _counted(run: TestedRun, tag: str) -> float | None:
-    """The loss of a counted model, which has no curve."""
-    loss = float(run.record.metrics.get(tag, "inf"))
-    return loss if run.record.settings.model.net is None and abs(loss) < NO_LOSS else None
 
 
 def _ticks(low: float, high: float) -> Iterator[tuple[float, str]]:
@@ -171,9 +136,6 @@ def _ticks(low: float, high: float) -> Iterator[tuple[float, str]]:
     for number in range(math.ceil(low / step), math.floor(high / step) + 1):
         value = number * step
         yield value, f"{value:.{decimals}f}" if max(abs(low), abs(high)) < LARGEST_PLAIN else f"{value:.3g}"
-
-
-# --- samples and facts ----------------------------------------------------------------------------------------------
 
 
 def _samples(run: TestedRun) -> tuple[str, str]:

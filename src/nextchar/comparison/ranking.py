@@ -75,16 +75,16 @@ def rank(rows: Sequence[Row]) -> list[Row]:
     return ranked
 
 
-# --- the same test --------------------------------------------------------------------------------------------------
-
-
 def _refuse_different_tests(runs: Sequence[TestedRun]) -> None:
     """Raises BadInput, naming what differs and which folders go together, where not all runs were tested alike."""
     groups = _tested_alike(runs)
     if len(groups) == 1:
         return
     (a, (first, *_)), (b, (other, *_)) = groups[:2]
-    causes = "; ".join(_cause(key, a[key], b[key]) for key in _differing(a, b)[:MOST_CAUSES])
+    causes = "; ".join(
+        key if isinstance(a[key], bytes) else f"{key} ({shown(a[key], 24)} and {shown(b[key], 24)})"
+        for key in _differing(a, b)[:MOST_CAUSES]
+    )
     words = [[shlex.quote(one_line(str(run.path))) for run in members] for _, members in groups[:MOST_GROUPS]]
     folders = ", or ".join(listed(each, " ") for each in words)
     more = f", or {len(groups) - MOST_GROUPS:,} groups more" if len(groups) > MOST_GROUPS else ""
@@ -99,11 +99,12 @@ def _tested_alike(runs: Sequence[TestedRun]) -> list[tuple[dict[str, object], li
     groups: list[tuple[dict[str, object], list[TestedRun]]] = []
     for run in sorted(runs, key=lambda run: run.losses is None):  # those that know most about their test first
         test = _test_of(run)
-        alike = next((members for facts, members in groups if not _differing(facts, test)), None)
-        if alike is None:
-            groups.append((test, [run]))
+        for facts, members in groups:
+            if not _differing(facts, test):
+                members.append(run)
+                break
         else:
-            alike.append(run)
+            groups.append((test, [run]))
     return groups
 
 
@@ -127,7 +128,3 @@ def _test_of(run: TestedRun) -> dict[str, object]:
         "characters of test": report.predicted.get("test", 0),
         **lengths,
     }
-
-
-def _cause(key: str, a: object, b: object) -> str:
-    return key if isinstance(a, bytes) else f"{key} ({shown(a, 24)} and {shown(b, 24)})"
