@@ -10,9 +10,10 @@ import pytest
 import nextchar.data.corpus
 from nextchar.config.compose import run_settings
 from nextchar.config.train_settings import TrainSettings
-from nextchar.errors import BadInput
+from nextchar.errors import BadInput, Stop
 from nextchar.runs import atomic
 from nextchar.runs.folder import RunFolder, new_folder
+from nextchar.runs.record import RunFacts
 from nextchar.training import train as training
 
 COUNT = ["model=count", "data=lines"]
@@ -41,7 +42,10 @@ def together(runs, n: int, work: Any) -> list[int]:
 def test_twenty_runs_at_once_make_twenty_folders(tmp_path: Path, runs) -> None:
     parent = tmp_path / "outputs"
     tries = [settings(seed) for seed in range(20)]
-    assert together(runs, 20, lambda i: RunFolder.create(parent, "nn", tries[i])) == [0] * 20
+    assert (
+        together(runs, 20, lambda i: RunFolder.create(new_folder(parent, "nn"), tries[i], RunFacts(), Stop()))
+        == [0] * 20
+    )
     folders = list(parent.iterdir())
     assert len(folders) == 20
     assert all(runs.files(folder) == {"settings.json"} for folder in folders)
@@ -54,7 +58,7 @@ def test_of_twenty_runs_in_one_folder_one_gets_it(tmp_path: Path, runs) -> None:
 
     def create(seed: int) -> None:
         try:
-            RunFolder.create(tmp_path, "nn", tries[seed], at=one)
+            RunFolder.create(one, tries[seed], RunFacts(), Stop())
         except BadInput:
             os._exit(2)
 
@@ -141,9 +145,9 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for at in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(BadInput, match=rf"the run folder {at} cannot be made: (File exists|Not a directory)"):
-            RunFolder.create(tmp_path, "nn", settings(), at)
+            RunFolder.create(at, settings(), RunFacts(), Stop())
     with pytest.raises(BadInput, match="no run folder can be made in"):
-        RunFolder.create(tmp_path / "file", "nn", settings())
+        new_folder(tmp_path / "file", "nn")
 
 
 def test_bad_input_makes_no_folder(tmp_path: Path, runs) -> None:

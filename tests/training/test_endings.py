@@ -40,7 +40,7 @@ def before(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], object]) 
     [
         "nextchar.training.gradient.GradientFit.fit",
         GRADIENT,
-        "nextchar.training.callbacks.Checkpoints.save",
+        "nextchar.training.checkpoints.Checkpoints.save",
         "nextchar.runs.atomic.os.replace",
         "nextchar.training.train.measure",
         "nextchar.evaluation.sampling.sample",

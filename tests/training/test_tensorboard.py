@@ -27,8 +27,8 @@ from nextchar.config.fields import flat
 from nextchar.errors import Interrupted
 from nextchar.training import tensorboard
 from nextchar.training import train as training
-from nextchar.training.callbacks import Checkpoints
-from nextchar.training.progress import Silent
+from nextchar.training.checkpoints import Checkpoints
+from nextchar.training.progress import Progress
 
 STEPS = list(range(0, 60, 5))  # where trainer.log_every=5 puts the points of 60 steps
 NET = ["model=nn", "optim=adam", "optim.lr=0.3", "trainer.max_steps=60", "trainer.log_every=5"]
@@ -45,7 +45,7 @@ TAGS = {"count": {*LOSSES, *OVER_ORDERS}, "nn": {*LOSSES, *OF_NETS}, "resumed": 
 ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
-class StoppedAt(Silent):
+class StoppedAt(Progress):
     """Stops a run once it has come to a step."""
 
     def __init__(self, stop_at: int | None) -> None:

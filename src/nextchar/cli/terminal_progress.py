@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from nextchar.cli.printing import dropped_if_unread, note, print_json, print_lines, short
 from nextchar.cli.tables import losses, report
 from nextchar.config.train_settings import TrainSettings
-from nextchar.training.progress import Result
+from nextchar.training.progress import Progress, Result
 
 DELAY = 1.0  # seconds before anything is shown
 
@@ -42,7 +43,7 @@ def steps(first: int, last: int) -> Iterator[Callable[[int], None]]:
         yield lambda step: None
         return
     columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn()
-    bar, began = Progress(*columns, console=Console(stderr=True), transient=True), time.monotonic()
+    bar, began = Bar(*columns, console=Console(stderr=True), transient=True), time.monotonic()
     task = bar.add_task("training", total=last, completed=first)
 
     def advance(step: int) -> None:
@@ -56,10 +57,10 @@ def steps(first: int, last: int) -> Iterator[Callable[[int], None]]:
         bar.stop()
 
 
-class TerminalProgress:
-    """Shows the progress of a run (nextchar.training.progress.Progress); its result is a table, or JSON."""
+class TerminalProgress(Progress):
+    """Shows the progress of a run; its result is a table, or JSON."""
 
-    phase, steps, note = staticmethod(phase), staticmethod(steps), staticmethod(note)
+    phase, steps = staticmethod(phase), staticmethod(steps)
 
     def __init__(self, settings: TrainSettings) -> None:
         self.settings = settings

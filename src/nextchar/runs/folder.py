@@ -35,22 +35,13 @@ class RunFolder:
         self._log = logging_to(path / "train.log")
 
     @classmethod
-    def create(
-        cls,
-        parent: Path,
-        label: str,
-        settings: TrainSettings,
-        at: Path | None = None,
-        facts: RunFacts | None = None,
-        stop: Stop | None = None,
-    ) -> "RunFolder":
-        """Makes a folder under `parent`, or exactly `at`, with settings.json. Raises BadInput if `at` holds a run."""
-        path = at or new_folder(parent, label)
+    def create(cls, path: Path, settings: TrainSettings, facts: RunFacts, stop: Stop) -> "RunFolder":
+        """Makes a folder with settings.json in it, or takes one that is there. Raises BadInput if it holds a run."""
         try:
             path.mkdir(parents=True, exist_ok=True)
             if (path / RECORD).exists() or (path / SWEEP).exists():
                 raise BlockingIOError
-            folder = cls(path, settings, facts or RunFacts(), stop or Stop())
+            folder = cls(path, settings, facts, stop)
             try:
                 with temporary_file(path, json_bytes(settings.plain())) as temporary:
                     os.link(temporary, path / SETTINGS)  # unlike a rename, fails where another run was faster
@@ -65,12 +56,7 @@ class RunFolder:
 
     @classmethod
     def resume(
-        cls,
-        path: Path,
-        settings: TrainSettings,
-        check: Callable[[Path], object] = lambda path: None,
-        facts: RunFacts | None = None,
-        stop: Stop | None = None,
+        cls, path: Path, settings: TrainSettings, check: Callable[[Path], None], facts: RunFacts, stop: Stop
     ) -> "RunFolder":
         """Opens the folder of an unfinished run to resume it with these settings; deletes half-written files.
 
@@ -78,7 +64,7 @@ class RunFolder:
         """
         settings = settings.model_copy(update={"resume": None})
         try:
-            folder = cls(path, settings, facts or RunFacts(), stop or Stop())
+            folder = cls(path, settings, facts, stop)
         except BlockingIOError:
             raise BadInput(f"resume={path}: this run is still running") from None
         try:

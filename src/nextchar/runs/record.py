@@ -4,6 +4,7 @@ import contextlib
 import functools
 import platform
 import subprocess
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -82,6 +83,11 @@ class RunFacts:
     ngrams: list[int] = field(default_factory=list)
     smoothing: dict[str, list[float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    _began: float = field(default_factory=time.perf_counter)
+
+    def lap(self, phase: str) -> None:
+        """Ends a phase of the run: it took the seconds that no earlier phase has."""
+        self.seconds[phase] = round(time.perf_counter() - self._began - sum(self.seconds.values()), 4)
 
     def record(self, status: Status, reason: str, settings: TrainSettings, files: dict[str, FileRecord]) -> Record:
         """Returns the content of run.json."""

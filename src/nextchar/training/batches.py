@@ -77,35 +77,35 @@ class Batches(ABC):
     Which rows a step reads is a function of (seed, step) alone.
     """
 
+    size: int
     val: list[Batch]
+    _epoch = -1
 
-    def __init__(self, splits: Splits, settings: Data, seed: int, size: int) -> None:
-        self.settings, self.seed, self.size, self.has_val = settings, seed, size, "val" in splits
+    def __init__(self, splits: Splits, settings: Data, dtype: torch.dtype, seed: int) -> None:
+        self.settings, self.dtype, self.seed, self.has_val = settings, dtype, seed, "val" in splits
+        self.judge = splits["val" if self.has_val else "train"]
 
     @abstractmethod
     def rows(self, numbers: Tensor) -> Batch:
         """The rows of train with these numbers."""
 
-    @abstractmethod
+    @cached_property
     def full(self) -> Batch:
         """All rows of train, equal ones merged if the settings say so."""
-
-    @cached_property
-    def _full(self) -> Batch:
-        return self.full()
+        batch = self.rows(torch.arange(self.size))
+        return batch.merged(self.dtype) if self.settings.merge else batch
 
     def batch(self, step: int) -> Batch:
         """The batch of a step: all of train, or a slice of a permutation of its rows, a new one every epoch."""
         if self.settings.batch_size == "all":
-            return self._full
+            return self.full
         epoch, place = divmod(step, -(-self.size // self.settings.batch_size))
         return self.rows(self._order(epoch)[place * self.settings.batch_size :][: self.settings.batch_size])
 
     def _order(self, epoch: int) -> Tensor:
-        if getattr(self, "_epoch", None) != epoch:
+        if self._epoch != epoch:
             seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0]) >> 1
-            self._permutation = self._shuffled(torch.Generator().manual_seed(seed))
-            self._epoch = epoch
+            self._permutation, self._epoch = self._shuffled(torch.Generator().manual_seed(seed)), epoch
         return self._permutation
 
     def _shuffled(self, generator: torch.Generator) -> Tensor:
@@ -120,17 +120,17 @@ class MergedPairs(Batches):
     """
 
     def __init__(self, splits: Splits, pairs: CountTable, settings: Data, dtype: torch.dtype, seed: int) -> None:
-        super().__init__(splits, settings, seed, pairs.total)
-        self.pairs, self.dtype = pairs, dtype
+        super().__init__(splits, settings, dtype, seed)
+        self.pairs, self.size = pairs, pairs.total
         ids = torch.from_numpy(splits["train"].stream.astype(np.int64))
         self.xs, self.ys = ids[:-1, None], ids[1:, None]
-        vocab_size = pairs.packing.vocab_size
-        judge = count_stream(splits["val"].stream, vocab_size, order=2)[1] if self.has_val else pairs
+        judge = count_stream(splits["val"].stream, pairs.packing.vocab_size, 2)[1] if self.has_val else pairs
         self.val = [self._merged(judge)]
 
     def rows(self, numbers: Tensor) -> Batch:
         return Batch(self.xs[numbers], self.ys[numbers])
 
+    @cached_property
     def full(self) -> Batch:
         return self._merged(self.pairs) if self.settings.merge else Batch(self.xs, self.ys)
 
@@ -148,18 +148,14 @@ class Windows(Batches):
     """
 
     def __init__(self, splits: Splits, block_size: int, settings: Data, dtype: torch.dtype, seed: int) -> None:
-        self.window, self.dtype = torch.arange(-block_size, 1), dtype
+        super().__init__(splits, settings, dtype, seed)
+        self.window = torch.arange(-block_size, 1)
         self.ids, self.ends = self._padded(splits["train"])
-        super().__init__(splits, settings, seed, len(self.ends))
-        judge = self._windows(*self._padded(splits["val"])) if self.has_val else self.rows(torch.arange(self.size))
-        self.val = judge.merged(dtype).split(-(-IDS_AT_ONCE // block_size))
+        self.size = len(self.ends)
+        self.val = self._windows(*self._padded(self.judge)).merged(dtype).split(-(-IDS_AT_ONCE // block_size))
 
     def rows(self, numbers: Tensor) -> Batch:
         return self._windows(self.ids, self.ends[numbers])
-
-    def full(self) -> Batch:
-        batch = self.rows(torch.arange(self.size))
-        return batch.merged(self.dtype) if self.settings.merge else batch
 
     def _windows(self, ids: Tensor, ends: Tensor) -> Batch:
         windows = ids[ends[:, None] + self.window]  # (B, T + 1)
@@ -186,22 +182,17 @@ class Sequences(Batches):
     """
 
     def __init__(self, splits: Splits, block_size: int, settings: Data, dtype: torch.dtype, seed: int) -> None:
-        self.dtype = dtype
+        super().__init__(splits, settings, dtype, seed)
         ids, n_context = whole(splits["train"], block_size)
         self.ids, self.pieces = torch.from_numpy(ids), cut(ids, n_context, block_size, overlap=0)
-        super().__init__(splits, settings, seed, len(self.pieces.start))
-        # val as NetModel.score reads it
-        ids, n_context = whole(splits["val" if self.has_val else "train"], block_size)
-        pieces = cut(ids, n_context, block_size, overlap=block_size // 2)
+        self.size = len(self.pieces.start)
+        ids, n_context = whole(self.judge, block_size)
+        pieces = cut(ids, n_context, block_size, overlap=block_size // 2)  # as NetModel.score reads val
         self.val = [Batch(xs, ys) for xs, ys, _ in pieces.batches(torch.from_numpy(ids), IDS_AT_ONCE)]
 
     def rows(self, numbers: Tensor) -> Batch:
         xs, ys, _ = self.pieces.rows(self.ids, numbers.numpy())
         return Batch(xs, ys)
-
-    def full(self) -> Batch:
-        batch = self.rows(torch.arange(self.size))
-        return batch.merged(self.dtype) if self.settings.merge else batch
 
     def _shuffled(self, generator: torch.Generator) -> Tensor:
         """Rows at random, sorted by length as far as needed, then cut into batches, and these at random."""

@@ -1,14 +1,13 @@
-"""Lightning callbacks of a run: divergence, curves, validation, samples, checkpoints, progress.
+"""Lightning callbacks of a run: losses of steps, validation, samples; that of checkpoints is in checkpoints.py.
 
 A log point is a step at which a chunk begins and `trainer.log_every` divides. Validation, samples and checkpoints come
 before the step, so that `step` is the number of updates that the weights have seen.
 """
 
-import math
 import signal
 import threading
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
@@ -16,92 +15,62 @@ import lightning as L
 from nextchar.config.train_settings import TrainSettings
 from nextchar.evaluation.loss import in_all_units
 from nextchar.models.nets.net import Net, NetModel
-from nextchar.runs.folder import RunFolder
 from nextchar.training.batches import Batches, mean_loss
-from nextchar.training.checkpoints import TrainingState, save_checkpoint
+from nextchar.training.checkpoints import TrainingState
 from nextchar.training.data_module import Chunk
-from nextchar.training.divergence import TOO_LONG, diverged, highest_loss
-from nextchar.training.lightning_module import NextCharModule
+from nextchar.training.divergence import Divergence
 from nextchar.training.outputs import sample
 from nextchar.training.strategies import Report
-from nextchar.training.tensorboard import COUNTED_LOSS, TensorBoardWriter
+from nextchar.training.tensorboard import TensorBoardWriter
 
 SAMPLINGS = 9  # of samples and histograms in a run, and one at its start: TensorBoard shows ten texts
 
 
-class DivergenceCheck(L.Callback):
-    """Raises Diverged at the first loss that is nan or infinite, or after 100 steps far worse than guessing."""
+@dataclass(eq=False)
+class StepLosses(L.Callback):
+    """Checks the losses of all steps, draws curves at log points, and reports how many steps were taken."""
 
-    def __init__(self, settings: TrainSettings, vocab_size: int, state: TrainingState) -> None:
-        self.settings, self.vocab_size, self.state = settings, vocab_size, state
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Chunk, batch_idx: int
-    ) -> None:
-        highest = highest_loss(self.vocab_size, self.state.curves, outputs["losses"][0])
-        for step, loss in enumerate(outputs["losses"], batch.step):
-            self.check_finite("train", step, loss)
-            self.state.last_finite = loss
-            self.state.bad_steps = self.state.bad_steps + 1 if loss > highest else 0
-            if self.state.bad_steps >= TOO_LONG:
-                bad = (
-                    f"train/loss is {loss:.4g} nats per character, a uniform guess has {math.log(self.vocab_size):.4f}"
-                )
-                raise diverged(self.settings, step, f"{bad}, and so for {self.state.bad_steps} steps")
-
-    def check_finite(self, split: str, step: int, loss: float) -> None:
-        if not math.isfinite(loss):
-            last = self.state.last_finite
-            before = f", the last finite train/loss was {last:.4g}" if math.isfinite(last) else ""
-            raise diverged(self.settings, step, f"{split}/loss is {loss}{before}")
-
-
-class TrainCurves(L.Callback):
-    """Draws loss, learning rate and norm of the gradient at every log point, with a penalty the objective too."""
-
-    def __init__(self, board: TensorBoardWriter, state: TrainingState, has_penalty: bool) -> None:
-        self.board, self.state, self.has_penalty = board, state, has_penalty
+    divergence: Divergence
+    state: TrainingState
+    board: TensorBoardWriter
+    has_penalty: bool  # only then the objective is another number than the loss
+    advance: Callable[[int], None]
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Chunk, batch_idx: int
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, chunk: Chunk, index: int
     ) -> None:
-        if batch.is_log_point:
+        self.divergence.check_steps(chunk.step, outputs["losses"])
+        if chunk.is_log_point:
             loss = outputs["losses"][0]
             values = in_all_units("train", loss)
             values |= {"train/lr": outputs["lr"], "train/grad_norm": outputs["grad_norm"]}
             if self.has_penalty:
-                values["train/objective"] = outputs["objective"]
-            self.board.scalars(values, batch.step)
-            self.state.add_point("train/loss", batch.step, loss)
+                values["train/objective"] = outputs["train/objective"]
+            self.board.scalars(values, chunk.step)
+            self.state.add_point("train/loss", chunk.step, loss)
+        self.advance(chunk.step + len(chunk.batches))
 
 
+@dataclass(eq=False)
 class Validation(L.Callback):
     """Evaluates the net on val at every log point, and keeps the best weights. Raises Diverged, Pruned."""
 
-    def __init__(
-        self,
-        net: Net,
-        batches: Batches,
-        divergence: DivergenceCheck,
-        board: TensorBoardWriter,
-        report: Report,
-        counted: float | None,
-    ) -> None:
-        """`counted`: the loss on train of the counted model, a line beside the curves."""
-        self.net, self.batches, self.divergence, self.state = net, batches, divergence, divergence.state
-        self.board, self.report = board, report
-        self.counted = {} if counted is None else {COUNTED_LOSS: counted}
+    net: Net
+    batches: Batches
+    divergence: Divergence
+    state: TrainingState
+    board: TensorBoardWriter
+    report: Report
+    constants: dict[str, float]  # lines beside the curves
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Chunk, batch_idx: int
-    ) -> None:
-        if batch.is_log_point:
-            self.validate(batch.step)
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, chunk: Chunk, index: int) -> None:
+        if chunk.is_log_point:
+            self.validate(chunk.step)
 
     def validate(self, step: int) -> None:
         loss, has_val = mean_loss(self.net, self.batches.val), self.batches.has_val
         self.divergence.check_finite("val" if has_val else "train", step, loss)
-        self.board.scalars(self.counted | (in_all_units("val", loss) if has_val else {}), step)
+        self.board.scalars(self.constants | (in_all_units("val", loss) if has_val else {}), step)
         if has_val:
             self.state.add_point("val/loss", step, loss)
         if loss < self.state.best_loss:
@@ -115,66 +84,22 @@ class Samples(L.Callback):
 
     def __init__(self, model: NetModel, board: TensorBoardWriter, settings: TrainSettings) -> None:
         assert settings.trainer is not None
-        self.model, self.board, self.settings = model, board, settings
-        self.last, self.log_every = settings.trainer.max_steps, settings.trainer.log_every
+        self.model, self.board, self.settings, self.log_every = model, board, settings, settings.trainer.log_every
+        self.every = max(1, -(-settings.trainer.max_steps // SAMPLINGS))
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Chunk, batch_idx: int
-    ) -> None:
-        every = max(1, -(-self.last // SAMPLINGS))
-        if batch.is_log_point and (batch.step == 0 or batch.step // every != (batch.step - self.log_every) // every):
-            self.board.samples(sample(self.model, self.settings), batch.step)
-            self.histograms(batch.step)
-
-    def histograms(self, step: int) -> None:
-        self.board.histograms(self.model.tensors(), step)
-
-
-class Checkpoints(L.Callback):
-    """Saves a checkpoint as often as trainer.checkpoint_seconds says."""
-
-    def __init__(
-        self,
-        module: NextCharModule,
-        state: TrainingState,
-        folder: RunFolder,
-        board: TensorBoardWriter,
-        digest: str,
-        seconds: float,
-    ) -> None:
-        self.module, self.state, self.folder, self.board, self.digest = module, state, folder, board, digest
-        self.seconds, self.saved_at = seconds, time.monotonic()
-
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Chunk, batch_idx: int
-    ) -> None:
-        if batch_idx > 0 and time.monotonic() - self.saved_at >= self.seconds:
-            self.save(batch.step)
-
-    def save(self, step: int) -> None:
-        self.board.flush()  # the curves up to this step are on disk before it
-        save_checkpoint(self.folder, step, self.module.net, self.module.optimizer, self.state, self.digest)
-        self.saved_at = time.monotonic()
-
-
-class StepProgress(L.Callback):
-    """Reports the steps taken."""
-
-    def __init__(self, advance: Callable[[int], None]) -> None:
-        self.advance = advance
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Chunk, batch_idx: int
-    ) -> None:
-        self.advance(batch.step + len(batch.batches))
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, chunk: Chunk, index: int) -> None:
+        is_first_of_its_part = chunk.step // self.every != (chunk.step - self.log_every) // self.every
+        if chunk.is_log_point and (chunk.step == 0 or is_first_of_its_part):
+            self.board.samples(sample(self.model, self.settings), chunk.step)
+            self.board.histograms(self.model.tensors(), chunk.step)
 
 
 class OwnSignalHandler(L.Callback):
     """Puts the handler of SIGTERM back: Lightning's broadcasts to processes that may be waiting for something else."""
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.handler = signal.getsignal(signal.SIGTERM)
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread() and self.handler is not None:
             signal.signal(signal.SIGTERM, self.handler)

@@ -2,17 +2,22 @@
 
 import io
 import math
+import time
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
 from torch import nn
 
 from nextchar.errors import BadInput
 from nextchar.runs.folder import RunFolder
 from nextchar.runs.record import Points
+from nextchar.training.data_module import Chunk
+from nextchar.training.lightning_module import NextCharModule
+from nextchar.training.tensorboard import TensorBoardWriter
 
 LAST, BEST = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
 
@@ -38,24 +43,39 @@ class TrainingState:
             points.append((step, loss))
 
 
-def save_checkpoint(
-    folder: RunFolder, step: int, net: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState, digest: str
-) -> None:
-    """Writes last.ckpt and best.ckpt, each atomically. `digest`: SHA-256 of the data."""
-    last = {
-        "step": step,
-        "net": net.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "best_loss": state.best_loss,
-        "bad_steps": state.bad_steps,
-        "curves": state.curves,
-        "data_sha256": digest,
-    }
-    for name, content in ((BEST, state.best), (LAST, last)):
-        if content is not None:
-            buffer = io.BytesIO()
-            torch.save(content, buffer)
-            folder.write(name, buffer.getvalue(), in_record=False)
+@dataclass(eq=False)
+class Checkpoints(L.Callback):
+    """Writes last.ckpt and best.ckpt, each atomically, as often as trainer.checkpoint_seconds says."""
+
+    module: NextCharModule
+    state: TrainingState
+    folder: RunFolder
+    board: TensorBoardWriter
+    digest: str  # SHA-256 of the data
+    seconds: float
+    saved_at: float = field(default_factory=time.monotonic)
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, chunk: Chunk, index: int) -> None:
+        if index > 0 and time.monotonic() - self.saved_at >= self.seconds:
+            self.save(chunk.step)
+
+    def save(self, step: int) -> None:
+        self.board.flush()  # the curves up to this step are on disk before it
+        last = {
+            "step": step,
+            "net": self.module.net.state_dict(),
+            "optimizer": self.module.optimizer.state_dict(),
+            "best_loss": self.state.best_loss,
+            "bad_steps": self.state.bad_steps,
+            "curves": self.state.curves,
+            "data_sha256": self.digest,
+        }
+        for name, content in ((BEST, self.state.best), (LAST, last)):
+            if content is not None:
+                buffer = io.BytesIO()
+                torch.save(content, buffer)
+                self.folder.write(name, buffer.getvalue(), in_record=False)
+        self.saved_at = time.monotonic()
 
 
 def load_checkpoint(folder: Path, digest: str, max_steps: int) -> dict[str, Any] | None:

@@ -40,11 +40,6 @@ TO_END = 10.0  # seconds that rank 0 waits for the end of a process whose connec
 TO_HEAR = 3.0  # seconds that rank 0 waits until the others know its exit code, and they until it has failed like them
 
 
-def rank_and_world() -> tuple[int, int]:
-    """Returns the rank of this process, and how many processes are connected."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-
-
 def trainer_options(trainer: Cpu | Ddp) -> dict[str, Any]:
     """Returns the arguments of Lightning's Trainer for the processes that are connected."""
     if isinstance(trainer, Cpu) or not dist.is_initialized():

@@ -23,40 +23,29 @@ from nextchar.models.nets.net import Net, NetModel, build, build_without_weights
 from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.fit import fit_ngrams
 from nextchar.runs.folder import RunFolder
-from nextchar.runs.record import FileRecord
 from nextchar.training import distributed
 from nextchar.training.batches import Batches, make_batches
-from nextchar.training.callbacks import (
-    Checkpoints,
-    DivergenceCheck,
-    OwnSignalHandler,
-    Samples,
-    StepProgress,
-    TrainCurves,
-    Validation,
-)
-from nextchar.training.checkpoints import TrainingState, load_checkpoint, restore_checkpoint
+from nextchar.training.callbacks import OwnSignalHandler, Samples, StepLosses, Validation
+from nextchar.training.checkpoints import Checkpoints, TrainingState, load_checkpoint, restore_checkpoint
 from nextchar.training.data_module import NextCharDataModule
-from nextchar.training.divergence import diverged, highest_loss
+from nextchar.training.divergence import Divergence
 from nextchar.training.lightning_module import NextCharModule
-from nextchar.training.objective import make_objective
-from nextchar.training.optimizers import make_optimizer, optimizer_tensors
+from nextchar.training.objective import make_objective, make_optimizer, optimizer_tensors
 from nextchar.training.progress import Progress
 from nextchar.training.strategies import Fitted, Report
-from nextchar.training.tensorboard import TensorBoardWriter
+from nextchar.training.tensorboard import COUNTED_LOSS, TensorBoardWriter
 
 
 class GradientFit:
     """The strategy of a net; `Strategy` says what its methods are for."""
 
-    model_file: FileRecord | None = None
     first_step = 0
+    saved: dict[str, Any] | None = None  # the checkpoint to resume from
 
     def __init__(self, settings: TrainSettings, dataset: Dataset) -> None:
         """Raises BadInput if processes disagree, or the settings ask too much of the net or of this machine."""
         assert settings.trainer is not None
         self.settings, self.trainer, self.dataset = settings, settings.trainer, dataset
-        self.saved: dict[str, Any] | None = None
         if isinstance(self.trainer, Ddp):
             data = settings.data.model_copy(update={"path": None}).plain()
             distributed.agree(settings.plain() | {"data": data}, dataset.report.sha256)
@@ -82,25 +71,25 @@ class GradientFit:
             counting = fit_ngrams(settings, dataset.vocabulary, dataset.splits)
         module, batches = self._prepare(counting.pairs)
         model = NetModel(dataset.vocabulary, module.net)
-        counted = None
+        constants = {}
         if _reads_pairs(module.net):  # the counted bigram has the least loss on train that this net can reach
-            counted = loss_on(counting.model, dataset.splits["train"], settings.data.is_text).value
+            constants[COUNTED_LOSS] = loss_on(counting.model, dataset.splits["train"], settings.data.is_text).value
         state = TrainingState(best_loss=math.log(len(dataset.vocabulary)))
         if self.saved is not None:
             state = restore_checkpoint(self.saved, module.net, module.optimizer)
+        self.divergence = Divergence(settings, len(dataset.vocabulary), state)
 
         with progress.steps(self.first_step, last) as advance:
-            divergence = DivergenceCheck(settings, len(dataset.vocabulary), state)
-            curves = TrainCurves(board, state, not isinstance(settings.smoothing, NoSmoothing))
-            validation = Validation(module.net, batches, divergence, board, report, counted)
-            samples = Samples(model, board, settings)
+            has_penalty = not isinstance(settings.smoothing, NoSmoothing)
+            losses = StepLosses(self.divergence, state, board, has_penalty, advance)
+            validation = Validation(module.net, batches, self.divergence, state, board, report, constants)
             seconds = self.trainer.checkpoint_seconds
             checkpoints = Checkpoints(module, state, folder, board, dataset.report.sha256, seconds)
-            callbacks = [divergence, curves, validation, samples, checkpoints, StepProgress(advance)]
+            callbacks = [losses, validation, Samples(model, board, settings), checkpoints]
             with distributed.connected(self.trainer, self.take_part, counting.pairs):
                 self._descend(module, batches, callbacks)
             validation.validate(last)
-            samples.histograms(last)  # the samples of the last step are the run's own
+            board.histograms(model.tensors(), last)  # the samples of the last step are the run's own
             checkpoints.save(last)
         return Fitted(model, counting, last, state.curves)
 
@@ -112,11 +101,7 @@ class GradientFit:
         self._descend(module, batches, [])
 
     def notes(self, fitted: Fitted, train_loss: float) -> list[str]:
-        uniform = math.log(len(self.dataset.vocabulary))
-        what = f"train/loss is {train_loss:.4g} nats per character, worse than a uniform guess ({uniform:.4f})"
-        if not train_loss <= highest_loss(len(self.dataset.vocabulary), fitted.curves, train_loss):
-            raise diverged(self.settings, fitted.step, what)
-        return [what] if train_loss > uniform else []
+        return self.divergence.check_last(fitted.step, train_loss)
 
     def _prepare(self, pairs: CountTable) -> tuple[NextCharModule, Batches]:
         settings, vocab_size = self.settings, len(self.dataset.vocabulary)
@@ -144,8 +129,8 @@ class GradientFit:
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        rank, world = distributed.rank_and_world()
-        trainer.fit(module, datamodule=NextCharDataModule(batches, steps, self.trainer.log_every, rank, world))
+        data = NextCharDataModule(batches, steps, self.trainer.log_every, trainer.global_rank, trainer.world_size)
+        trainer.fit(module, datamodule=data)
 
 
 def _same_start(module: NextCharModule, first: int) -> int:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TypedDict
+from typing import Any
 
 import lightning as L
 import torch
@@ -15,15 +15,6 @@ from torch import Tensor
 from nextchar.models.nets.net import Net
 from nextchar.training.batches import Batch
 from nextchar.training.data_module import Chunk
-
-
-class StepOutputs(TypedDict):
-    """The result of a chunk of steps, which callbacks receive: the losses of all; of the first one the other values."""
-
-    losses: list[float]  # on train, each before its update
-    objective: float  # loss and penalty
-    grad_norm: float
-    lr: float
 
 
 class NextCharModule(L.LightningModule):
@@ -66,10 +57,10 @@ class NextCharModule(L.LightningModule):
         if wrong := [option for option, is_set in ignored.items() if is_set]:
             raise MisconfigurationException(f"a batch is a chunk of many steps, which cannot honour {'; '.join(wrong)}")
 
-    def on_train_start(self) -> None:
-        self.alone = self.is_settled = self.trainer.world_size == 1
+        self.alone = self.is_settled = trainer.world_size == 1
 
-    def training_step(self, chunk: Chunk, batch_idx: int) -> StepOutputs:
+    def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Any]:
+        """Returns the losses of all steps, each before its update; of the first one train/objective, grad_norm, lr."""
         if not self.is_settled:
             # DDP rebuilds its gradient buckets after the first backward, which changes the order of summation. One
             # backward without a step keeps a resumed run bit-identical.
@@ -88,15 +79,18 @@ class NextCharModule(L.LightningModule):
                 self.optimizer.step(partial(self._objective, batch, weight))  # evaluates many points within a step
             else:
                 self.optimizer.step()
-        objective_, *losses = self._mean_over_processes(torch.stack(values)).tolist()
+        means = torch.stack(values)
+        if not self.alone:
+            means = self.trainer.strategy.reduce(means.double())  # the same on all processes to the last bit
+        first, *losses = means.tolist()
         # global_step, in manual optimisation the steps of Lightning's own optimizer wrapper, which costs too much here
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         progress.total.completed = chunk.step + len(losses)
-        outputs = StepOutputs(losses=losses, objective=objective_, grad_norm=grad_norm, lr=lr)
+        outputs = {"train/objective": first, "lr": lr, "grad_norm": grad_norm}
         if self.log_metrics and chunk.is_log_point:
             self.log("train/loss", losses[0], prog_bar=True)
-            self.log_dict({"train/objective": objective_, "lr": lr, "grad_norm": grad_norm, "step": float(chunk.step)})
-        return outputs
+            self.log_dict(outputs | {"step": float(chunk.step)})
+        return outputs | {"losses": losses}
 
     def validation_step(self, block: Batch, batch_idx: int) -> Tensor:
         loss: Tensor = self.net(*block)[1]
@@ -128,7 +122,3 @@ class NextCharModule(L.LightningModule):
         """The Euclidean norm of the gradient of all parameters together."""
         squares = [parameter.grad.square().sum() for parameter in self.weights if parameter.grad is not None]
         return math.sqrt(float(torch.stack(squares).sum()))
-
-    def _mean_over_processes(self, values: Tensor) -> Tensor:
-        """The same on all processes to the last bit."""
-        return values if self.alone else self.trainer.strategy.reduce(values.double())

@@ -1,13 +1,11 @@
 """The files of a fitted model in its run folder: weights, test losses, samples, pictures; the same on TensorBoard."""
 
-from typing import TYPE_CHECKING
-
 import safetensors.numpy
 
 from nextchar.config.train_settings import TrainSettings
 from nextchar.data.load import Dataset
 from nextchar.evaluation import sampling
-from nextchar.evaluation.by_order import OrderReport, order_report
+from nextchar.evaluation.by_order import order_report
 from nextchar.evaluation.loss import Loss
 from nextchar.messages import printable
 from nextchar.models.base import LanguageModel
@@ -16,9 +14,7 @@ from nextchar.runs.folder import WEIGHTS, RunFolder
 from nextchar.runs.record import LOSSES, MOST_UNITS, SAMPLES, losses_file
 from nextchar.training.progress import Result
 from nextchar.training.strategies import Fitted
-
-if TYPE_CHECKING:
-    from nextchar.training.tensorboard import TensorBoardWriter
+from nextchar.training.tensorboard import TensorBoardWriter
 
 SAMPLED = 10  # documents, or passages of a running text
 SAMPLE_CHARS = {False: 1000, True: 100}  # at most, of a document, of a running text
@@ -30,7 +26,7 @@ def sample(model: LanguageModel, settings: TrainSettings) -> list[str]:
 
 
 def write(
-    folder: RunFolder, board: "TensorBoardWriter", dataset: Dataset, fitted: Fitted, result: Result, tested: Loss
+    folder: RunFolder, board: TensorBoardWriter, dataset: Dataset, fitted: Fitted, result: Result, tested: Loss
 ) -> None:
     """Writes the files and closes the board. The curves over orders go into run.json too."""
     folder.write(WEIGHTS, safetensors.numpy.save(fitted.model.tensors()))
@@ -43,23 +39,19 @@ def write(
     is_counted = fitted.counting.model is fitted.model  # a net has no orders
     by_order = order_report(dataset.splits, fitted.counting) if is_counted else None
     if by_order is not None:
-        board.curves_by_order(by_order.curves())
+        for tag, curve in by_order.curves().items():
+            for order, value in enumerate(curve.tolist(), 1):
+                board.scalars({tag: value}, order)  # the order takes the place of the step
         folder.facts.curves |= {tag: list(enumerate(loss.tolist(), 1)) for tag, loss in by_order.losses().items()}
     if folder.settings.figures:
-        _write_pictures(folder, board, dataset, fitted, by_order)
+        from nextchar.plots.drawing import png
+
+        train, opening = dataset.splits["train"], dataset.splits["test"].opening(BREAKDOWN_CHARS + 1)
+        drawn = list(pictures(fitted.model, fitted.counting.pairs, train, opening))
+        if by_order is not None and len(by_order.metrics["train"].loss) > 2:  # a curve over two orders shows nothing
+            drawn.append(("orders", picture_of_orders(by_order, fitted.model)))
+        for name, picture in drawn:
+            file = png(picture)  # compressed once for both: a large one takes 0.1 s
+            folder.write(f"figures/{name}.png", file)
+            board.image(name, file, picture.shape, fitted.step)
     board.close()
-
-
-def _write_pictures(
-    folder: RunFolder, board: "TensorBoardWriter", dataset: Dataset, fitted: Fitted, by_order: OrderReport | None
-) -> None:
-    from nextchar.plots.drawing import png
-
-    train, opening = dataset.splits["train"], dataset.splits["test"].opening(BREAKDOWN_CHARS + 1)
-    drawn = list(pictures(fitted.model, fitted.counting.pairs, train, opening))
-    if by_order is not None and len(by_order.metrics["train"].loss) > 2:  # a curve over two orders shows nothing
-        drawn.append(("orders", picture_of_orders(by_order, fitted.model)))
-    for name, picture in drawn:
-        file = png(picture)  # compressed once for both: a large one takes 0.1 s
-        folder.write(f"figures/{name}.png", file)
-        board.image(name, file, picture.shape, fitted.step)

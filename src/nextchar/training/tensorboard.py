@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from nextchar.config.smoothing_settings import NoSmoothing
 from nextchar.config.train_settings import TrainSettings
 from nextchar.evaluation.by_order import GROUP
 from nextchar.messages import printable, shown
-from nextchar.models.base import Floats
 
 # The table of HParams shows five settings and five metrics; the others can be ticked.
 COLUMNS_SHOWN = 5  # of more, TensorBoard would show the first by the alphabet
@@ -65,12 +64,6 @@ class TensorBoardWriter:
         points = [Summary.Value(tag=tag, simple_value=value) for tag, value in new.items()]
         self._write(step=step, summary=Summary(value=points))  # one event costs a quarter of one for each point
 
-    def curves_by_order(self, curves: Mapping[str, Floats]) -> None:
-        """Draws curves over the orders of an n-gram model; the order takes the place of the step."""
-        for tag, values in curves.items():
-            for order, value in enumerate(values.tolist(), 1):
-                self.scalars({tag: value}, order)
-
     def image(self, name: str, png: bytes, shape: Sequence[int], step: int) -> None:
         """Adds a picture of a shape, (H, W, 3), as a PNG file."""
         from tensorboardX.proto.summary_pb2 import Summary
@@ -117,6 +110,13 @@ class TensorBoardWriter:
     def close(self) -> None:
         """Closes the file; a second time it does nothing."""
         self._records.close()
+
+    def __enter__(self) -> "TensorBoardWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # of a full disk; where it matters, `close` has raised it before
+            self.close()
 
     def _text(self, tag: str, text: str, step: int) -> None:
         self._write(step=step, summary=self._summary.text(tag, text))

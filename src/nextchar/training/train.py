@@ -1,28 +1,22 @@
 """A training run: settings -> text -> splits in ids -> fit -> model -> evaluation -> run folder."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nextchar.config.model_settings import Arpa
 from nextchar.config.train_settings import TrainSettings
 from nextchar.config.trainer_settings import Ddp
-from nextchar.data.load import Dataset, load
+from nextchar.data.load import load
 from nextchar.errors import Stop
 from nextchar.evaluation.measure import measure
 from nextchar.models.ngram.dask_counts import check_cluster
-from nextchar.runs.folder import RunFolder
+from nextchar.runs.folder import RunFolder, new_folder
 from nextchar.runs.record import PROJECT, RunFacts
 from nextchar.runs.train_log import log
 from nextchar.training import outputs
 from nextchar.training.progress import SILENT, Progress, Result
-from nextchar.training.strategies import CountFit, Given, Report, Strategy
-from nextchar.training.tensorboard import FIRST_COLUMNS
-
-if TYPE_CHECKING:
-    from nextchar.training.tensorboard import TensorBoardWriter
+from nextchar.training.strategies import CountFit, Report, Strategy, read_arpa
+from nextchar.training.tensorboard import FIRST_COLUMNS, TensorBoardWriter
 
 
 def train(
@@ -54,32 +48,37 @@ def train(
 def _train(
     settings: TrainSettings, at: Path | None, progress: Progress, report: Report, first_columns: Sequence[str]
 ) -> Result:
-    facts = RunFacts()
-    lap = _stopwatch(facts.seconds)
+    facts, given = RunFacts(), None
     with Stop() as stop:
         if settings.cluster.address is not None:
             check_cluster(settings.cluster.address)
         with progress.phase("reading the text"):
-            given = Given.read(settings.model) if isinstance(settings.model, Arpa) else None
-            dataset = load(settings.data, given.model.vocabulary if given else None)
-        lap("read")
-        fitting = _strategy(settings, dataset, given, progress)
-        with _folder(settings, at, fitting.restore, facts, stop) as folder:
-            facts.vocabulary, facts.data = dataset.vocabulary.characters, dataset.report
-            facts.model_file = fitting.model_file
+            if isinstance(settings.model, Arpa):
+                given, facts.model_file = read_arpa(settings.model)
+            dataset = load(settings.data, given.vocabulary if given else None)
+        facts.vocabulary, facts.data = dataset.vocabulary.characters, dataset.report
+        facts.lap("read")
+        if settings.model.net is None:
+            strategy: Strategy = CountFit(settings, dataset, given)
+        else:
+            with progress.phase("importing torch and lightning"):
+                from nextchar.training.gradient import GradientFit
+            strategy = GradientFit(settings, dataset)
+        with _folder(settings, at, strategy.restore, facts, stop) as folder:
             log.info("settings %s", folder.settings.plain())
             log.info("data %s", dataset.report.plain())
-            with _board(folder, fitting.first_step, first_columns) as board:
-                fitted = fitting.fit(folder, board, progress, report)
-                facts.ngrams, facts.smoothing, facts.curves = fitted.ngrams, fitted.parameters, dict(fitted.curves)
-                lap("learn")
+            with TensorBoardWriter(folder.path, strategy.first_step) as board:
+                board.describe(folder.settings, dataset.report.plain(), first_columns)
+                fitted = strategy.fit(folder, board, progress, report)
+                facts.curves = dict(fitted.curves)
+                facts.lap("learn")
                 with progress.phase("measuring the loss"):
                     measured = measure(fitted.model, dataset.splits, settings.data.is_text, fitted.counting)
-                notes = [*dataset.report.notes, *measured.notes, *fitting.notes(fitted, measured.metrics["train/loss"])]
-                lap("evaluate")
+                notes = dataset.report.notes + measured.notes + strategy.notes(fitted, measured.metrics["train/loss"])
+                facts.lap("evaluate")
                 with progress.phase("sampling"):
                     samples = outputs.sample(fitted.model, settings)
-                lap("sample")
+                facts.lap("sample")
                 for note in notes:
                     log.warning("note: %s", note)
                 log.info("metrics %s", measured.metrics)
@@ -88,18 +87,9 @@ def _train(
                 progress.result(result)
                 with progress.phase("writing the run folder"):
                     outputs.write(folder, board, dataset, fitted, result, measured.losses["test"])
-                lap("write")
+                facts.lap("write")
             facts.metrics = measured.metrics
     return result
-
-
-def _strategy(settings: TrainSettings, dataset: Dataset, given: Given | None, progress: Progress) -> Strategy:
-    """The strategy that the settings ask for. Raises BadInput where they ask too much of this machine."""
-    if settings.model.net is None:
-        return CountFit(settings, dataset, given)
-    with progress.phase("importing torch and lightning"):
-        from nextchar.training.gradient import GradientFit
-    return GradientFit(settings, dataset)
 
 
 def record_failure(settings: TrainSettings, at: Path | None, error: Exception) -> None:
@@ -118,32 +108,4 @@ def _folder(
     """A new run folder, or that of the run to resume if `check` accepts it."""
     if settings.resume is not None:
         return RunFolder.resume(Path(settings.resume), settings, check, facts, stop)
-    return RunFolder.create(PROJECT / "outputs", settings.model.name, settings, at, facts, stop)
-
-
-@contextmanager
-def _board(folder: RunFolder, first_step: int, first_columns: Sequence[str]) -> Iterator["TensorBoardWriter"]:
-    """The run's TensorBoard file; its settings and data are described in it."""
-    from nextchar.training.tensorboard import TensorBoardWriter
-
-    board = TensorBoardWriter(folder.path, first_step)
-    try:
-        assert folder.facts.data is not None
-        board.describe(folder.settings, folder.facts.data.plain(), first_columns)
-        yield board
-    finally:
-        with suppress(OSError):  # of a full disk; where it matters, `outputs.write` has raised it
-            board.close()
-
-
-def _stopwatch(seconds: dict[str, float]) -> Callable[[str], None]:
-    """A function that enters the seconds since its last call under the name of a phase."""
-    since = time.perf_counter()
-
-    def lap(phase: str) -> None:
-        nonlocal since
-        now = time.perf_counter()
-        seconds[phase] = round(now - since, 4)
-        since = now
-
-    return lap
+    return RunFolder.create(at or new_folder(PROJECT / "outputs", settings.model.name), settings, facts, stop)
