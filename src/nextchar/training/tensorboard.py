@@ -42,14 +42,13 @@ class TensorBoardWriter:
     def __init__(self, folder: Path, first_step: int = 0) -> None:
         with _torch_hidden():
             from tensorboardX import RecordWriter, summary
-            from tensorboardX.proto.event_pb2 import SessionLog
+            from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         # TensorBoard reads the files of a run in the order of their names: a later file needs a later second
         taken = [int(path.name.split(".")[3]) for path in folder.glob("events.out.tfevents.[0-9]*.*")]
         seconds = max([int(time.time()), *(second + 1 for second in taken)])
         self._records = RecordWriter(f"{folder}/events.out.tfevents.{seconds}.{socket.gethostname()}")
-        self._summary = summary
-        self._first_step = first_step
+        self._event, self._summary, self._first_step = Event, summary, first_step
         self._last_step: dict[str, int] = {}
         self._write(file_version="brain.Event:2")
         # also on the first start; otherwise TensorBoard takes the resumed file for the first and hides nothing
@@ -57,25 +56,22 @@ class TensorBoardWriter:
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Adds a point to each curve; not a second one at the same step, and none that is inf or nan."""
-        from tensorboardX.proto.summary_pb2 import Summary
-
         new = {tag: v for tag, v in values.items() if self._last_step.get(tag) != step and math.isfinite(v)}
         self._last_step |= dict.fromkeys(new, step)
-        points = [Summary.Value(tag=tag, simple_value=value) for tag, value in new.items()]
-        self._write(step=step, summary=Summary(value=points))  # one event costs a quarter of one for each point
+        # one event costs a quarter of one for each point
+        self._add(step, *({"tag": tag, "simple_value": value} for tag, value in new.items()))
 
     def image(self, name: str, png: bytes, shape: Sequence[int], step: int) -> None:
         """Adds a picture of a shape, (H, W, 3), as a PNG file."""
-        from tensorboardX.proto.summary_pb2 import Summary
-
         height, width, channels = shape
-        image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
-        self._write(step=step, summary=Summary(value=[Summary.Value(tag=f"visuals/{name}", image=image)]))
+        image = {"height": height, "width": width, "colorspace": channels, "encoded_image_string": png}
+        self._add(step, {"tag": f"visuals/{name}", "image": image})
 
     def samples(self, texts: Sequence[str], step: int) -> None:
         """Adds samples, one a line, or separated by rules if one of them has several lines."""
         rule = f"\n{'─' * 40}\n" if any("\n" in text for text in texts) else "\n"
-        self._text("samples", _code(rule.join(texts)), step)
+        indented = printable(rule.join(texts)).replace("\n", "\n    ")  # which Markdown shows as it is
+        self._text("samples", f"    {indented}", step)
 
     def histograms(self, tensors: Mapping[str, np.ndarray], step: int) -> None:
         """Adds a histogram of each tensor whose values all have a bin."""
@@ -94,12 +90,9 @@ class TensorBoardWriter:
         self._text("settings", _table("setting", own), self._first_step)
         if self._first_step > 0:
             return
-        from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
-
         for kind, content in _hparams(settings, first_columns).items():
-            data = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
-            value = Summary.Value(tag=f"_hparams_/{kind}", metadata=SummaryMetadata(plugin_data=data))
-            self._write(summary=Summary(value=[value]))
+            metadata = {"plugin_data": {"plugin_name": "hparams", "content": content}}
+            self._add(0, {"tag": f"_hparams_/{kind}", "metadata": metadata})
         self._write(summary=self._summary.custom_scalars(_charts(settings)))
         self._text("data", _table("data", {key: _with_commas(value) for key, value in flat(report).items()}), 0)
 
@@ -121,10 +114,11 @@ class TensorBoardWriter:
     def _text(self, tag: str, text: str, step: int) -> None:
         self._write(step=step, summary=self._summary.text(tag, text))
 
-    def _write(self, **content: Any) -> None:
-        from tensorboardX.proto.event_pb2 import Event
+    def _add(self, step: int, *values: Mapping[str, Any]) -> None:
+        self._write(step=step, summary={"value": values})
 
-        self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
+    def _write(self, **content: Any) -> None:
+        self._records.write(self._event(wall_time=time.time(), **content).SerializeToString())
 
 
 @contextmanager
@@ -213,8 +207,3 @@ def _escaped(text: str) -> str:
     """Returns the text on one line, with nothing in it that Markdown or HTML interprets."""
     text = re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", printable(text).replace("\n", " "))
     return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _code(text: str) -> str:
-    """Returns the text indented, which Markdown shows as it is."""
-    return "\n".join("    " + line for line in printable(text).split("\n"))
