@@ -3,11 +3,11 @@
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from nextchar.config.train_settings import TrainSettings
@@ -83,9 +83,7 @@ class RunFolder:
         self._log.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.stop.hold()  # from here on run.json is written, however many signals come
         ended = self.stop.asked or error
         if isinstance(ended, OSError) and ended.errno is not None and ended.filename is None:
@@ -144,16 +142,16 @@ def is_running(folder: Path) -> bool:
 def new_folder(parent: Path, label: str) -> Path:
     """Makes a folder named by time and label, a different one for each process that asks. Raises BadInput."""
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
+    path, numbers = parent / name, itertools.count(2)
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 100_000):
-            path = parent / (name if number == 1 else f"{name}_{number}")
+        while True:
             with contextlib.suppress(FileExistsError):
                 path.mkdir()
                 return path
+            path = parent / f"{name}_{next(numbers)}"
     except OSError as error:
         raise BadInput(f"no run folder can be made in {parent}: {error.strerror}") from None
-    raise BadInput(f"{parent} holds 100,000 folders called {name}")
 
 
 def unfinished_settings(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from nextchar.errors import BadInput, refuse_beyond_memory
 from nextchar.messages import one_of, shown
 from nextchar.models.base import TensorSpec
+from nextchar.runs.record import FileRecord
 
 LARGEST_JSON = 16 << 20  # bytes; a vocabulary of all of Unicode takes 13 MB
 LARGEST_HEADER = 64 << 10  # bytes of a weights file; ours take 200
@@ -47,29 +48,30 @@ def load_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def load_bytes(path: Path, size: int, sha256: str, most: int) -> bytes:
-    """Reads a file that must have this size, at most `most` bytes, and this digest. Raises BadInput."""
-    if not 0 <= size <= most:
-        raise BadInput(f"{path}: {size:,} bytes; the limit is {most:,}")
-    with _verified(path, size, sha256) as file:
-        return file.read(size)
+def load_bytes(path: Path, listed: FileRecord, most: int) -> bytes:
+    """Reads a file that must be as run.json lists it, and at most so large. Raises BadInput."""
+    if not 0 <= listed.size <= most:
+        raise BadInput(f"{path}: {listed.size:,} bytes; the limit is {most:,}")
+    with _verified(path, listed) as file:
+        return file.read(listed.size)
 
 
 def load_tensors(
-    path: Path, size: int, sha256: str, expected: Mapping[str, TensorSpec], most: int, infinite: bool = False
+    path: Path, listed: FileRecord, expected: Mapping[str, TensorSpec], infinite: bool = False
 ) -> dict[str, np.ndarray]:
-    """Reads a safetensors file that must have this size and digest and the expected names, dtypes and shapes.
+    """Reads a safetensors file that must be as run.json lists it, with the expected names, dtypes and shapes.
 
-    `most` is the greatest length that None in a shape stands for; `infinite` allows inf among the values. Raises
+    None in a shape stands for any length that the file has room for; `infinite` allows inf among the values. Raises
     BadInput.
     """
-    room = sum(np.dtype(kind).itemsize * math.prod(n or most for n in shape) for kind, shape in expected.values())
+    size = listed.size
+    room = sum(np.dtype(kind).itemsize * math.prod(n or size for n in shape) for kind, shape in expected.values())
     if not 0 < size <= room + LARGEST_HEADER:
         raise BadInput(f"{path}: {size:,} bytes do not fit this model, which has at most {room:,}")
     refuse_beyond_memory(str(path), size, "it may be a sparse file")
     try:
         # By its number, so that the file is the one whose digest was checked, and no link that has taken its place
-        with _verified(path, size, sha256) as file, safe_open(f"/dev/fd/{file.fileno()}", framework="numpy") as opened:
+        with _verified(path, listed) as file, safe_open(f"/dev/fd/{file.fileno()}", framework="numpy") as opened:
             if set(opened.keys()) != set(expected):
                 raise BadInput(
                     f"{path}: holds {shown(sorted(opened.keys()))}, this model has {shown(sorted(expected))}"
@@ -111,10 +113,11 @@ def check_folder(path: Path, key: str) -> None:
 
 
 @contextmanager
-def _verified(path: Path, size: int, sha256: str) -> Iterator[BufferedReader]:
-    """Opens a regular file that has this size and digest. Raises BadInput."""
-    with _open(path, size) as file:
-        if os.fstat(file.fileno()).st_size != size or hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+def _verified(path: Path, listed: FileRecord) -> Iterator[BufferedReader]:
+    """Opens a regular file that has the size and the digest of run.json. Raises BadInput."""
+    with _open(path, listed.size) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != listed.size or hashlib.file_digest(file, "sha256").hexdigest() != listed.sha256:
             raise BadInput(f"{path} is not the file recorded in run.json (size or sha256 differ)")
         file.seek(0)
         yield file

@@ -17,7 +17,6 @@ from nextchar.config.fields import Settings
 from nextchar.config.train_settings import TrainSettings
 from nextchar.data.report import DataReport
 from nextchar.errors import Diverged, Interrupted, Pruned
-from nextchar.evaluation.loss import Loss
 
 LOSSES, SAMPLES = "test_losses.safetensors", "samples.txt"
 CURVE_POINTS = 200  # of a curve in run.json, at most
@@ -26,6 +25,8 @@ PROJECT = Path(__file__).resolve().parents[3]
 LIBRARIES = ("nextchar", "numpy", "torch", "lightning", "hydra-core", "omegaconf", "tensorboardX", "safetensors")
 
 Status = Literal["finished", "pruned", "diverged", "interrupted", "failed"]
+ENDINGS: dict[type[BaseException], Status] = {Diverged: "diverged", Pruned: "pruned"}
+ENDINGS |= {Interrupted: "interrupted", KeyboardInterrupt: "interrupted"}
 Metric = float | Literal["inf"]  # JSON has no infinity
 Points = list[tuple[int, float]]  # (step, value)
 
@@ -91,47 +92,25 @@ class RunFacts:
 
     def record(self, status: Status, reason: str, settings: TrainSettings, files: dict[str, FileRecord]) -> Record:
         """Returns the content of run.json."""
-        return Record(
-            schema_version=1,
-            status=status,
-            reason=reason,
-            settings=settings,
-            vocabulary=self.vocabulary,
-            metrics={name: _as_metric(value) for name, value in self.metrics.items()},
-            curves={tag: Curve.thinned(points) for tag, points in self.curves.items()},
-            data=self.data,
-            model_file=self.model_file,
-            ngrams=self.ngrams,
-            smoothing=self.smoothing,
-            seeds=dict.fromkeys(("weights", "batches", "samples"), settings.seed),
-            started=self.started.isoformat(timespec="seconds"),
-            seconds=self.seconds,
-            files=files,
-            **versions_and_commit(),
-        )
+        facts: dict[str, Any] = {name: fact for name, fact in vars(self).items() if name in Record.model_fields}
+        facts["started"] = self.started.isoformat(timespec="seconds")
+        facts["metrics"] = {name: _as_metric(value) for name, value in self.metrics.items()}
+        facts["curves"] = {tag: Curve.thinned(points) for tag, points in self.curves.items()}
+        facts["seeds"] = dict.fromkeys(("weights", "batches", "samples"), settings.seed)
+        facts |= versions_and_commit()
+        return Record(schema_version=1, status=status, reason=reason, settings=settings, files=files, **facts)
 
 
 def ending(error: BaseException | None) -> tuple[Status, str]:
     """Returns the status of a run that ended with this error, or with none, and the reason."""
     if error is None:
         return "finished", ""
-    reason = str(error) or type(error).__name__
-    if isinstance(error, Diverged):
-        return "diverged", reason
-    if isinstance(error, Pruned):
-        return "pruned", reason
-    return ("interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"), reason
+    status: Status = next((ENDINGS[kind] for kind in ENDINGS if isinstance(error, kind)), "failed")
+    return status, str(error) or type(error).__name__
 
 
 def _as_metric(value: float) -> Metric:
     return value if np.isfinite(value) else "inf"
-
-
-def losses_file(loss: Loss) -> bytes:
-    """Returns test_losses.safetensors: for each document (D,) float32 nats and (D,) uint32 characters."""
-    import safetensors.numpy
-
-    return safetensors.numpy.save({"nll": loss.nll.astype(np.float32), "chars": loss.chars.astype(np.uint32)})
 
 
 @functools.cache  # takes 0.05 seconds, which each job of a sweep would pay

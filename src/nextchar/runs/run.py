@@ -168,8 +168,8 @@ class Run:
         drawn = [file.removeprefix("figures/").removesuffix(".png") for file in self.record.files if "figures/" in file]
         if name not in drawn:
             raise BadInput(f"figure={name}: must be {one_of(drawn)}" if drawn else f"run={self.path} has no figures")
-        file = self.record.files[f"figures/{name}.png"]
-        return load_bytes(self.path / "figures" / f"{name}.png", file.size, file.sha256, LARGEST_FIGURE)
+        file = f"figures/{name}.png"
+        return load_bytes(self.path / file, self.record.files[file], LARGEST_FIGURE)
 
     def __repr__(self) -> str:
         return f"<Run {self.path}: {', '.join(f'{k} {v:.4f}' for k, v in self.metrics.items() if k.endswith('/loss'))}>"

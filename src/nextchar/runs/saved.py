@@ -64,8 +64,7 @@ def _refuse_unsafe(record: Record) -> None:
 
 def open_weights(path: Path, record: Record, expected: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
     """Reads the weights of a finished run, which must be as `expected` (None: any length). Raises BadInput."""
-    listed = record.files[WEIGHTS]
-    return load_tensors(path / WEIGHTS, listed.size, listed.sha256, expected, most=listed.size)
+    return load_tensors(path / WEIGHTS, record.files[WEIGHTS], expected)
 
 
 def open_losses(path: Path, record: Record) -> Loss | None:
@@ -82,7 +81,7 @@ def open_losses(path: Path, record: Record) -> Loss | None:
     if not 0 < units <= MOST_UNITS:
         raise BadInput(f"{path / RECORD}: {units:,} documents in test; there may be 1 to {MOST_UNITS:,}")
     expected: dict[str, TensorSpec] = {"nll": ("float32", (units,)), "chars": ("uint32", (units,))}
-    kept = load_tensors(path / LOSSES, listed.size, listed.sha256, expected, most=0, infinite=True)
+    kept = load_tensors(path / LOSSES, listed, expected, infinite=True)
     loss = Loss(kept["nll"].astype(np.float64), kept["chars"].astype(np.int64))
     if not loss.chars.all() or loss.chars.sum() != predicted:
         raise BadInput(f"{path / LOSSES}: the characters are not the {predicted:,} of run.json")
@@ -99,6 +98,6 @@ def open_samples(path: Path, record: Record) -> str:
     if listed is None:
         raise BadInput(f"{path / RECORD} lists no {SAMPLES}")
     try:
-        return str(load_bytes(path / SAMPLES, listed.size, listed.sha256, LARGEST_SAMPLES), "utf-8")
+        return str(load_bytes(path / SAMPLES, listed, LARGEST_SAMPLES), "utf-8")
     except UnicodeDecodeError:
         raise BadInput(f"{path / SAMPLES}: not valid UTF-8") from None

@@ -207,8 +207,8 @@ def launched(trainer: Ddp) -> Iterator[int]:
         store: dist.Store = next(dist.rendezvous(f"tcp://{where}", rank, world))[0]
     except RuntimeError as error:
         raise ChildProcessError(f"the other processes of this run cannot be reached at {where}") from error
-    errors: list[BaseException] = []  # of this process alone
-    listener = threading.Thread(target=_end_like_rank_0, args=(store, errors), daemon=True)
+    ended: list[int] = []  # the exit code of this process, once it has an error of its own
+    listener = threading.Thread(target=_end_like_rank_0, args=(store, ended), daemon=True)
     try:
         with _lost_process_named():
             dist.init_process_group("gloo", store=dist.PrefixStore("group", store), rank=rank, world_size=world)
@@ -219,15 +219,19 @@ def launched(trainer: Ddp) -> Iterator[int]:
         yield rank
     except BaseException as error:
         if rank == 0 or not _is_broken(error):
-            errors.append(error)
+            ended.append(getattr(error, "exit_code", 1))
         raise
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
         if rank == 0:
-            _tell(store, world, _exit_code(errors))
+            with suppress(RuntimeError):  # the store is gone, and with it all who use it
+                store.set("exit code", str(ended[0] if ended else 0))
+                until = time.monotonic() + TO_HEAR  # this process may hold the store: it waits until all have read it
+                while store.add("heard", 0) < world - 1 and time.monotonic() < until:
+                    time.sleep(0.01)
         elif listener.is_alive():
-            listener.join(TO_HEAR if errors else None)
+            listener.join(TO_HEAR if ended else None)
 
 
 def _cluster() -> ClusterEnvironment | None:
@@ -244,16 +248,7 @@ def _cluster() -> ClusterEnvironment | None:
             raise BadInput(str(error)) from None
 
 
-def _tell(store: dist.Store, world: int, code: int) -> None:
-    """Tells the others the exit code, and waits until they know it: their store may end with this process."""
-    with suppress(RuntimeError):  # the store is gone, and with it all who use it
-        store.set("exit code", str(code))
-        until = time.monotonic() + TO_HEAR
-        while store.add("heard", 0) < world - 1 and time.monotonic() < until:
-            time.sleep(0.01)
-
-
-def _end_like_rank_0(store: dist.Store, errors: list[BaseException]) -> None:
+def _end_like_rank_0(store: dist.Store, ended: list[int]) -> None:
     """Ends this process, whatever it waits for, when rank 0 ends and with its exit code; with 1 if rank 0 is lost.
 
     But a process whose own error has another exit code goes on, to report it.
@@ -263,9 +258,5 @@ def _end_like_rank_0(store: dist.Store, errors: list[BaseException]) -> None:
         store.wait(["exit code"], timedelta(days=7))
         code = int(store.get("exit code"))
         store.add("heard", 1)
-    if not errors or _exit_code(errors) == code:
+    if ended in ([], [code]):
         os._exit(code)
-
-
-def _exit_code(errors: list[BaseException]) -> int:
-    return getattr(errors[0], "exit_code", 1) if errors else 0

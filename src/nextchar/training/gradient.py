@@ -114,7 +114,14 @@ class GradientFit:
 
     def _descend(self, module: NextCharModule, batches: Batches, callbacks: list[L.Callback]) -> None:
         """Takes the steps that are left, the same ones on all processes."""
-        steps = range(_same_start(module, self.first_step), self.trainer.max_steps)
+        first = self.first_step
+        if dist.is_initialized():
+            start = [(first, module.optimizer.state_dict())]
+            dist.broadcast_object_list(start, src=0)  # all begin where rank 0 does; DDP sends the weights
+            first, state = start[0]
+            if dist.get_rank() > 0:
+                module.optimizer.load_state_dict(state)
+        steps = range(first, self.trainer.max_steps)
         if not steps:
             return
         trainer = L.Trainer(  # its loop and nothing else: curves and checkpoints are those of the callbacks
@@ -131,18 +138,6 @@ class GradientFit:
         )
         data = NextCharDataModule(batches, steps, self.trainer.log_every, trainer.global_rank, trainer.world_size)
         trainer.fit(module, datamodule=data)
-
-
-def _same_start(module: NextCharModule, first: int) -> int:
-    """Gives all processes the optimizer state of rank 0, and returns its first step; DDP sends the weights."""
-    if not dist.is_initialized():
-        return first
-    start = [(first, module.optimizer.state_dict())]
-    dist.broadcast_object_list(start, src=0)
-    first, state = start[0]
-    if dist.get_rank() > 0:
-        module.optimizer.load_state_dict(state)
-    return first
 
 
 def _reads_pairs(net: Net) -> bool:

@@ -1,5 +1,6 @@
 """The files of a fitted model in its run folder: weights, test losses, samples, pictures; the same on TensorBoard."""
 
+import numpy as np
 import safetensors.numpy
 
 from nextchar.config.train_settings import TrainSettings
@@ -11,7 +12,7 @@ from nextchar.messages import printable
 from nextchar.models.base import LanguageModel
 from nextchar.plots.model_pictures import BREAKDOWN_CHARS, picture_of_orders, pictures
 from nextchar.runs.folder import WEIGHTS, RunFolder
-from nextchar.runs.record import LOSSES, MOST_UNITS, SAMPLES, losses_file
+from nextchar.runs.record import LOSSES, MOST_UNITS, SAMPLES
 from nextchar.training.progress import Result
 from nextchar.training.strategies import Fitted
 from nextchar.training.tensorboard import TensorBoardWriter
@@ -31,7 +32,8 @@ def write(
     """Writes the files and closes the board. The curves over orders go into run.json too."""
     folder.write(WEIGHTS, safetensors.numpy.save(fitted.model.tensors()))
     if len(tested.nll) <= MOST_UNITS:
-        folder.write(LOSSES, losses_file(tested))
+        losses = {"nll": tested.nll.astype(np.float32), "chars": tested.chars.astype(np.uint32)}  # (D,) each
+        folder.write(LOSSES, safetensors.numpy.save(losses))
     folder.write(SAMPLES, ("\n".join(map(printable, result.samples)) + "\n").encode())
     values = {key: value for key, value in result.metrics.items() if not key.endswith(("low", "high"))}
     board.scalars(values, fitted.step)
