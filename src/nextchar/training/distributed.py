@@ -8,8 +8,6 @@ code; torchrun ends with 1 however the run ended, and stops rank 0 before it can
 Each started process imports torch and Lightning anew, a few seconds before the first step.
 """
 
-import hashlib
-import json
 import logging
 import multiprocessing
 import os
@@ -63,14 +61,13 @@ class _OneMachine(LightningEnvironment):
 
 
 def agree(*values: object) -> None:
-    """Raises BadInput, in all processes at once, if they do not have the same values (of JSON): settings, digests."""
+    """Raises BadInput, in all processes at once, if they do not have the same values: settings, digests."""
     if not dist.is_initialized():
         return
-    digest = hashlib.sha256(json.dumps(values).encode()).hexdigest()
-    digests: list[Any] = [None] * dist.get_world_size()
+    by_rank: list[Any] = [None] * dist.get_world_size()
     with _lost_process_named():
-        dist.all_gather_object(digests, digest)
-    if different := [rank for rank, other in enumerate(digests) if other != digests[0]]:
+        dist.all_gather_object(by_rank, values)
+    if different := [rank for rank, other in enumerate(by_rank) if other != by_rank[0]]:
         raise BadInput(f"process {different[0]} has other settings or another text than process 0")
 
 

@@ -91,10 +91,11 @@ class GradientFit:
             validation.validate(last)
             board.histograms(model.tensors(), last)  # the samples of the last step are the run's own
             checkpoints.save(last)
-        return Fitted(model, counting, last, state.curves)
+        folder.facts.curves = dict(state.curves)
+        return Fitted(model, counting, last)
 
     def take_part(self, pairs: CountTable | None = None) -> None:
-        """Trains beside the run's own process, in another one; computes its share and writes nothing."""
+        """Trains beside the run's own process: computes its share and writes nothing."""
         if pairs is None:
             pairs = fit_ngrams(self.settings, self.dataset.vocabulary, self.dataset.splits).pairs
         module, batches = self._prepare(pairs)
@@ -110,7 +111,7 @@ class GradientFit:
         net = build(settings.model, vocab_size, self.trainer.precision, settings.seed)
         batches = make_batches(net, self.dataset.splits, pairs, settings)
         objective = make_objective(settings, net, batches, vocab_size)
-        return NextCharModule(net, make_optimizer(settings, net), objective, log_metrics=False), batches
+        return NextCharModule(net, make_optimizer(settings, net), objective), batches
 
     def _descend(self, module: NextCharModule, batches: Batches, callbacks: list[L.Callback]) -> None:
         """Takes the steps that are left, the same ones on all processes."""
@@ -124,17 +125,13 @@ class GradientFit:
         steps = range(first, self.trainer.max_steps)
         if not steps:
             return
-        trainer = L.Trainer(  # its loop and nothing else: curves and checkpoints are those of the callbacks
+        trainer = L.Trainer(
             accelerator="cpu",
             **distributed.trainer_options(self.trainer),
             max_epochs=1,
             callbacks=[OwnSignalHandler(), *callbacks],
-            logger=False,
             limit_val_batches=0,  # the callback Validation evaluates val, before the step and not after it
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
+            barebones=True,  # its loop and nothing else: curves and checkpoints are those of the callbacks
         )
         data = NextCharDataModule(batches, steps, self.trainer.log_every, trainer.global_rank, trainer.world_size)
         trainer.fit(module, datamodule=data)

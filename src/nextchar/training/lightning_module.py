@@ -20,21 +20,17 @@ from nextchar.training.data_module import Chunk
 class NextCharModule(L.LightningModule):
     """A net, its optimizer and its objective, a function of the loss. Trains by manual optimisation, chunk by chunk.
 
-    `log_metrics`: reports train/loss, train/objective, lr and grad_norm by self.log at every log point, for loggers and
-    callbacks of Lightning. A value costs 0.3 ms, as much as three steps of a bigram, so a run without these turns it
-    off; its own callbacks read the outputs of the step.
+    Reports train/loss, train/objective, lr and grad_norm by self.log at every log point, for loggers and callbacks of
+    Lightning. A value costs 0.3 ms, as much as three steps of a bigram, so a barebones Trainer, which has neither, gets
+    none; the callbacks of a run read the outputs of the step.
     """
 
     def __init__(
-        self,
-        net: Net,
-        optimizer: torch.optim.Optimizer,
-        objective: Callable[[Tensor], Tensor] = lambda loss: loss,
-        log_metrics: bool = True,
+        self, net: Net, optimizer: torch.optim.Optimizer, objective: Callable[[Tensor], Tensor] = lambda loss: loss
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.net, self.optimizer, self.objective, self.log_metrics = net, optimizer, objective, log_metrics
+        self.net, self.optimizer, self.objective = net, optimizer, objective
         self.weights = list(net.parameters())
         self.alone = self.is_settled = True
 
@@ -87,7 +83,7 @@ class NextCharModule(L.LightningModule):
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         progress.total.completed = chunk.step + len(losses)
         outputs = {"train/objective": first, "lr": lr, "grad_norm": grad_norm}
-        if self.log_metrics and chunk.is_log_point:
+        if chunk.is_log_point and not self.trainer.barebones:
             self.log("train/loss", losses[0], prog_bar=True)
             self.log_dict(outputs | {"step": float(chunk.step)})
         return outputs | {"losses": losses}

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.models.ngram.fit import NgramFit, fit_ngrams
 from nextchar.models.ngram.model import CountModel
 from nextchar.runs.folder import RunFolder
-from nextchar.runs.record import FileRecord, Points
+from nextchar.runs.record import FileRecord
 from nextchar.runs.train_log import log
 from nextchar.training.progress import Progress
 from nextchar.training.tensorboard import TensorBoardWriter
@@ -27,13 +27,12 @@ Report = Callable[[int, float], None]  # receives (step, loss on val) at every l
 class Fitted:
     """A fitted model, and the n-grams of train: those it consists of, or the bigrams that a net is compared with.
 
-    `step`: optimizer steps taken. `curves`: losses by name as (step, loss).
+    `step`: optimizer steps taken.
     """
 
     model: LanguageModel
     counting: NgramFit
     step: int = 0
-    curves: dict[str, Points] = field(default_factory=dict)
 
 
 class Strategy(Protocol):
@@ -45,7 +44,7 @@ class Strategy(Protocol):
         """Reads the last checkpoint in the folder of an interrupted run. Raises BadInput if it cannot be resumed."""
 
     def fit(self, folder: RunFolder, board: TensorBoardWriter, progress: Progress, report: Report) -> Fitted:
-        """Fits the model; its curves go to the board, its checkpoints to the folder. Raises Diverged, Pruned."""
+        """Fits the model; its curves go to the board, curves and checkpoints to the folder. Raises Diverged, Pruned."""
 
     def notes(self, fitted: Fitted, train_loss: float) -> list[str]:
         """Remarks on the fitted model for the user. Raises Diverged if its loss is far worse than guessing."""

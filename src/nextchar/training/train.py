@@ -70,7 +70,6 @@ def _train(
             with TensorBoardWriter(folder.path, strategy.first_step) as board:
                 board.describe(folder.settings, dataset.report.plain(), first_columns)
                 fitted = strategy.fit(folder, board, progress, report)
-                facts.curves = dict(fitted.curves)
                 facts.lap("learn")
                 with progress.phase("measuring the loss"):
                     measured = measure(fitted.model, dataset.splits, settings.data.is_text, fitted.counting)
