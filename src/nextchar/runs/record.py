@@ -126,12 +126,12 @@ def versions_and_commit() -> dict[str, Any]:
 def _git() -> dict[str, str | bool] | None:
     def ask(*words: str) -> str:
         command = ["git", "--no-optional-locks", "-C", str(PROJECT), *words]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-        return answer.stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        if Path(ask("rev-parse", "--show-toplevel")).resolve() != PROJECT:
+        folder, _, commit = ask("rev-parse", "--show-toplevel", "HEAD").rpartition("\n")
+        if Path(folder).resolve() != PROJECT:
             return None
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+        return {"commit": commit, "dirty": bool(ask("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None

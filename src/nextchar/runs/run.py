@@ -105,9 +105,9 @@ class Run:
         batched: bool = False,
     ) -> list[str]:
         """Draws n documents that begin with `prefix`; the arguments are those of the command `sample`."""
-        shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_chars": max_chars}
-        values = {"n": n, "prefix": prefix, "seed": seed, "novel": novel, "batched": batched, **shape}
-        settings = validated(SampleSettings, values | {"run": str(self.path), "json": False})
+        values = {"n": n, "prefix": prefix, "seed": seed, "novel": novel, "batched": batched, "max_chars": max_chars}
+        decoding = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        settings = validated(SampleSettings, values | decoding | {"run": str(self.path), "json": False})
         return list(islice(self.documents(settings), n))
 
     def documents(self, settings: SampleSettings) -> Iterable[str]:
@@ -176,12 +176,11 @@ class Run:
 
     def _repr_html_(self) -> str:
         """The losses as a table, which notebooks show."""
-        rows = []
-        for split in [name.removesuffix("/loss") for name in self.metrics if name.endswith("/loss")]:
-            value = {name.partition("/")[2]: v for name, v in self.metrics.items() if name.startswith(f"{split}/")}
-            interval = f"{value['loss_low']:.4f} .. {value['loss_high']:.4f}" if "loss_low" in value else "-"
-            numbers = f"{value['loss']:.6f}", interval, f"{value['bits_per_char']:.4f}", f"{value['perplexity']:.3f}"
-            rows.append((split, *numbers))
+        values, rows = self.metrics, []
+        for split in [name.removesuffix("/loss") for name in values if name.endswith("/loss")]:
+            loss, bits, perplexity = (values[f"{split}/{unit}"] for unit in ("loss", "bits_per_char", "perplexity"))
+            ends = [f"{values[key]:.4f}" for key in (f"{split}/loss_low", f"{split}/loss_high") if key in values]
+            rows.append((split, f"{loss:.6f}", " .. ".join(ends) or "-", f"{bits:.4f}", f"{perplexity:.3f}"))
         text = self.record.data.source if self.record.data else "no text"
         heads = ("", "loss (nats/char)", "95% interval", "bits/char", "perplexity")
         return html_table(heads, rows, f"{self.settings.model.name} on {text}: {self.path}")

@@ -44,15 +44,13 @@ class NextCharDataModule(L.LightningDataModule):
         first, every = self.steps.start, self.log_every
         while first < self.steps.stop:
             end = min((first // every + 1) * every, first + LONGEST_CHUNK, self.steps.stop)
-            batches, weights = zip(*(self._share(step) for step in range(first, end)), strict=True)
+            shares = (self._all or self.batches.batch(step).share(self.rank, self.world) for step in range(first, end))
+            batches, weights = zip(*shares, strict=True)
             yield Chunk(first, list(batches), list(weights), first % every == 0)
             first = end
 
     def transfer_batch_to_device(self, batch: Chunk, device: torch.device, dataloader_idx: int) -> Chunk:
         return batch  # it is where the net is; Lightning would walk through every tensor of the chunk
-
-    def _share(self, step: int) -> tuple[Batch, float]:
-        return self._all or self.batches.batch(step).share(self.rank, self.world)
 
 
 class Loader:

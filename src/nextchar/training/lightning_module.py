@@ -52,7 +52,6 @@ class NextCharModule(L.LightningModule):
         }
         if wrong := [option for option, is_set in ignored.items() if is_set]:
             raise MisconfigurationException(f"a batch is a chunk of many steps, which cannot honour {'; '.join(wrong)}")
-
         self.alone = self.is_settled = trainer.world_size == 1
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Any]:

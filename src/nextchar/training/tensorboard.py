@@ -79,9 +79,7 @@ class TensorBoardWriter:
             if tensor.size and np.abs(tensor).max() < BINS[-1]:
                 self._write(step=step, summary=self._summary.histogram(f"weights/{name}", tensor, BINS))
 
-    def describe(
-        self, settings: TrainSettings, report: Mapping[str, Any], first_columns: Sequence[str] = FIRST_COLUMNS
-    ) -> None:
+    def describe(self, settings: TrainSettings, report: Mapping[str, Any], first_columns: Sequence[str]) -> None:
         """Adds the settings; on the first start also the data, the row in HParams and the page of custom charts.
 
         `first_columns` are the settings that HParams shows until others are ticked.
