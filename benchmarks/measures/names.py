@@ -110,8 +110,7 @@ def comparing(options: Options) -> list[Row]:
 
 def thousand_runs(data: Path, folder: Path) -> None:
     """Writes copies of one run, each with another k and with curves of the greatest length."""
-    from nextchar.runs.folder import RECORD
-    from nextchar.runs.record import CURVE_POINTS, LOSSES, SAMPLES
+    from nextchar.runs.record import CURVE_POINTS, LOSSES, RECORD, SAMPLES
     from nextchar.training import train as training
 
     words = ["figures=false", "data=lines", f"data.path={data}"]

@@ -131,7 +131,7 @@ def estimated(file: Path, found: list[Costs]) -> list[Row]:
 
 def saved(file: Path, held_out: Path, found: list[Costs], pairs: int) -> list[Row]:
     """A run of the text: its files, opening it, and its ARPA file scored by KenLM."""
-    from nextchar.runs.folder import WEIGHTS
+    from nextchar.runs.record import WEIGHTS
     from nextchar.runs.run import open_run
 
     with tempfile.TemporaryDirectory() as folder:

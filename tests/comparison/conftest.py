@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from nextchar.runs.folder import RECORD
-from nextchar.runs.record import LOSSES, SAMPLES
+from nextchar.runs.record import LOSSES, RECORD, SAMPLES
 
 Change = Callable[[dict[str, Any]], object]
 

@@ -19,8 +19,8 @@ from nextchar.comparison.ranking import compare
 from nextchar.comparison.sentences import cells, plus_minus
 from nextchar.errors import BadInput
 from nextchar.evaluation.loss import Loss
+from nextchar.runs.reading import open_losses
 from nextchar.runs.record import LOSSES, Record
-from nextchar.runs.saved import open_losses
 from nextchar.training import outputs
 
 DOCUMENTS = 3277  # of the embedded names' test part

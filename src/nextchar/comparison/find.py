@@ -13,10 +13,8 @@ from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
 from nextchar.evaluation.loss import Loss
 from nextchar.messages import one_line, shown
-from nextchar.runs.folder import RECORD, SETTINGS
-from nextchar.runs.reading import load_json
-from nextchar.runs.record import Record
-from nextchar.runs.saved import open_losses, open_record
+from nextchar.runs.reading import load_json, open_losses, open_record
+from nextchar.runs.record import RECORD, SETTINGS, Record
 
 DEPTH = 2  # levels below a named folder that are searched for runs: outputs/SWEEP/RUN
 NO_LOSS = 1e9  # nats per character; no trained model comes near, so a larger number is a damaged record

@@ -20,8 +20,8 @@ from nextchar.comparison.ranking import Comparison
 from nextchar.comparison.sentences import plus_minus
 from nextchar.errors import BadInput
 from nextchar.messages import one_line, printable, shown
+from nextchar.runs.reading import open_samples
 from nextchar.runs.record import CURVE_POINTS, Curve
-from nextchar.runs.saved import open_samples
 
 ASSETS = Path(__file__).parent / "assets"
 MOST_ROWS = 100  # with curves and samples; the table has all

@@ -11,8 +11,7 @@ Start with `run.Run` (a finished run: metrics, samples, scores) and `folder.RunF
 module by module:
 
 - run.py: a finished run and all that can be done with it
-- saved.py: reads run.json, weights, losses and samples of a finished run, checked against each other
-- reading.py: reads a JSON, text or safetensors file from an untrusted source
+- reading.py: reads run.json, weights, losses and samples from an untrusted source, checked against each other
 - record.py: run.json, field by field, and the facts that a run collects for it
 - folder.py: makes, locks, resumes and completes the folder of a run
 - train_log.py: train.log

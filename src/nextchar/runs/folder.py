@@ -14,11 +14,8 @@ from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput, Interrupted, Stop
 from nextchar.runs.atomic import json_bytes, temporary_file, write_atomically
 from nextchar.runs.reading import check_folder, load_json
-from nextchar.runs.record import FileRecord, Record, RunFacts, ending
+from nextchar.runs.record import RECORD, SETTINGS, SWEEP, FileRecord, Record, RunFacts, ending
 from nextchar.runs.train_log import log, logging_to
-
-SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
-SWEEP = "sweep.json"  # in the folder of a sweep
 
 
 class RunFolder:

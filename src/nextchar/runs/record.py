@@ -18,7 +18,9 @@ from nextchar.config.train_settings import TrainSettings
 from nextchar.data.report import DataReport
 from nextchar.errors import Diverged, Interrupted, Pruned
 
+SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"
 LOSSES, SAMPLES = "test_losses.safetensors", "samples.txt"
+SWEEP = "sweep.json"  # in the folder of a sweep
 CURVE_POINTS = 200  # of a curve in run.json, at most
 MOST_UNITS = 4 << 20  # documents whose losses are stored, 32 MiB; the losses of a larger test split are not stored
 PROJECT = Path(__file__).resolve().parents[3]

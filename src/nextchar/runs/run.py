@@ -1,7 +1,7 @@
 """A finished run, opened: its metrics and curves, and everything that can be done with its model."""
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,8 @@ from nextchar.messages import html_table, one_of
 from nextchar.models.base import Floats, LanguageModel
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.models.ngram.model import CountModel
-from nextchar.runs.folder import WEIGHTS
-from nextchar.runs.reading import load_bytes
-from nextchar.runs.record import Points
-from nextchar.runs.saved import open_record, open_weights
+from nextchar.runs.reading import load_bytes, load_tensors, open_record
+from nextchar.runs.record import WEIGHTS, Points
 
 LARGEST_FIGURE = 64 << 20  # bytes; ours take 1 MB at most
 
@@ -78,18 +76,18 @@ class Run:
     def model(self) -> LanguageModel:
         """The model, read from weights.safetensors and checked."""
         settings, vocabulary, where = self.settings, Vocabulary(self.record.vocabulary), str(self.path / WEIGHTS)
+        weights_as = partial(load_tensors, self.path / WEIGHTS, self.record.files[WEIGHTS])
         if isinstance(settings.model, Arpa) or (isinstance(settings.model, Count) and settings.model.prune_entropy):
-            tensors = open_weights(self.path, self.record, BackoffModel.spec(len(vocabulary)))
-            return BackoffModel.from_tensors(tensors, vocabulary, where)
+            return BackoffModel.from_tensors(weights_as(BackoffModel.spec(len(vocabulary))), vocabulary, where)
         if isinstance(settings.model, Count):
             assert settings.smoothing is not None
-            tensors = open_weights(self.path, self.record, CountModel.spec(settings.model, len(vocabulary)))
-            return CountModel.from_tensors(tensors, vocabulary, settings.model, settings.smoothing, where)
+            spec = CountModel.spec(settings.model, len(vocabulary))
+            return CountModel.from_tensors(weights_as(spec), vocabulary, settings.model, settings.smoothing, where)
         from nextchar.models.nets import net  # imports torch
 
         assert settings.trainer is not None
         spec = net.spec(settings.model, len(vocabulary), settings.trainer.precision)
-        return net.restore(settings.model, vocabulary, open_weights(self.path, self.record, spec))
+        return net.restore(settings.model, vocabulary, weights_as(spec))
 
     def sample(
         self,

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from nextchar.config.train_settings import TrainSettings
-from nextchar.runs.folder import RECORD, SETTINGS
+from nextchar.runs.record import RECORD, SETTINGS
 from nextchar.sweeps.search import reporter
 from nextchar.sweeps.sweep_folder import DONE, Job, Search, read_job
 from nextchar.training import train as training

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from nextchar.runs.folder import RECORD
+from nextchar.runs.record import RECORD
 from nextchar.sweeps.sweep_folder import Job, SweepFolder
 
 POLL_SECONDS = 0.2

@@ -18,9 +18,9 @@ from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
 from nextchar.messages import one_line, shown
 from nextchar.runs.atomic import json_bytes, write_atomically
-from nextchar.runs.folder import RECORD, SETTINGS, SWEEP, is_running, lock
+from nextchar.runs.folder import is_running, lock
 from nextchar.runs.reading import check_folder, load_json
-from nextchar.runs.record import Metric
+from nextchar.runs.record import RECORD, SETTINGS, SWEEP, Metric
 
 Status = Literal["finished", "pruned", "diverged", "interrupted", "failed", "killed", "running", "not run"]
 DONE: tuple[Status, ...] = ("finished", "pruned")  # all other jobs are run again when a sweep is resumed

@@ -53,11 +53,11 @@ class NextCharDataModule(L.LightningDataModule):
         return batch  # it is where the net is; Lightning would walk through every tensor of the chunk
 
 
+@dataclass
 class Loader:
     """An iterable that Lightning takes for one dataloader."""
 
-    def __init__(self, make: Callable[[], Iterator[object]]) -> None:
-        self.make = make
+    make: Callable[[], Iterator[object]]
 
     def __iter__(self) -> Iterator[object]:
         return self.make()

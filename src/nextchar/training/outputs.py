@@ -11,8 +11,8 @@ from nextchar.evaluation.loss import Loss
 from nextchar.messages import printable
 from nextchar.models.base import LanguageModel
 from nextchar.plots.model_pictures import BREAKDOWN_CHARS, picture_of_orders, pictures
-from nextchar.runs.folder import WEIGHTS, RunFolder
-from nextchar.runs.record import LOSSES, MOST_UNITS, SAMPLES
+from nextchar.runs.folder import RunFolder
+from nextchar.runs.record import LOSSES, MOST_UNITS, SAMPLES, WEIGHTS
 from nextchar.training.progress import Result
 from nextchar.training.strategies import Fitted
 from nextchar.training.tensorboard import TensorBoardWriter
