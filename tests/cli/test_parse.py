@@ -66,7 +66,7 @@ def test_help_names_every_setting_and_group_and_fits(
     assert end.value.code == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= min(max(columns, 80), 110)
-    for setting in every_setting(settings_class(script)):
+    for setting in every_setting(settings_class(script)).values():
         if not setting.is_name:
             assert f"  {setting.key} " in shown
             assert setting.help, f"{setting.key} says nothing of itself"

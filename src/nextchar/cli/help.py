@@ -3,7 +3,7 @@
 import shutil
 import textwrap
 
-from nextchar.config.fields import Setting, Settings, every_setting
+from nextchar.config.fields import Settings, every_setting
 from nextchar.config.groups import groups_of, options_of
 
 FOR_SWEEPS = {
@@ -28,20 +28,15 @@ def help_text(called_as: str, tree: type[Settings], about: str, can_sweep: bool,
         lines += ["Groups: an option is a file conf/GROUP/OPTION.yaml and loads its own settings.", ""]
         lines += [_entry(group, " | ".join(options_of(group)), width) for group in groups] + [""]
     lines += ["Settings, with their allowed values in brackets:"]
-    rows: dict[str, tuple[Setting, list[str]]] = {}
-    for setting in every_setting(tree):
-        if not setting.is_name:  # group=option sets it
-            rows.setdefault(setting.key, (setting, []))[1].append(setting.option)
-    every_option: dict[str, set[str]] = {}
-    for setting in every_setting(tree):
-        every_option.setdefault(setting.key.rpartition(".")[0], set()).add(setting.option)
-    before = None
-    for key, (setting, options) in rows.items():
+    settings, before = every_setting(tree), None
+    for key, setting in settings.items():
+        if setting.is_name:  # group=option sets it
+            continue
         group = key.rpartition(".")[0]
         lines += [""] * (group != before)
         before = group
-        is_for_some = set(options) < every_option[group]
-        only = f"{group}={', '.join(options)}: " if is_for_some else ""
+        is_for_some = setting.options and len(setting.options) < len(settings[f"{group}.name"].options)
+        only = f"{group}={', '.join(setting.options)}: " if is_for_some else ""
         lines.append(_entry(key, only + setting.help, width, f"[{setting.allowed}]"))
     if can_sweep:
         also = {key: text.format(called_as=called_as.removeprefix("python -m ")) for key, text in FOR_SWEEPS.items()}

@@ -80,7 +80,7 @@ def parse(name: str, tree: type[Tree], argv: Sequence[str], called_as: str, entr
 
 def _operands(tree: type[Settings], words: Sequence[str]) -> list[str]:
     """The words that are paths: a folder may be called 3_smoothing.k=0.1, but not json=true. Raises BadInput."""
-    keys = [setting.key for setting in every_setting(tree)]
+    keys = list(every_setting(tree))
     operands = [word for word in words if not ("=" in word and word.partition("=")[0] in keys)]
     for word in operands:
         if not word or ("=" in word and not os.path.lexists(os.path.expanduser(word))):

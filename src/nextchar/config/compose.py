@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from nextchar.config.diagnose import LAUNCHER, Refused
+from nextchar.config.diagnose import LAUNCHER, wrong_words
 from nextchar.config.fields import Tree, validated
 from nextchar.config.groups import CONF
 from nextchar.config.quoting import HYDRA_PATHS, quote
@@ -72,13 +73,19 @@ class Command(Generic[Tree]):
         Without `check` it only refuses words that fit no configuration.
         """
         composed: dict[str, Any] = {}
+
+        def composed_at_least(some: list[str]) -> dict[str, Any]:
+            with suppress(Exception):
+                return composed or self.compose(some)
+            return {}
+
         try:
             composed = self.compose(words)
             return validated(self.tree, composed) if check else self.tree.model_construct()
         except Exception as error:  # Hydra raises bare ValueErrors too, as for `optim=null`
-            refused = Refused(self.tree, parse_overrides(words), composed, self._compose_or_none, launchers)
+            lines = wrong_words(self.tree, parse_overrides(words), composed_at_least, launchers)
             cause = f": {_first_line(error.__cause__)}" if error.__cause__ else ""
-            raise BadInput(refused.line() or f"{_first_line(error)}{cause}") from None
+            raise BadInput(next(lines, f"{_first_line(error)}{cause}")) from None
 
     def compose(self, words: Sequence[str]) -> dict[str, Any]:
         """Returns the plain values that Hydra composes, unchecked. Raises any exception that Hydra raises."""
@@ -88,12 +95,6 @@ class Command(Generic[Tree]):
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
         assert isinstance(values, dict)
         return _without_missing(values)
-
-    def _compose_or_none(self, words: list[str]) -> dict[str, Any]:
-        try:
-            return self.compose(words)
-        except Exception:
-            return {}
 
 
 def command_of(name: str, tree: type[Tree], words: Sequence[str], multirun: bool = False) -> Command[Tree]:

@@ -1,108 +1,74 @@
 """Finds the word of a refused command line that is wrong, and the line that says why.
 
-Runs only after composing or checking has failed. The checks are ordered: each relies on those before it. `word` is an
-Override as Hydra's grammar reads it; Hydra is imported in compose.py only.
+Runs only after composing or checking has failed. A word is an Override as Hydra's grammar reads it; Hydra is imported
+in compose.py only.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from nextchar.config.fields import Setting, Settings, every_setting, unknown_key
+from nextchar.config.fields import Settings, every_setting, unknown_key
 from nextchar.config.groups import groups_of, options_of
 from nextchar.messages import nearest, one_of, shown
 
 LAUNCHER = "hydra/launcher"
 
 
-@dataclass(frozen=True)
-class Refused:
-    """A refused command line, and two functions that are called only if a check needs them."""
+def wrong_words(
+    tree: type[Settings],
+    words: Sequence[Any],
+    compose: Callable[[list[str]], Mapping[str, Any]],
+    launchers: Callable[[], list[str]],
+) -> Iterator[str]:
+    """Yields a line for each wrong word. Only the first counts: each check relies on those before it.
 
-    tree: type[Settings]
-    words: list[Any]
-    composed: Mapping[str, Any]  # the values by group; empty if composing failed
-    compose: Callable[[list[str]], Mapping[str, Any]]  # likewise, of some words
-    launchers: Callable[[], list[str]]  # those that are installed
-
-    def line(self) -> str:
-        """Returns the line for the first word that is wrong; '' if each is right by itself."""
-        return next((line for word in self.words for check in CHECKS if (line := check(word, self))), "")
-
-    @cached_property
-    def groups(self) -> list[str]:
-        return groups_of(self.tree)
-
-    @cached_property
-    def settings(self) -> list[Setting]:
-        return [setting for setting in every_setting(self.tree) if not setting.is_name]
-
-    @cached_property
-    def options(self) -> dict[str, str]:
-        """The option that was chosen in each group that the model has."""
-        certain = [
-            word.input_line for word in self.words if word.key_or_group in ("model", "data", "experiment", "sweep")
-        ]
-        composed = self.composed or self.compose(certain)
-        names = {group: values["name"] for group in self.groups if (values := composed.get(group)) and "name" in values}
-        typed = {word.key_or_group: str(word.value()) for word in self.words if word.key_or_group != "sweep"}
-        return {group: typed.get(group, name) for group, name in names.items()}
-
-
-def _typed(word: Any) -> str:
-    return f"{word.key_or_group}={shown(word.value())}"
-
-
-def _launcher(word: Any, refused: Refused) -> str:
-    if word.key_or_group == LAUNCHER and word.value() not in (launchers := refused.launchers()):
-        return f"{_typed(word)}: must be {one_of(launchers)}; others come with hydra-NAME-launcher from PyPI"
-    if word.key_or_group.startswith("hydra.launcher.") and LAUNCHER not in [
-        each.key_or_group for each in refused.words
-    ]:
-        return f"{_typed(word)}: is a setting of another launcher; add {LAUNCHER}=joblib"
-    return ""
+    `compose` gives the values by group of the whole command line or, if it cannot be composed, of the words named.
+    `launchers`: the names of those that are installed.
+    """
+    groups, options = groups_of(tree), dict[str, str]()
+    settings = {key: setting for key, setting in every_setting(tree).items() if not setting.is_name}
+    for word in words:
+        key, value = word.key_or_group, word.value()
+        group, _, leaf = key.partition(".")
+        typed = f"{key}={shown(value)}"
+        if key == LAUNCHER and value not in (installed := launchers()):
+            yield f"{typed}: must be {one_of(installed)}; others come with hydra-NAME-launcher from PyPI"
+        if key.startswith("hydra.launcher.") and LAUNCHER not in [each.key_or_group for each in words]:
+            yield f"{typed}: is a setting of another launcher; add {LAUNCHER}=joblib"
+        if word.is_delete():
+            yield f"{word.input_line}: a setting cannot be deleted; choose another option, as in smoothing=none"
+        if word.is_sweep_override():
+            yield f"{word.input_line}: several values; add -m to sweep"
+        if group in groups and not leaf and value not in (known := options_of(group)):
+            yield f"{typed}: must be {one_of(known)}.{nearest(str(value), known)}"
+        if group in groups and leaf == "name":
+            yield f"{typed}: set {group}={shown(value)} instead, which also loads its settings"
+        if not (key.startswith("hydra") or key in groups or key in settings):
+            hint = nearest(key, [*groups, *settings])
+            is_group = not leaf and hint in [f" Did you mean {each}?" for each in groups]
+            yield f"{typed}: there is no group {key}.{hint}" if is_group else unknown_key(tree, key, value)
+        owners = settings[key].options if key in settings else []
+        if owners or key in groups:
+            options = options or _options(groups, words, compose)
+            yield from _option_without(typed, key, owners, options)
 
 
-def _deletion_or_sweep(word: Any, refused: Refused) -> str:
-    if word.is_delete():
-        return f"{word.input_line}: a setting cannot be deleted; choose another option, as in smoothing=none"
-    return f"{word.input_line}: several values; add -m to sweep" if word.is_sweep_override() else ""
+def _options(
+    groups: list[str], words: Sequence[Any], compose: Callable[[list[str]], Mapping[str, Any]]
+) -> dict[str, str]:
+    """The option that was chosen in each group that the model has."""
+    composed = compose([w.input_line for w in words if w.key_or_group in ("model", "data", "experiment", "sweep")])
+    names = {group: values["name"] for group in groups if (values := composed.get(group)) and "name" in values}
+    typed = {word.key_or_group: str(word.value()) for word in words if word.key_or_group != "sweep"}
+    return {group: typed.get(group, name) for group, name in names.items()}
 
 
-def _option(word: Any, refused: Refused) -> str:
-    group, _, leaf = word.key_or_group.partition(".")
-    if group in refused.groups and not leaf and word.value() not in (options := options_of(group)):
-        return f"{_typed(word)}: must be {one_of(options)}.{nearest(str(word.value()), options)}"
-    if group in refused.groups and leaf == "name":
-        return f"{_typed(word)}: set {group}={shown(word.value())} instead, which also loads its settings"
-    return ""
-
-
-def _unknown_key(word: Any, refused: Refused) -> str:
-    key = word.key_or_group
-    known = [*refused.groups, *(setting.key for setting in refused.settings)]
-    if key.startswith("hydra") or key in known:
-        return ""
-    for group in refused.groups:
-        if "." not in key and nearest(key, known) == f" Did you mean {group}?":
-            return f"{_typed(word)}: there is no group {key}. Did you mean {group}?"
-    return unknown_key(refused.tree, key, word.value())
-
-
-def _option_without_it(word: Any, refused: Refused) -> str:
-    """A group that the model does not have, or a setting of another option."""
-    key, group = word.key_or_group, word.key_or_group.partition(".")[0]
-    owners = [setting.option for setting in refused.settings if setting.key == key and setting.option]
-    if not (owners or key in refused.groups) or not refused.options:
-        return ""
-    chosen = refused.options.get(group)
-    if chosen is None and group in ("smoothing", "optim", "trainer"):
-        return f"{_typed(word)}: model={refused.options['model']} has no group {group}"
-    if owners and chosen not in owners:
-        options = one_of(f"{group}={option}" for option in owners)
-        return f"{_typed(word)}: {group}={chosen} has no {key.partition('.')[2]}; {options} has"
-    return ""
-
-
-CHECKS = (_launcher, _deletion_or_sweep, _option, _unknown_key, _option_without_it)
+def _option_without(typed: str, key: str, owners: list[str], options: dict[str, str]) -> Iterator[str]:
+    """Yields a line for a group that the model does not have, and for a setting of another option."""
+    group, _, leaf = key.partition(".")
+    chosen = options.get(group)
+    if options and chosen is None and group in ("smoothing", "optim", "trainer"):
+        yield f"{typed}: model={options['model']} has no group {group}"
+    elif options and owners and chosen not in owners:
+        having = one_of(f"{group}={option}" for option in owners)
+        yield f"{typed}: {group}={chosen} has no {leaf}; {having} has"

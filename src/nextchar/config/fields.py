@@ -4,7 +4,7 @@ The descriptions are read from pydantic's JSON schema. A field adds to it by `js
 `takes` (words for the text it takes) and NOT_COMPARED.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self, TypeVar
@@ -20,7 +20,7 @@ AS_TYPED: Extra = {"as_typed": True}  # text that is quoted, so that Hydra's gra
 A_PATH: Extra = AS_TYPED | {"is_path": True, "takes": "a path"}
 NOT_COMPARED: Extra = {"compared": False}  # it cannot change a result
 
-NO_LIMIT = 2**31 - 1  # an upper bound from here on is named only where a value exceeds it
+LARGEST = 2**31 - 1  # of counts and sizes, for the libraries' sake; a bound from here on is named only if exceeded
 
 
 class Settings(BaseModel):
@@ -58,11 +58,11 @@ def validated(tree: type[Tree], values: object) -> Tree:
 
 @dataclass(frozen=True)
 class Setting:
-    """A leaf of a tree: its dotted key, the option of its group that has it ('': all have), and its JSON schema."""
+    """A leaf of a tree: its dotted key, its JSON schema, and the options that have it, if its group has options."""
 
     key: str
-    option: str
     schema: Schema
+    options: list[str]
 
     @property
     def is_name(self) -> bool:
@@ -87,10 +87,6 @@ class Setting:
     def choices(self) -> list[str]:
         return [str(choice) for member in self.members for choice in _choices(member)]
 
-    @property
-    def is_path(self) -> bool:
-        return self.has("is_path")
-
     def has(self, mark: str) -> bool:
         """Whether one of its types has a mark of `json_schema_extra`."""
         return any(member.get(mark) for member in self.members)
@@ -104,16 +100,18 @@ class Setting:
 
 
 @cache
-def every_setting(tree: type[Settings]) -> tuple[Setting, ...]:
-    """Returns every leaf of a tree, those of all options of its groups included."""
-    schema = tree.model_json_schema()
-    return tuple(_leaves(schema, schema.get("$defs", {})))
+def every_setting(tree: type[Settings]) -> dict[str, Setting]:
+    """Returns every leaf of a tree by its key, those of all options of its groups included."""
+    schema, found = tree.model_json_schema(), dict[str, Setting]()
+    for key, option, field in _leaves(schema, schema.get("$defs", {})):
+        found.setdefault(key, Setting(key, field, [])).options.extend(option)
+    return found
 
 
 @cache
 def not_compared(tree: type[Settings]) -> frozenset[str]:
     """Returns the keys of the settings that cannot change a result."""
-    return frozenset(setting.key for setting in every_setting(tree) if setting.schema.get("compared") is False)
+    return frozenset(key for key, setting in every_setting(tree).items() if setting.schema.get("compared") is False)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -129,22 +127,24 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def unknown_key(tree: type[Settings], key: str, value: object) -> str:
     """Returns the line that refuses an unknown key: it names the nearest setting, or those of the same group."""
-    known = list(dict.fromkeys(setting.key for setting in every_setting(tree) if not setting.is_name))
+    known = [other for other, setting in every_setting(tree).items() if not setting.is_name]
     beside = [other for other in known if other.rpartition(".")[0] == key.rpartition(".")[0]]
     hint = nearest(key, known) or (f" There are {', '.join(beside)}." if beside else "")
     return f"{key}={shown(value)}: there is no setting {key}.{hint}"
 
 
-def _leaves(schema: Schema, classes: Schema, prefix: str = "", option: str = "") -> Iterator[Setting]:
+def _leaves(
+    schema: Schema, classes: Schema, prefix: str = "", option: Sequence[str] = ()
+) -> Iterator[tuple[str, Sequence[str], Schema]]:
+    """Yields the key of each leaf, the option that has it, if any, and its schema."""
     for name, field in schema["properties"].items():
-        key = prefix + name
         groups = [one for member in field.get("anyOf", [field]) for one in member.get("oneOf", [member])]
         options = [classes[group["$ref"].rpartition("/")[2]] for group in groups if "$ref" in group]
         if not options:
-            yield Setting(key, option, field)
+            yield prefix + name, option, field
         for each in options:
-            chosen_by = each["properties"]["name"]["const"] if len(options) > 1 else ""
-            yield from _leaves(each, classes, f"{key}.", chosen_by)
+            chosen_by = [each["properties"]["name"]["const"]] if len(options) > 1 else []
+            yield from _leaves(each, classes, f"{prefix}{name}.", chosen_by)
 
 
 def _choices(member: Schema) -> list[Any]:
@@ -171,7 +171,7 @@ def _bounds(member: Schema) -> str:
     """' above 0', ' from 1 to 256', '' where there are none."""
     words = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     limits = {bound: member[bound] for bound in words if bound in member}
-    if limits.get("maximum", 0) >= NO_LIMIT:
+    if limits.get("maximum", 0) >= LARGEST:
         del limits["maximum"]
     if "minimum" in limits and "maximum" in limits:
         return f" from {limits['minimum']} to {limits['maximum']}"
@@ -184,7 +184,7 @@ def _refusal(tree: type[Settings], error: ValidationError) -> str:
     first = error.errors()[0]
     kind, value = first["type"], first["input"]
     key = _key(tree, first["loc"])
-    setting = next((setting for setting in every_setting(tree) if setting.key == key), None)
+    setting = every_setting(tree).get(key)
     if kind == "extra_forbidden":
         return unknown_key(tree, key, value)
     if kind == "value_error" and setting is None:  # a rule between settings names them itself
@@ -201,7 +201,7 @@ def _refusal(tree: type[Settings], error: ValidationError) -> str:
     if kind == "value_error":
         return f"{key}={shown(value)}: {first['ctx']['error']}"
     too_large = [each["ctx"]["le"] for each in error.errors() if each["type"] == "less_than_equal"]
-    if too_large and too_large[0] >= NO_LIMIT and not isinstance(value, str):
+    if too_large and too_large[0] >= LARGEST and not isinstance(value, str):
         limit = too_large[0]
         return f"{key}={shown(value)}: must be at most {f'{limit:g}' if isinstance(limit, float) else limit}"
     hint = nearest(value, setting.choices) if isinstance(value, str) else ""
@@ -210,14 +210,11 @@ def _refusal(tree: type[Settings], error: ValidationError) -> str:
 
 def _key(tree: type[Settings], location: tuple[int | str, ...]) -> str:
     """pydantic's location as a dotted key, without its labels for the members of a union."""
-    leaves = {setting.key for setting in every_setting(tree)}
-    groups_with_options = {setting.key.rpartition(".")[0] for setting in every_setting(tree) if setting.option}
-    key = ""
-    parts = iter(map(str, location))
+    settings, key, parts = every_setting(tree), "", iter(map(str, location))
     for part in parts:
         key = f"{key}.{part}" if key else part
-        if key in leaves:
+        if key in settings:
             break
-        if key in groups_with_options:
+        if (name := settings.get(f"{key}.name")) and name.options:
             next(parts, None)  # the option's name
     return key

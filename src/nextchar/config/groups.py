@@ -11,7 +11,7 @@ CONF = Path(__file__).resolve().parents[3] / "conf"
 @cache
 def groups_of(tree: type[Settings]) -> list[str]:
     """Returns the groups that a tree has."""
-    of_tree = dict.fromkeys(setting.key.partition(".")[0] for setting in every_setting(tree) if "." in setting.key)
+    of_tree = dict.fromkeys(key.partition(".")[0] for key in every_setting(tree) if "." in key)
     found = [group for group in of_tree if (CONF / group).is_dir()]
     return [*found, "experiment"] if "model" in found else found
 

@@ -19,7 +19,7 @@ def quote(tree: type[Settings], words: Sequence[str], multirun: bool) -> list[st
     Hydra's grammar would refuse 'a b (1)' and convert 'null' and '1e3'. In a multirun a comma separates values, as
     everywhere in Hydra. A value that is in quotes already stays as it is.
     """
-    free_text = {setting.key: setting for setting in every_setting(tree) if setting.has("as_typed")}
+    free_text = {key: setting for key, setting in every_setting(tree).items() if setting.has("as_typed")}
     quoted = []
     for word in words:
         key, equals, value = word.partition("=")
@@ -32,7 +32,8 @@ def quote(tree: type[Settings], words: Sequence[str], multirun: bool) -> list[st
         name = key.lstrip("+")
         setting = free_text.get(name)
         if any("\ud800" <= c <= "\udfff" for c in word):  # Python's stand-in for bytes that are not UTF-8
-            remedy = "; rename the file or the folder" if name in HYDRA_PATHS or (setting and setting.is_path) else ""
+            is_path = name in HYDRA_PATHS or (setting and setting.has("is_path"))
+            remedy = "; rename the file or the folder" if is_path else ""
             raise BadInput(f"{shown(name)}={shown(value)}: not valid UTF-8{remedy}")
         if name in HYDRA_PATHS or (setting and not (value == "null" and "null" in setting.types)):
             values = _at_commas(value) if multirun and name not in ONE_VALUE else [value]

@@ -202,8 +202,8 @@ def as_typed(override: Override) -> str:
     if not isinstance(value, str):
         return str(override.input_line)
     text = str(resolved(value))
-    is_path = any(setting.is_path for setting in every_setting(TrainCommand) if setting.key == override.key_or_group)
-    return f"{override.get_key_element()}={absolute(text) if is_path else text}"
+    setting = every_setting(TrainCommand).get(override.key_or_group)
+    return f"{override.get_key_element()}={absolute(text) if setting and setting.has('is_path') else text}"
 
 
 def _group(override: Override) -> str:
@@ -238,8 +238,8 @@ def _range(override: Override) -> Range:
         low, high, log = value.start, value.end, "log" in value.tags
         if unknown := value.tags - {"log"}:
             raise BadInput(f"{override.input_line}: there is no tag {min(unknown)}; log is the only one")
-        types = [setting.types for setting in every_setting(TrainCommand) if setting.key == override.key_or_group]
-        if isinstance(low, float) and any("integer" in each and "number" not in each for each in types):
+        setting = every_setting(TrainCommand).get(override.key_or_group)
+        if isinstance(low, float) and setting and "integer" in setting.types and "number" not in setting.types:
             whole = f"{low:g},{high:g}"
             raise BadInput(
                 f"{override.input_line}: takes whole numbers, as in int(interval({whole})) or range({whole})"

@@ -134,10 +134,10 @@ def _torch_hidden() -> Iterator[None]:
 def columns() -> dict[str, type]:
     """Returns bool, float or str for each setting of any model that can change a result: one table for all runs."""
     kinds: dict[str, type] = dict.fromkeys(("model.name", "smoothing.name", "optim.name"), str)
-    for setting in every_setting(TrainSettings):
+    for key, setting in every_setting(TrainSettings).items():
         types = setting.types - {"null"}
         is_number = types <= {"integer", "number"} and not setting.choices
-        kinds[setting.key] = bool if types == {"boolean"} else float if is_number else str
+        kinds[key] = bool if types == {"boolean"} else float if is_number else str
     return {key: kind for key, kind in kinds.items() if key not in not_compared(TrainSettings)}
 
 
