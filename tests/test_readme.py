@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nextchar.config.groups import options_of
+from nextchar.config.fields import options_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextchar.config.compose import Command, command_of
+from nextchar.config.compose import Command, command_of, run_settings
 from nextchar.config.fields import validated
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.data.encoded import Split
@@ -91,9 +91,7 @@ def ngram(
     [-1.705, -1.792, -1.609, -1.099]
     """
     words = [f"model.order={order}", f"smoothing={smoothing}"]
-    settings = settings_of(
-        command_of("train", TrainCommand, words + [f"smoothing.{k}={v}" for k, v in options.items()])
-    )
+    settings = run_settings(words + [f"smoothing.{key}={value}" for key, value in options.items()])
     if not documents:
         raise BadInput("documents: there are none")
     vocabulary = Vocabulary.of([*documents])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from makemore import documents
 
-from nextchar.config.groups import CONF, options_of
+from nextchar.config.fields import CONF, options_of
 
 
 @pytest.mark.parametrize("preset", options_of("experiment"))

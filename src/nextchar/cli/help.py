@@ -3,8 +3,7 @@
 import shutil
 import textwrap
 
-from nextchar.config.fields import Settings, every_setting
-from nextchar.config.groups import groups_of, options_of
+from nextchar.config.fields import Settings, every_setting, groups_of, options_of
 
 FOR_SWEEPS = {
     "sweep": "-m model=count,nn seed=1,2 runs four jobs, each in its own folder",

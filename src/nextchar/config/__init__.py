@@ -9,8 +9,7 @@ Start with `compose.command_of` (words -> settings) and `fields.Settings` (the b
 - compose.py: composes conf/ and the words, and refuses wrong ones in one line
 - diagnose.py: finds the wrong word of a refused command line; runs on failure only
 - quoting.py: keeps free text and paths as typed in Hydra's grammar
-- groups.py: the groups of conf/ and their options
-- fields.py: the base of all settings, the description of each setting, and the line that refuses a value
+- fields.py: the base of all settings, the description of each setting, the groups of conf/, and the refusal of a value
 - field_types.py: text, paths, seeds, positive numbers
 - {data,model,smoothing,optim,trainer,sweep}_settings.py: one group each, with the rules between it and other groups
 - train_settings.py: all groups of a run together

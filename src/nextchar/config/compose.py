@@ -25,8 +25,7 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from nextchar.config.diagnose import LAUNCHER, wrong_words
-from nextchar.config.fields import Tree, validated
-from nextchar.config.groups import CONF
+from nextchar.config.fields import CONF, Tree, validated
 from nextchar.config.quoting import HYDRA_PATHS, quote
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.errors import BadInput

@@ -7,8 +7,7 @@ in compose.py only.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from nextchar.config.fields import Settings, every_setting, unknown_key
-from nextchar.config.groups import groups_of, options_of
+from nextchar.config.fields import Settings, every_setting, groups_of, options_of, unknown_key
 from nextchar.messages import nearest, one_of, shown
 
 LAUNCHER = "hydra/launcher"

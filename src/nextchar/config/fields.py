@@ -7,12 +7,15 @@ The descriptions are read from pydantic's JSON schema. A field adds to it by `js
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 
 from nextchar.errors import BadInput
 from nextchar.messages import nearest, one_of, shown
+
+CONF = Path(__file__).resolve().parents[3] / "conf"  # in the clone
 
 Schema = Mapping[str, Any]
 Extra = dict[str, JsonValue]
@@ -30,6 +33,10 @@ class Settings(BaseModel):
 
     def refusals(self) -> Iterable[str]:
         """Yields a line for each combination of values that is refused."""
+        return ()
+
+    def refusals_in(self, run: Any) -> Iterable[str]:
+        """Yields a line for each setting of a run (TrainSettings) that does not go with this group."""
         return ()
 
     @model_validator(mode="after")
@@ -112,6 +119,19 @@ def every_setting(tree: type[Settings]) -> dict[str, Setting]:
 def not_compared(tree: type[Settings]) -> frozenset[str]:
     """Returns the keys of the settings that cannot change a result."""
     return frozenset(key for key, setting in every_setting(tree).items() if setting.schema.get("compared") is False)
+
+
+@cache
+def groups_of(tree: type[Settings]) -> list[str]:
+    """Returns the groups of conf/ that a tree has."""
+    of_tree = dict.fromkeys(key.partition(".")[0] for key in every_setting(tree) if "." in key)
+    found = [group for group in of_tree if (CONF / group).is_dir()]
+    return [*found, "experiment"] if "model" in found else found
+
+
+def options_of(group: str) -> list[str]:
+    """Returns the options of a group, each a file conf/GROUP/OPTION.yaml."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

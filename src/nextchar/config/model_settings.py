@@ -7,7 +7,7 @@ from pydantic import Field
 
 from nextchar.config.field_types import FilePath
 from nextchar.config.fields import Settings
-from nextchar.config.smoothing_settings import METHODS
+from nextchar.config.smoothing_settings import methods_for
 from nextchar.messages import one_of, shown
 
 
@@ -18,6 +18,30 @@ class ModelSettings(Settings):
 
     net: ClassVar[str | None] = None  # MODULE:CLASS in nextchar.models.nets; None: the model is counted
     smoothings: ClassVar[tuple[str, ...]] = ()
+
+    def refusals_in(self, run: Any) -> Iterator[str]:
+        model, smoothing = f"model={self.name}", run.smoothing
+        if smoothing and not self.smoothings:
+            yield f"smoothing has no effect with {model}, whose file holds smoothed probabilities"
+        if smoothing is None and self.smoothings:
+            yield f"smoothing is missing: {model} takes {one_of(self.smoothings)}"
+        if smoothing and smoothing.name not in self.smoothings:
+            yield f"smoothing={smoothing.name} does not work with {model}, which takes {one_of(self.smoothings)}"
+        if self.net:
+            if smoothing.needs_val:
+                yield f"smoothing.tune=true has no effect with {model}, which is not counted; set smoothing.k"
+            for group in ("optim", "trainer"):
+                if getattr(run, group) is None:
+                    yield f"{group} is missing: {model} is trained by gradient descent"
+            if run.cluster.address is not None:
+                yield f"cluster.address has no effect with {model}, which is not counted; see trainer=ddp"
+            return
+        for group in ("optim", "trainer"):
+            if getattr(run, group) is not None:
+                yield f"{group} has no effect with {model}, which is counted; use model=nn"
+        for key, default in (("batch_size", "all"), ("merge", True)):
+            if (value := getattr(run.data, key)) != default:
+                yield f"data.{key}={shown(value)} has no effect with {model}, which counts every pair once"
 
 
 class Count(ModelSettings):
@@ -33,15 +57,20 @@ class Count(ModelSettings):
         description="prune n-grams without which the perplexity changes by less than this share, as 1e-7"
     )
 
-    smoothings = tuple(method.option() for method in METHODS if method.counts)
+    smoothings = methods_for("counts")
 
     def refusals(self) -> Iterator[str]:
         if self.prune and (self.prune[0] or self.prune != sorted(self.prune)):
             yield f"model.prune={self.prune}: must start with 0 and never decrease, as in [0,0,1]"
 
-    @property
-    def is_pruned(self) -> bool:
-        return any(self.prune) or self.prune_entropy is not None
+    def refusals_in(self, run: Any) -> Iterator[str]:
+        yield from super().refusals_in(run)
+        pruned = {"prune": any(self.prune), "prune_entropy": self.prune_entropy is not None}
+        for key in [key for key, is_set in pruned.items() if is_set and not run.smoothing.prunable]:
+            yield (
+                f"model.{key}={shown(getattr(self, key))}: smoothing={run.smoothing.name} gives pruned n-grams no "
+                "probability from the lower orders; choose modified_kneser_ney or another method that does"
+            )
 
     def threshold(self, order: int) -> int:
         """Returns the count up to which n-grams of an order are pruned."""
@@ -53,7 +82,7 @@ class NN(ModelSettings):
     init: Literal["normal", "zeros"] = Field(description="initial logits: standard normal, or all 0")
 
     net = "bigram:Bigram"
-    smoothings = tuple(method.option() for method in METHODS if method.nets)
+    smoothings = methods_for("nets")
 
 
 class Arpa(ModelSettings):
@@ -62,35 +91,3 @@ class Arpa(ModelSettings):
 
 
 Model = Annotated[Count | NN | Arpa, Field(discriminator="name")]
-
-
-def refusals(run: Any) -> Iterator[str]:
-    """Yields a line for each setting of a run that its model does not take."""
-    model, smoothing = f"model={run.model.name}", run.smoothing
-    if smoothing and not run.model.smoothings:
-        yield f"smoothing has no effect with {model}, whose file holds smoothed probabilities"
-    if smoothing is None and run.model.smoothings:
-        yield f"smoothing is missing: {model} takes {one_of(run.model.smoothings)}"
-    if smoothing and smoothing.name not in run.model.smoothings:
-        yield f"smoothing={smoothing.name} does not work with {model}, which takes {one_of(run.model.smoothings)}"
-    if run.model.net:
-        if smoothing.needs_val:
-            yield f"smoothing.tune=true has no effect with {model}, which is not counted; set smoothing.k"
-        for group in ("optim", "trainer"):
-            if getattr(run, group) is None:
-                yield f"{group} is missing: {model} is trained by gradient descent"
-        if run.cluster.address is not None:
-            yield f"cluster.address has no effect with {model}, which is not counted; see trainer=ddp"
-        return
-    for group in ("optim", "trainer"):
-        if getattr(run, group) is not None:
-            yield f"{group} has no effect with {model}, which is counted; use model=nn"
-    for key, default in (("batch_size", "all"), ("merge", True)):
-        if (value := getattr(run.data, key)) != default:
-            yield f"data.{key}={shown(value)} has no effect with {model}, which counts every pair once"
-    if isinstance(run.model, Count) and run.model.is_pruned and not smoothing.prunable:
-        key = "prune" if any(run.model.prune) else "prune_entropy"
-        yield (
-            f"model.{key}={shown(getattr(run.model, key))}: smoothing={smoothing.name} gives pruned n-grams no "
-            "probability from the lower orders; choose modified_kneser_ney or another method that does"
-        )

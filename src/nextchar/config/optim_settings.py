@@ -9,8 +9,6 @@ from nextchar.config.field_types import Decay, Positive, Rate
 from nextchar.config.fields import Settings
 
 LearningRate = Annotated[Rate, Field(description="learning rate")]
-Beta1 = Annotated[Decay, Field(description="decay of the running mean of the gradient")]
-Beta2 = Annotated[Decay, Field(description="decay of the running mean of the squared gradient")]
 
 
 class Sgd(Settings):
@@ -19,18 +17,21 @@ class Sgd(Settings):
     momentum: Decay = Field(description="share of the last step that is kept")
 
 
-class Adam(Settings):
+class AnyAdam(Settings):
+    """Base of the settings of Adam and AdamW."""
+
+    name: str
+    lr: LearningRate
+    beta1: Decay = Field(description="decay of the running mean of the gradient")
+    beta2: Decay = Field(description="decay of the running mean of the squared gradient")
+
+
+class Adam(AnyAdam):
     name: Literal["adam"]
-    lr: LearningRate
-    beta1: Beta1
-    beta2: Beta2
 
 
-class AdamW(Settings):
+class AdamW(AnyAdam):
     name: Literal["adamw"]
-    lr: LearningRate
-    beta1: Beta1
-    beta2: Beta2
     weight_decay: float = Field(ge=0, description="decoupled weight decay")
 
 
@@ -39,11 +40,9 @@ class Lbfgs(Settings):
     lr: Rate = Field(description="first step length tried by the line search")
     history_size: Positive = Field(description="past steps that shape the curvature estimate")
 
+    def refusals_in(self, run: Any) -> Iterator[str]:
+        if run.data.batch_size != "all":
+            yield "optim=lbfgs needs the full batch; set data.batch_size=all"
+
 
 Optimizer = Annotated[Sgd | Adam | AdamW | Lbfgs, Field(discriminator="name")]
-
-
-def refusals(run: Any) -> Iterator[str]:
-    """Yields a line for each setting of a run that its optimizer does not take."""
-    if isinstance(run.optim, Lbfgs) and run.data.batch_size != "all":
-        yield "optim=lbfgs needs the full batch; set data.batch_size=all"

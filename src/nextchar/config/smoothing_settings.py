@@ -29,10 +29,9 @@ class SmoothingSettings(Settings):
         """Whether parameters are fitted on val."""
         return bool(getattr(self, "tune", False))
 
-    @classmethod
-    def option(cls) -> str:
-        """Returns the name that chooses the method, as in smoothing=add_k."""
-        return str(get_args(cls.model_fields["name"].annotation)[0])
+    def refusals_in(self, run: Any) -> Iterator[str]:
+        if self.needs_val and run.data.split == "makemore" and run.data.val is None:
+            yield f"smoothing={self.name} is fitted on val, and data.split=makemore has no val; set data.val=1000"
 
 
 class NoSmoothing(SmoothingSettings):
@@ -144,10 +143,9 @@ PseudoCounts = NoSmoothing | AddK | Dirichlet | PitmanYor | L2 | Usual
 Mixtures = JelinekMercer | WittenBell | StupidBackoff
 Discounts = AbsoluteDiscount | KneserNey | ModifiedKneserNey | Katz
 Smoothing = Annotated[PseudoCounts | Mixtures | Discounts, Field(discriminator="name")]
-METHODS: tuple[type[SmoothingSettings], ...] = get_args(get_args(Smoothing)[0])
 
 
-def refusals(run: Any) -> Iterator[str]:
-    """Yields a line for each setting of a run that does not go with its smoothing method."""
-    if run.smoothing and run.smoothing.needs_val and run.data.split == "makemore" and run.data.val is None:
-        yield f"smoothing={run.smoothing.name} is fitted on val, and data.split=makemore has no val; set data.val=1000"
+def methods_for(models: Literal["counts", "nets"]) -> tuple[str, ...]:
+    """Returns the methods that smooth counted n-grams, or nets, by the names that choose them."""
+    methods: tuple[type[SmoothingSettings], ...] = get_args(get_args(Smoothing)[0])
+    return tuple(get_args(each.model_fields["name"].annotation)[0] for each in methods if getattr(each, models))

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from nextchar.config import model_settings, optim_settings, smoothing_settings, trainer_settings
 from nextchar.config.data_settings import Data
 from nextchar.config.field_types import FilePath, Seed
 from nextchar.config.fields import AS_TYPED, NOT_COMPARED, Settings
@@ -42,8 +41,8 @@ class TrainSettings(Settings):
     trainer: Trainer | None = None
 
     def refusals(self) -> Iterator[str]:
-        for group in (model_settings, smoothing_settings, optim_settings, trainer_settings):
-            yield from group.refusals(self)
+        for group in (self.model, self.smoothing, self.optim, self.trainer):
+            yield from group.refusals_in(self) if group else ()
 
     @model_validator(mode="before")
     @classmethod

@@ -39,11 +39,9 @@ class Ddp(AnyTrainer):
         description="machines; more than 1 are started by torchrun or srun", json_schema_extra=NOT_COMPARED
     )
 
+    def refusals_in(self, run: Any) -> Iterator[str]:
+        if isinstance(run.optim, Lbfgs):
+            yield "optim=lbfgs cannot share its line search with other processes; set trainer=cpu"
+
 
 Trainer = Annotated[Cpu | Ddp, Field(discriminator="name")]
-
-
-def refusals(run: Any) -> Iterator[str]:
-    """Yields a line for each setting of a run that its trainer does not take."""
-    if isinstance(run.trainer, Ddp) and isinstance(run.optim, Lbfgs):
-        yield "optim=lbfgs cannot share its line search with other processes; set trainer=cpu"

@@ -13,8 +13,7 @@ from hydra.errors import HydraException
 
 from nextchar.config.compose import Command, parse_overrides, resolved
 from nextchar.config.field_types import absolute
-from nextchar.config.fields import every_setting, validated
-from nextchar.config.groups import groups_of
+from nextchar.config.fields import every_setting, groups_of, validated
 from nextchar.config.quoting import quote
 from nextchar.config.sweep_settings import Optuna, Sweep
 from nextchar.config.train_settings import TrainCommand, TrainSettings
