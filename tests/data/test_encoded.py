@@ -46,7 +46,7 @@ def write(folder: Path, files: list[str]) -> Path:
     (folder / "x").mkdir()
     for number, content in enumerate(files):
         raw = content.encode()
-        (folder / "x" / f"{number}.txt").write_bytes(gzip.compress(raw) if number % 2 else raw)
+        (folder / "x" / f"{number}.txt").write_bytes(gzip.compress(raw, mtime=0) if number % 2 else raw)
     return folder / "x"
 
 

@@ -94,13 +94,14 @@ def survey(data: Data, download: bool = True, expected: str | None = None) -> Co
     `download`: whether a data set may be fetched. `expected`: the sha256 of the files; of others nothing is shown. (A
     run's record may come from somebody else, and name any file of this machine.)
     """
-    where, notes = _locate(data, download), list[str]()
+    own = Path(data.path) if data.path is not None else None
+    where, notes = own or (EMBEDDED if data.name == "names" else _downloaded(data, download)), list[str]()
     paths = _files(where, data, notes)
-    files = [TextFile(path, _named(path, data), data.encoding, data.normalize).with_signature() for path in paths]
+    files = [TextFile(path, _named(path, data), data.encoding, data.normalize) for path in paths]
     changed = BadInput(
         f"{_named(where, data)} has changed since the run was trained on it; to measure it as it is, say data.path=FILE"
     )
-    size = sum(file.signature[0] for file in files if file.signature)
+    size = sum(file.signature[0] for file in files)
     digest, surveys, room = hashlib.sha256(), list[_Survey](), HELD_AT_MOST if size <= HELD_AT_MOST else 0
     try:
         for file in files:
@@ -112,8 +113,10 @@ def survey(data: Data, download: bool = True, expected: str | None = None) -> Co
         raise
     if expected not in (None, digest.hexdigest()):
         raise changed
-    lines = sum(each.newlines for each in surveys) + _unended(surveys, data.is_text)
-    if not any(each.has_text for each in surveys):
+    filled = [each for each in surveys if each.characters]
+    may_lack = filled[-1:] if data.is_text else filled  # the newline of their last line
+    lines = sum(each.newlines for each in surveys) + sum(not each.is_ended for each in may_lack)
+    if not any(each.file.documents or each.first.keys() - {"\n"} for each in surveys):
         raise BadInput(f"{_named(where, data)}: no text: 0 non-empty lines in {lines:,} lines")
     first, start = dict[str, int](), 0
     for each in surveys:
@@ -121,9 +124,9 @@ def survey(data: Data, download: bool = True, expected: str | None = None) -> Co
             first.setdefault(character, start + place)
         start += each.file.characters if data.is_text else each.file.documents
     corpus = Corpus(
-        files=[each.file for each in surveys if each.characters],
+        files=[each.file for each in filled],
         is_text=data.is_text,
-        source=str(where) if data.path is not None else where.name,  # a path of this machine is not reported
+        source=str(own or where.name),  # a path of this machine is not reported
         sha256=digest.hexdigest(),
         bytes=size,
         lines=lines,
@@ -138,14 +141,6 @@ def survey(data: Data, download: bool = True, expected: str | None = None) -> Co
 
 
 # --- finding the files ----------------------------------------------------------------------------------------------
-
-
-def _locate(data: Data, download: bool) -> Path:
-    if data.name == "names":
-        return EMBEDDED
-    if data.path is not None:
-        return Path(data.path)
-    return _downloaded(data, download)
 
 
 def _files(where: Path, data: Data, notes: list[str]) -> list[Path]:
@@ -226,7 +221,6 @@ class _Survey(Findings):
     file: TextFile
     characters: int = 0  # newlines too
     is_ended: bool = True  # the last line has its newline
-    has_text: bool = False
     nuls: int = 0
     marks: int = 0  # byte order marks inside the text
     trailing: int = 0  # lines that end in a space or tab
@@ -253,7 +247,6 @@ def _survey_file(file: TextFile, data: Data, room: int, digest: Callable[[bytes]
             _survey_lines(block, found, seen, data.split == "hash")
         found.characters += len(block)
         found.is_ended = block.endswith("\n")
-        found.has_text = found.has_text or bool(block.strip("\n"))
         found.nuls += block.count("\0")
         found.marks += block.count("\ufeff")
         if found.characters <= room:
@@ -288,12 +281,6 @@ def _survey_lines(block: str, found: _Survey, seen: Characters, is_hashed: bool)
         blank = sum(map(str.isspace, odd))
         found.blank += blank
         found.trailing += len(odd) - blank
-
-
-def _unended(surveys: list[_Survey], is_text: bool) -> int:
-    """Returns how many lines lack their newline: the last one of a running text, or of each file, may."""
-    filled = [each for each in surveys if each.characters]
-    return sum(not each.is_ended for each in (filled[-1:] if is_text else filled))
 
 
 def _notes(surveys: list[_Survey], normalize: str) -> list[str]:

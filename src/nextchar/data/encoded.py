@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import compress
+from itertools import compress, islice
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -93,12 +93,10 @@ class Split:
 
     def opening(self, characters: int) -> str:
         """Returns the first document, or so many characters of it."""
-        end, text = "" if self.is_text else END, ""
-        for ids, n_context in self.blocks(1):
-            text += self.vocabulary.decode(ids[n_context:][: characters + 1], end)
-            if len(text) > characters or (end and end in text):
-                break
-        return (text.partition(end)[0] if end else text)[:characters]
+        blocks = islice(self.blocks(1), -(-characters // BLOCK_IDS))
+        ids = np.concatenate([ids[n_context:] for ids, n_context in blocks])[:characters]
+        text = self.vocabulary.decode(ids, "" if self.is_text else END)
+        return text if self.is_text else text.partition(END)[0]
 
     def shards(self) -> list["Split"]:
         """Returns the split file by file; together they have the same windows. Their counts are the whole split's."""
@@ -268,20 +266,16 @@ def _texts(corpus: Corpus, numbers: dict[str, Numbers]) -> Iterator[tuple[str, T
 
 def _read(file: TextFile, chosen: dict[str, Chosen]) -> Iterator[tuple[str, str]]:
     """Reads a file, and yields in blocks the part of it that each split has; END stands after each document."""
-    spans = {name: each for name, each in chosen.items() if isinstance(each, range)}
-    masks = {name: each for name, each in chosen.items() if not isinstance(each, range)}
-    at = 0
-    if spans:
-        for block in file.blocks():
-            if at >= max(span.stop for span in spans.values()):
-                break
-            for name, span in spans.items():
-                if text := block[max(0, span.start - at) : max(0, span.stop - at)]:
-                    yield name, text
-            at += len(block)
-        return
-    for lines in file.lines():
-        for name, mask in masks.items():
-            if documents := list(compress(lines, mask[at : at + len(lines)].tolist())):
-                yield name, END.join(documents) + END
-        at += len(lines)
+    ends, at = [each.stop for each in chosen.values() if isinstance(each, range)], 0  # ends of a running text's splits
+    for block in file.blocks() if ends else file.lines():
+        if ends and at >= max(ends):
+            break
+        for name, each in chosen.items():
+            if isinstance(block, str):
+                assert isinstance(each, range)
+                text = block[max(0, each.start - at) : max(0, each.stop - at)]
+            else:
+                text = END.join([*compress(block, each[at : at + len(block)].tolist()), ""])
+            if text:
+                yield name, text
+        at += len(block)

@@ -15,7 +15,7 @@ import sys
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -56,7 +56,8 @@ class Findings:
 class TextFile:
     """A file of text, with the counts of a survey. Cheap to pickle: a held text is not included.
 
-    `name`: as error messages call it. `signature`: size and time of change; a file with another one is refused.
+    `name`: as error messages call it. `signature`: size and time of change; a file with another one is refused. Raises
+    BadInput for anything but a regular file: opening a FIFO would wait for ever.
     """
 
     path: Path
@@ -64,14 +65,24 @@ class TextFile:
     encoding: str
     normalize: str
     crlf: bool = True  # CRLF is read as LF
-    signature: tuple[int, int] | None = None
+    signature: tuple[int, ...] = ()
     characters: int = 0  # of its documents: of lines without the newlines
     documents: int = 0
     held: list[str] | None = None  # the text, if it is in memory
 
-    def with_signature(self) -> "TextFile":
-        """Returns the file with its present signature. Raises BadInput for anything but a regular file."""
-        return replace(self, signature=_signature(_status(self)))
+    def __post_init__(self) -> None:
+        if self.signature:
+            return
+        try:
+            status = os.stat(self.path)
+        except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise BadInput(f"{self.name} cannot be read: {reason}") from None
+        if stat.S_ISDIR(status.st_mode):
+            raise BadInput(f"{self.name} is a folder; name a file in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise BadInput(f"{self.name} is not a regular file (a pipe or a device); save the text to a file")
+        self.signature = _signature(status)
 
     def raw(self) -> Iterator[bytes]:
         """Yields the bytes on disk."""
@@ -180,41 +191,29 @@ class _Bytes(io.FileIO):
     """A file open for reading. Raises BadInput if its signature is another one, or changes while it is read."""
 
     def __init__(self, file: TextFile, digest: Callable[[bytes], None] | None = None) -> None:
-        _status(file)
         try:
             super().__init__(file.path)
         except OSError as error:
             raise BadInput(f"{file.name} cannot be read: {error.strerror}") from None
-        self._named, self._digest, self._before = file.name, digest, _signature(os.fstat(self.fileno()))
-        if file.signature not in (None, self._before):
-            self.close()
-            _refuse_changed(file.name)
+        self._file, self._digest = file, digest
+        self._refuse_changed()
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Returns at most `size` bytes, none at the end."""
         try:
             block = super().read(size)
         except OSError as error:
-            raise BadInput(f"{self._named} cannot be read: {error.strerror}") from None
-        if not block and _signature(os.fstat(self.fileno())) != self._before:
-            _refuse_changed(self._named)
+            raise BadInput(f"{self._file.name} cannot be read: {error.strerror}") from None
+        if not block:
+            self._refuse_changed()
         if self._digest is not None:
             self._digest(block)
         return block
 
-
-def _status(file: TextFile) -> os.stat_result:
-    """Raises BadInput for anything but a regular file: opening a FIFO would wait for ever."""
-    try:
-        status = os.stat(file.path)
-    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise BadInput(f"{file.name} cannot be read: {reason}") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise BadInput(f"{file.name} is a folder; name a file in it")
-    if not stat.S_ISREG(status.st_mode):
-        raise BadInput(f"{file.name} is not a regular file (a pipe or a device); save the text to a file")
-    return status
+    def _refuse_changed(self) -> None:
+        if _signature(os.fstat(self.fileno())) != self._file.signature:
+            self.close()
+            _refuse_changed(self._file.name)
 
 
 def _signature(status: os.stat_result) -> tuple[int, int]:
