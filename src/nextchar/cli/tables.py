@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nextchar.cli.printing import say, short
-from nextchar.data.report import DataReport
+from nextchar.data.load import DataReport
 from nextchar.evaluation.explain import Step, in_percent, mean_nll, orders_to_show
 from nextchar.messages import printable
 from nextchar.sweeps.sweep_folder import DONE, Job, SweepFolder

@@ -267,12 +267,12 @@ def _texts(corpus: Corpus, numbers: dict[str, Numbers]) -> Iterator[tuple[str, T
 def _read(file: TextFile, chosen: dict[str, Chosen]) -> Iterator[tuple[str, str]]:
     """Reads a file, and yields in blocks the part of it that each split has; END stands after each document."""
     ends, at = [each.stop for each in chosen.values() if isinstance(each, range)], 0  # ends of a running text's splits
-    for block in file.blocks() if ends else file.lines():
+    blocks: Iterator[Any] = file.blocks() if ends else file.lines()
+    for block in blocks:  # characters, or lines
         if ends and at >= max(ends):
             break
         for name, each in chosen.items():
-            if isinstance(block, str):
-                assert isinstance(each, range)
+            if isinstance(each, range):
                 text = block[max(0, each.start - at) : max(0, each.stop - at)]
             else:
                 text = END.join([*compress(block, each[at : at + len(block)].tolist()), ""])

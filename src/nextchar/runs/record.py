@@ -15,7 +15,7 @@ import numpy as np
 
 from nextchar.config.fields import Settings
 from nextchar.config.train_settings import TrainSettings
-from nextchar.data.report import DataReport
+from nextchar.data.load import DataReport
 from nextchar.errors import Diverged, Interrupted, Pruned
 
 SETTINGS, RECORD, WEIGHTS = "settings.json", "run.json", "weights.safetensors"

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from nextchar.data.report import DataReport
+from nextchar.data.load import DataReport
 
 
 @dataclass(frozen=True)
