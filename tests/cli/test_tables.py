@@ -30,7 +30,7 @@ def test_losses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     metrics = {"train/loss": 2.5, "train/loss_low": 2.25, "train/loss_high": 2.75}
     metrics |= {"train/bits_per_char": 3.6067376, "train/perplexity": 12.1824940}
     metrics |= {f"test/{unit}": math.inf for unit in ("loss", "bits_per_char", "perplexity")}
-    tables.losses(metrics, "[red]count[/red] on a" + HOSTILE, "3 documents")
+    tables.losses(metrics, "[red]count[/red] on a" + HOSTILE)
     shown = capsys.readouterr().out
     assert "[red]count[/red] on a\\x1b[31m\\x07\\x08\\x9b\\u202e\\u2066\\ud800\\x7f" in shown.replace("\n", "")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if line.startswith("│")]
@@ -38,7 +38,6 @@ def test_losses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
         ["train", "2.500000", "2.2500 .. 2.7500", "3.6067", "12.182"],
         ["test", "inf", "-", "inf", "inf"],
     ]
-    assert "3 documents" in shown
     assert is_harmless(shown)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from nextchar.cli.printing import say, short
@@ -30,12 +30,9 @@ MAY_LACK = ("95% interval", "vs. best")  # columns of a leaderboard
 LABEL = 28  # columns; a longer word of a run's label is folded
 
 
-def losses(metrics: dict[str, float], title: str, caption: str = "") -> None:
+def losses(metrics: dict[str, float], title: str) -> None:
     """Prints the table of losses, one row per split."""
-    table = Table(title=Text(printable(title)), title_justify="left", caption=caption or None, caption_justify="left")
-    table.add_column("")
-    for heading in ("loss (nats/char)", "95% interval", "bits/char", "perplexity"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _titled(title, Column(""), *_right("loss (nats/char)", "95% interval", "bits/char", "perplexity"))
     for split in [key.removesuffix("/loss") for key in metrics if key.endswith("/loss")]:
         low, high = metrics.get(f"{split}/loss_low"), metrics.get(f"{split}/loss_high")
         interval = "-" if low is None or high is None else f"{low:.4f} .. {high:.4f}"
@@ -59,12 +56,13 @@ def report(data: DataReport, is_text: bool) -> None:
 
 def explanation(word: str, steps: Sequence[Step]) -> None:
     """Prints the explanation of a document, one row per prediction."""
-    table = Table(title=Text(printable(word)), title_justify="left")
-    table.add_column("context", justify="right", no_wrap=True)
-    table.add_column("next", no_wrap=True)
-    for heading in ("probability", "log-prob", "rank"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("top predictions")
+    columns = (
+        *_right("context"),
+        Column("next", no_wrap=True),
+        *_right("probability", "log-prob", "rank"),
+        Column("top predictions"),
+    )
+    table = _titled(word, *columns)
     for step in steps:
         best = "  ".join(f"{_one(symbol)} {probability:.3f}" for symbol, probability in step.best[:3])
         numbers = f"{step.probability:.6f}", f"{step.log_prob:.6f}", str(step.rank)
@@ -79,11 +77,8 @@ def explanation(word: str, steps: Sequence[Step]) -> None:
 
 def _orders(steps: Sequence[Step], orders: int) -> None:
     """Prints the length of the longest n-gram seen in training, and the probability under each order alone."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("next", no_wrap=True)
-    table.add_column("seen", justify="right", no_wrap=True)
-    for order in range(1, orders + 1):
-        table.add_column(str(order), justify="right", min_width=4, no_wrap=True)
+    by_order = _right(*map(str, range(1, orders + 1)), min_width=4)
+    table = Table(Column("next", no_wrap=True), *_right("seen"), *by_order, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for step in steps:
         shares = [Text(in_percent(p), "bold" * (k == step.order)) for k, p in enumerate(step.by_order[:orders], 1)]
         table.add_row(Text(_one(step.char)), Text(str(step.order), "bold"), *shares)
@@ -106,14 +101,10 @@ def sweep(folder: SweepFolder) -> None:
 
 
 def _ranking(folder: SweepFolder, columns: Sequence[str]) -> Table:
-    table = Table(title=Text(printable(short(folder.path))), title_justify="left")
     keys, metric = folder.swept_keys(), folder.metric
-    table.add_column("job", justify="right", no_wrap=True)
-    for key in keys:
-        table.add_column(Text(printable(key)), overflow="fold")
-    for heading in columns:
-        table.add_column(metric if heading == LOSS else heading, justify="right", no_wrap=True)
-    table.add_column("status", no_wrap=True)
+    numbers = _right(*(metric if heading == LOSS else heading for heading in columns))
+    status = Column("status", no_wrap=True)
+    table = _titled(short(folder.path), *_right("job"), *_folded(keys), *numbers, status)
     for job in folder.ranked():
         low, high = (job.metrics.get(f"{metric}_{end}") for end in ("low", "high"))
         cells = {
@@ -121,9 +112,9 @@ def _ranking(folder: SweepFolder, columns: Sequence[str]) -> Table:
             INTERVAL: "" if low is None or high is None else f"{float(low):.4f} .. {float(high):.4f}",
             SECONDS: f"{job.seconds:.2f}" if job.seconds else "",
         }
-        status = Text(_status(job), style=STYLES.get(job.status, "bold red"))
+        ended = Text(_status(job), style=STYLES.get(job.status, "bold red"))
         differing = (Text(_value(folder, job, key)) for key in keys)
-        table.add_row(str(job.number), *differing, *(cells[heading] for heading in columns), status)
+        table.add_row(str(job.number), *differing, *(cells[heading] for heading in columns), ended)
     return table
 
 
@@ -136,9 +127,7 @@ def planned(sweep: SweepFolder) -> None:
             print(f"  {key}: {between}{', on a log scale' if each.log else ''}")
         return
     keys, waiting = sweep.swept_keys(), sweep.unfinished()
-    table = Table(title=f"to run: {len(waiting):,}", title_justify="left")
-    for heading in ("job", *keys):
-        table.add_column(Text(printable(heading)), justify="right" if heading == "job" else "left", overflow="fold")
+    table = _titled(f"to run: {len(waiting):,}", *_right("job"), *_folded(keys))
     for job in waiting:
         table.add_row(str(job.number), *(Text(_value(sweep, job, key)) for key in keys))
     _print(table, whole_lines=True)
@@ -197,6 +186,18 @@ def leaderboard(compared: "Comparison") -> None:
     _print(table, sum(widths) + 2 * len(widths) + 2)
     for text in compared.sentences:
         print(printable(text))
+
+
+def _titled(title: str, *columns: Column) -> Table:
+    return Table(*columns, title=Text(printable(title)), title_justify="left")
+
+
+def _right(*headings: str, min_width: int | None = None) -> list[Column]:
+    return [Column(heading, justify="right", no_wrap=True, min_width=min_width) for heading in headings]
+
+
+def _folded(keys: Sequence[str]) -> list[Column]:
+    return [Column(Text(printable(key)), overflow="fold") for key in keys]
 
 
 def _print(table: Table, narrowest: int = 0, whole_lines: bool = False) -> None:
