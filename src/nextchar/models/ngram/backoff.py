@@ -23,19 +23,17 @@ HIGHEST_ORDER = 64  # of files: the number that a file gives must not decide how
 
 @dataclass(frozen=True)
 class BackoffTable:
-    """The n-grams of one order, in natural logarithms.
+    """The R n-grams of one order and the G contexts of order - 1 ids, both sorted (keys.py); natural logarithms.
 
-    `keys` (R,) sorted, of `order` ids (see keys.py); `log_probs` (R,) float64, at most 0. `contexts` (G,) sorted, of
-    order - 1 ids; `log_backoffs` (G,) float64, the weights used if an n-gram has no row. Order 1 has no contexts, and
-    without a row there a symbol has probability 0.
+    Order 1 has no contexts, and without a row there a symbol has probability 0.
     """
 
     packing: Packing
     order: int
-    keys: Keys
-    log_probs: Floats
-    contexts: Keys
-    log_backoffs: Floats
+    keys: Keys  # (R,)
+    log_probs: Floats  # (R,), at most 0
+    contexts: Keys  # (G,)
+    log_backoffs: Floats  # (G,): the weights used if an n-gram has no row
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -65,12 +63,8 @@ class BackoffModel(LanguageModel):
         return found
 
     def score(self, stream: Stream) -> Floats:
-        """Looks up each distinct n-gram once."""
-        if len(stream) < 2:
-            return np.zeros(0)
-        ngrams = np.concatenate(list(self.packing.ngrams(stream, 1, self.order)))
-        distinct, index = np.unique(ngrams, return_inverse=True)
-        return self.score_ngrams(distinct)[index]
+        keys, index = self.packing.distinct_ngrams(stream, self.order)  # each is looked up once
+        return self.score_ngrams(keys)[index]
 
     def score_ngrams(self, keys: Keys) -> Floats:
         """(U,) distinct, sorted n-grams of the highest order -> (U,) log-probabilities of their newest symbols."""
@@ -79,20 +73,17 @@ class BackoffModel(LanguageModel):
     def by_order(self, contexts: Ids, ids: Ids) -> OrderPredictions:
         """The prediction of an order is that of the model without the orders above."""
         ngrams = self.packing.pack(np.column_stack([contexts[:, contexts.shape[1] - (self.order - 1) :], ids]))
-        log_probs = np.empty((self.order, len(ids)))
-        ngram, context, possible = lengths = np.ones((3, len(ids)), dtype=np.int64)
+        log_probs, lengths = np.empty((self.order, len(ids))), np.zeros((3, len(ids)), dtype=np.int64)
         for table in reversed(self.tables):
             k, packing = table.order, self.packing
-            distinct, index = np.unique(ngrams, return_inverse=True)
+            distinct, index = packing.distinct(ngrams, k)
             log_probs[k - 1] = score_ngrams(self.tables[:k], distinct)[index]
-            has_row = find(table.keys, ngrams)[1]
-            has_context = find(np.unique(packing.context(table.keys, k)), packing.context(ngrams, k))[1]
+            _, has_row = find(table.keys, ngrams)
+            _, has_context = find(np.unique(packing.context(table.keys, k)), packing.context(ngrams, k))
             is_full = ~packing.is_padded(ngrams, k)
-            known = np.stack([has_row, has_context, np.ones(len(ids), dtype=bool)])
-            np.maximum(lengths, k * (known & is_full), out=lengths)
+            np.maximum(lengths, k * (np.stack([has_row, has_context | (k == 1), is_full]) & is_full), out=lengths)
             ngrams = packing.shorter(ngrams, k)
-        ngram[(ngram == 1) & ~has_row] = 0  # the last table was that of order 1
-        return OrderPredictions(log_probs, ngram, context, possible)
+        return OrderPredictions(log_probs, *lengths)
 
     # --- as tensors -------------------------------------------------------------------------------------------------
 
@@ -162,11 +153,17 @@ def score_ngrams(tables: Sequence[BackoffTable], keys: Keys) -> Floats:
     place, has_row = find(table.keys, keys)
     found = np.empty(len(keys))
     found[has_row] = table.log_probs[place[has_row]]
-    if len(missing := keys[~has_row]):
-        shorter, index = np.unique(table.packing.shorter(missing, table.order), return_inverse=True)
+    if len(missing := keys[~has_row]):  # log bow(h) + log p_(k-1)(w | h')
         weights = look_up(table.contexts, table.log_backoffs, table.packing.context(missing, table.order), 0)
-        found[~has_row] = weights + score_ngrams(tables[:-1], shorter)[index]
+        found[~has_row] = weights + score_shorter(tables[:-1], missing)
     return found
+
+
+def score_shorter(below: Sequence[BackoffTable], longer: Keys) -> Floats:
+    """(N,) n-grams h w, one symbol longer than the tables' highest order -> (N,) log p(w | h')."""
+    packing, k = below[-1].packing, len(below)
+    shorter, index = packing.distinct(packing.shorter(longer, k + 1), k)
+    return score_ngrams(below, shorter)[index]
 
 
 def _rows_of(table: BackoffTable, contexts: Keys) -> tuple[Ids, Ids]:
@@ -215,7 +212,7 @@ def prune_by_entropy(tables: Sequence[BackoffTable], threshold: float) -> list[B
 def _relative_entropies(tables: Sequence[BackoffTable]) -> Floats:
     """Returns (R,) the relative entropy D that the removal of each row of the highest order costs."""
     table = tables[-1]
-    log_p, log_lower = table.log_probs, _score_shorter(tables[:-1], table)
+    log_p, log_lower = table.log_probs, score_shorter(tables[:-1], table.keys)
     p, lower = np.exp(log_p), np.exp(log_lower)
     contexts, index = np.unique(table.packing.context(table.keys, table.order), return_inverse=True)
     left = np.maximum(1 - np.bincount(index, p), 0)[index]
@@ -228,19 +225,13 @@ def _relative_entropies(tables: Sequence[BackoffTable]) -> Floats:
     return entropies
 
 
-def _score_shorter(below: Sequence[BackoffTable], table: BackoffTable) -> Floats:
-    """Returns (R,) log p(w | h') of each row h w of the table."""
-    shorter, index = np.unique(table.packing.shorter(table.keys, table.order), return_inverse=True)
-    return score_ngrams(below, shorter)[index]
-
-
 def _log_probs_of_contexts(tables: Sequence[BackoffTable], contexts: Keys) -> Floats:
     """(G,) sorted contexts, as long as the highest order -> (G,) log p(h), by the chain rule.
 
     The boundary that opens a document is as probable as the one that ends a document.
     """
     found = score_ngrams(tables, contexts)
-    if len(tables) > 1:
+    if len(tables) > 1:  # p(h) = p(newest symbol of h | the others) p(the others)
         shorter, index = np.unique(tables[-1].packing.context(contexts, len(tables)), return_inverse=True)
         found = found + _log_probs_of_contexts(tables[:-1], shorter)[index]
     return found
@@ -248,12 +239,11 @@ def _log_probs_of_contexts(tables: Sequence[BackoffTable], contexts: Keys) -> Fl
 
 def _with_weights(below: Sequence[BackoffTable], table: BackoffTable, rows: Keys, log_probs: Floats) -> BackoffTable:
     """Returns a table of these rows, with the weights with which each context sums to 1 over the orders below."""
-    unweighted = BackoffTable(table.packing, table.order, rows, log_probs, rows[:0], log_probs[:0])
-    contexts, index, sizes = np.unique(
+    contexts, index, n_rows = np.unique(
         table.packing.context(rows, table.order), return_inverse=True, return_counts=True
     )
-    left = np.maximum(1 - np.bincount(index, np.exp(log_probs), len(contexts)), LEAST)
-    left_below = 1 - np.bincount(index, np.exp(_score_shorter(below, unweighted)), len(contexts))
-    is_used = (sizes < table.packing.vocab_size) & (left_below > 0)  # otherwise all possible symbols have a row
-    weights = np.where(is_used, left, 1) / np.where(is_used, left_below, 1)
+    left = np.maximum(1 - np.bincount(index, np.exp(log_probs), len(contexts)), LEAST)  # (G,)
+    left_below = 1 - np.bincount(index, np.exp(score_shorter(below, rows)), len(contexts))
+    is_used = (n_rows < table.packing.vocab_size) & (left_below > 0)  # otherwise all possible symbols have a row
+    weights = np.where(is_used, left, 1) / np.where(is_used, left_below, 1)  # a(h), see prune_by_entropy
     return BackoffTable(table.packing, table.order, rows, log_probs, contexts, np.log(weights))

@@ -175,6 +175,11 @@ class Packing:
         index[places] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(keys)))
         return ordered[starts], index
 
+    def distinct_ngrams(self, stream: Stream, k: int) -> tuple[Keys, Ids]:
+        """Does the same for the N n-grams of k ids of a stream, (N + 1,) ids of which the first is context only."""
+        blocks = list(self.ngrams(stream, 1, k))
+        return self.distinct(np.concatenate(blocks) if blocks else np.zeros(0, self.dtype(k)), k)
+
     # --- byte strings -----------------------------------------------------------------------------------------------
 
     @property

@@ -12,6 +12,7 @@ word it is unlikely.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,9 +36,16 @@ class Discounting(Interpolated):
     names = ("D1", "D2", "D3+", "strength")
     highest = (1.0, 2.0, 3.0, MOST_PSEUDO_COUNTS)
 
+    @classmethod
+    def estimate_order(cls, settings: Any, table: CountTable) -> Sequence[float]:
+        """One discount for all counts, unless a subclass knows better."""
+        d = getattr(settings, "discount", 0.0)  # a method without that setting has no discount; None: estimated
+        d = kneser_ney_discount(table) if d is None else d
+        return [d, d, d, getattr(settings, "concentration", 0.0)]
+
     def shares(self, k: int, seen: NgramStatistics) -> tuple[Floats, Floats, Floats]:
         *discounts, strength = self.parameters[k - 1]
-        off = np.array([0.0, *discounts])[np.minimum(seen.counts, 3)]
+        off = np.array([0.0, *discounts])[np.minimum(seen.counts, 3)]  # (U,): D(c)
         given = sum(d * n for d, n in zip(discounts, seen.types.T, strict=True)) + strength + seen.pruned
         return seen.counts - off, given, np.where(seen.totals > 0, seen.totals + strength, 1.0)
 
@@ -54,20 +62,12 @@ class AbsoluteDiscounting(Discounting):
 
     chosen_by = (config.AbsoluteDiscount,)
 
-    @classmethod
-    def estimate_order(cls, settings: config.AbsoluteDiscount, table: CountTable) -> Sequence[float]:
-        return _one_discount(settings.discount, table)
-
 
 class KneserNey(Discounting):
     """One discount for all counts, and continuation counts below the highest order (Kneser & Ney 1995)."""
 
     chosen_by = (config.KneserNey,)
     continuations = True
-
-    @classmethod
-    def estimate_order(cls, settings: config.KneserNey, table: CountTable) -> Sequence[float]:
-        return _one_discount(settings.discount, table)
 
     def search_space(self) -> SearchSpace:
         return ONE_DISCOUNT_AND_STRENGTH
@@ -102,10 +102,6 @@ class Dirichlet(Discounting):
 
     chosen_by = (config.Dirichlet,)
 
-    @classmethod
-    def estimate_order(cls, settings: config.Dirichlet, table: CountTable) -> Sequence[float]:
-        return _one_discount(0.0, table, settings.concentration)
-
     def search_space(self) -> SearchSpace:
         return SearchSpace([1.0], [-10.0], [20.0], row=lambda x: np.array([0, 0, 0, np.exp(x[0])]))
 
@@ -119,10 +115,6 @@ class PitmanYor(Discounting):
 
     chosen_by = (config.PitmanYor,)
     continuations = True
-
-    @classmethod
-    def estimate_order(cls, settings: config.PitmanYor, table: CountTable) -> Sequence[float]:
-        return _one_discount(settings.discount, table, settings.concentration)
 
     def search_space(self) -> SearchSpace:
         return ONE_DISCOUNT_AND_STRENGTH
@@ -150,12 +142,6 @@ def modified_kneser_ney_discounts(table: CountTable) -> list[float]:
     n, y = table.counts_of_counts, kneser_ney_discount(table)
     discounts = [i - (i + 1) * y * n[i] / n[i - 1] if n[i - 1] else y for i in (1, 2, 3)]
     return [d if d > 0 else y for d in discounts]
-
-
-def _one_discount(discount: float | None, table: CountTable, strength: float = 0.0) -> list[float]:
-    """Returns the parameters of one discount for all counts, estimated if it is None."""
-    d = kneser_ney_discount(table) if discount is None else discount
-    return [d, d, d, strength]
 
 
 # --- as KenLM counts ------------------------------------------------------------------------------------------------

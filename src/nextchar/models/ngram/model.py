@@ -10,7 +10,7 @@ from nextchar.config.smoothing_settings import SmoothingSettings
 from nextchar.data.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
 from nextchar.errors import BadInput
 from nextchar.models.base import Floats, LanguageModel, OrderPredictions, Tensors, TensorSpec
-from nextchar.models.ngram.backoff import LEAST, BackoffTable, score_ngrams
+from nextchar.models.ngram.backoff import LEAST, BackoffTable, score_shorter
 from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.estimation import method_of
 from nextchar.models.ngram.keys import Keys, Packing
@@ -44,9 +44,7 @@ class CountModel(LanguageModel):
 
     def score(self, stream: Stream) -> Floats:
         """Looks up each distinct n-gram once, where the base class would compute a row of V for each context."""
-        blocks = list(self.packing.ngrams(stream, 1, self.order))
-        keys = np.concatenate(blocks) if blocks else np.zeros(0, self.packing.dtype(self.order))
-        keys, index = self.packing.distinct(keys, self.order)
+        keys, index = self.packing.distinct_ngrams(stream, self.order)
         return self.score_ngrams(keys)[index]
 
     def score_ngrams(self, keys: Keys) -> Floats:
@@ -217,8 +215,7 @@ def _backoff_table(
     packing, order, contexts = table.packing, table.order, table.contexts
     n = len(contexts.keys)
     context_index = np.repeat(np.arange(n), np.diff(contexts.starts, append=len(table)))
-    shorter, index = packing.distinct(packing.shorter(table.keys, order), order - 1)
-    lower = np.exp(score_ngrams(below, shorter))[index]
+    lower = np.exp(score_shorter(below, table.keys))  # (R,): P_(k-1) of the rows
     unseen = np.full(n, uniform) if uniform else np.maximum(1 - np.bincount(context_index, lower, n), LEAST)
     incomplete = np.flatnonzero(np.bincount(context_index, minlength=n) < packing.vocab_size)
     of = np.concatenate([context_index, incomplete])

@@ -5,7 +5,7 @@
 
 w is a symbol, h the k - 1 symbols before it, and h' is h without its oldest symbol. A method is its `step`:
 
-    add-k, maximum likelihood                                    uses no lower order     below
+    add-k; k = 0 is maximum likelihood                           uses no lower order     below
     Witten-Bell                                                  interpolates            below
     Jelinek-Mercer                                               interpolates            jelinek_mercer.py
     absolute discounting, Kneser-Ney, Dirichlet, Pitman-Yor      interpolate             kneser_ney.py
@@ -20,8 +20,7 @@ The formulas name the statistics (ngram_statistics.py) as the papers do:
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -36,11 +35,10 @@ MOST_PSEUDO_COUNTS = 1e12
 METHODS: dict[type[config.SmoothingSettings], type["Smoothing"]] = {}  # filled by the classes themselves
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """A text to fit parameters on, usually val: for each order its distinct n-grams, as the tables of train see them.
+class HeldOut(NamedTuple):
+    """A text to fit parameters on, usually val: for each order its U distinct n-grams, as the tables of train see them.
 
-    `weights[k - 1]` (U,) float64: how many characters of the text are the last symbol of each n-gram of order k.
+    `weights` (U,) float64, for each order: how many characters of the text are the last symbol of each n-gram.
     """
 
     statistics: Sequence[NgramStatistics]
@@ -51,13 +49,12 @@ class HeldOut:
     def of(cls, text: CountTable, tables: Sequence[CountTable]) -> "HeldOut":
         statistics = statistics_by_order(tables, text.keys)
         weights: list[Floats] = [text.counts.astype(np.float64)]
-        for of_order in statistics[:0:-1]:
+        for of_order in statistics[:0:-1]:  # n-grams of the order below that differ in their oldest symbol only
             weights.append(np.bincount(of_order.shorter, weights[-1]).astype(np.float64))
         return cls(statistics, weights[::-1], text.packing.vocab_size)
 
 
-@dataclass(frozen=True)
-class SearchSpace:
+class SearchSpace(NamedTuple):
     """A search begins at `start`, between `low` and `high`; `row` makes the parameters of an order from a point."""
 
     start: Sequence[float]
@@ -69,13 +66,13 @@ class SearchSpace:
 class Smoothing(ABC):
     """A smoothing method: its settings, and its `parameters`, (orders, P) float64, a row for each order.
 
-    To add a method, write its settings class and a subclass with `chosen_by`, `names`, `highest`,
-    `estimate_order` and `step`; if the settings have `tune`, also `search_space`. The class registers itself.
+    To add a method, write its settings class and a subclass with `chosen_by` and `step`; if it has parameters, also
+    `names`, `highest` and `estimate_order`; if its settings have `tune`, `search_space`. The class registers itself.
     """
 
     chosen_by: ClassVar[tuple[type[config.SmoothingSettings], ...]] = ()  # settings classes that mean this method
-    names: ClassVar[tuple[str, ...]]  # of the P parameters, as in run.json
-    highest: ClassVar[tuple[float, ...]]  # largest value of each; the smallest is 0
+    names: ClassVar[tuple[str, ...]] = ()  # of the P parameters, as in run.json
+    highest: ClassVar[tuple[float, ...]] = ()  # largest value of each; the smallest is 0
     continuations: ClassVar[bool] = False  # lower orders count distinct contexts, not occurrences
     whole_rows: ClassVar[bool] = False  # `step` must see all V symbols after each context
     uses_lower_orders: ClassVar[bool] = True
@@ -98,16 +95,16 @@ class Smoothing(ABC):
         uniform = 1 / vocab_size
         p, found = np.array([uniform]), []
         for k, seen in enumerate(statistics, 1):
-            p = self.step(k, seen, p[seen.shorter], uniform)
+            p = self.step(k, seen, p[seen.shorter], uniform)  # (U_k,) from the (U_(k-1),) of the order below
             found.append(p)
         return found
 
     # --- parameters -------------------------------------------------------------------------------------------------
 
     @classmethod
-    @abstractmethod
     def estimate_order(cls, settings: Any, table: CountTable) -> Sequence[float]:
         """Returns the P parameters of one order: those that are set, the others in closed form from its counts."""
+        return []
 
     @classmethod
     def estimate(cls, settings: Any, counts: TrainCounts) -> Floats:
@@ -160,17 +157,18 @@ class Smoothing(ABC):
 class AddK(Smoothing):
     """P = (c + k) / (C + k V): k pseudo-counts for every symbol; uniform after an unseen context if k = 0.
 
-    k = 1 is Laplace's rule (Jurafsky & Martin, Speech and Language Processing, 3rd ed., eq. 3.24 ff.). Parameter: k.
+    k = 1 is Laplace's rule (Jurafsky & Martin, Speech and Language Processing, 3rd ed., eq. 3.24 ff.). Without
+    smoothing k = 0, maximum likelihood, so with l2 too: that is a penalty of the net that the bigram is compared with.
     """
 
-    chosen_by: ClassVar[tuple[type[config.SmoothingSettings], ...]] = (config.AddK,)
+    chosen_by: ClassVar[tuple[type[config.SmoothingSettings], ...]] = (config.AddK, config.NoSmoothing, config.L2)
     names = ("k",)
     highest = (MOST_PSEUDO_COUNTS,)
     uses_lower_orders = False
 
     @classmethod
-    def estimate_order(cls, settings: config.AddK, table: CountTable) -> Sequence[float]:
-        return [settings.k]
+    def estimate_order(cls, settings: Any, table: CountTable) -> Sequence[float]:
+        return [settings.k if isinstance(settings, config.AddK) else 0.0]
 
     def search_space(self) -> SearchSpace:
         return SearchSpace([-2.0], [-20.0], [20.0], row=np.exp)  # a point is log k
@@ -180,19 +178,6 @@ class AddK(Smoothing):
         mass = seen.totals + pseudo / uniform
         p = np.where(mass > 0, (seen.counts + pseudo) / np.where(mass > 0, mass, 1), uniform)
         return np.where(seen.is_padded, below, p)  # a document's first symbols have shorter contexts
-
-
-class MaximumLikelihood(AddK):
-    """P = c / C, which is add-k with k = 0: an unseen n-gram has probability 0.
-
-    l2 is a penalty on a net's logits; the counted bigram that the net is compared with has no smoothing.
-    """
-
-    chosen_by = (config.NoSmoothing, config.L2)
-
-    @classmethod
-    def estimate_order(cls, settings: Any, table: CountTable) -> Sequence[float]:
-        return [0.0]
 
 
 # --- interpolation --------------------------------------------------------------------------------------------------
@@ -217,12 +202,6 @@ class WittenBell(Interpolated):
     """P_k = (c + T P_(k-1)) / (C + T): a new symbol is as likely as new ones were (Witten & Bell 1991, method C)."""
 
     chosen_by = (config.WittenBell,)
-    names = ()
-    highest = ()
-
-    @classmethod
-    def estimate_order(cls, settings: config.WittenBell, table: CountTable) -> Sequence[float]:
-        return []
 
     def shares(self, k: int, seen: NgramStatistics) -> tuple[Floats, Floats, Floats]:
         types = seen.types.sum(1)
