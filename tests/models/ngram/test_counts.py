@@ -58,7 +58,7 @@ def test_equal_to_a_dictionary_however_the_text_is_cut(documents, order, size, c
     packing_ = Packing(max(size, len(vocabulary)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "PACKED_AT_ONCE", at_once)
-        patch.setattr(counts, "SORTED_AT_ONCE", 3 * at_once)
+        patch.setattr(counts, "BLOCKS_SORTED_AT_ONCE", 3)
         patch.setattr(counts, "MERGED_AT_ONCE", at_once)
         patch.setattr(counts, "FAN_IN", 2)
         ngrams = count_ngrams(in_blocks(stream, cuts, order), packing_, order, threads)
@@ -139,7 +139,7 @@ def test_counts_beyond_memory_are_refused_as_they_grow(monkeypatch):
     """Before memory is taken, with the number of n-grams so far and a remedy."""
     pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10}  # a machine of 40 KiB
     monkeypatch.setattr("os.sysconf", pages.__getitem__)
-    monkeypatch.setattr(counts, "SORTED_AT_ONCE", 1 << 9)
+    monkeypatch.setattr(counts, "BLOCKS_SORTED_AT_ONCE", 1)
     monkeypatch.setattr(packing, "PACKED_AT_ONCE", 1 << 9)
     stream = np.random.default_rng(0).integers(1, 100, 10_000).astype(np.uint8)
     with pytest.raises(BadInput, match="a table of 512 different n-grams, after a part of the text, needs"):

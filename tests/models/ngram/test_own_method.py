@@ -16,8 +16,7 @@ from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.fit import NgramFit, fit_ngrams
 from nextchar.models.ngram.model import CountModel
-from nextchar.models.ngram.ngram_statistics import NgramStatistics
-from nextchar.models.ngram.smoothing import Interpolated, SearchSpace
+from nextchar.models.ngram.smoothing import Interpolated, NgramStatistics, SearchSpace
 
 
 class FixedWeight(SmoothingSettings):

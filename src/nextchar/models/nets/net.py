@@ -151,19 +151,20 @@ def cut(stream: Stream, n_context: int, block_size: int, overlap: int) -> Pieces
 
 def build(settings: Settings, vocab_size: int, precision: int, seed: int) -> Net:
     """Returns the net of a model's settings, its first weights drawn from `seed`; precision: 32 or 64 bits."""
-    return _architecture(settings)(settings, vocab_size, torch.Generator().manual_seed(seed)).to(_DTYPES[precision])
+    net = _architecture(settings)(settings, vocab_size, torch.Generator().manual_seed(seed))
+    return net.to(getattr(torch, f"float{precision}"))
 
 
 def build_without_weights(settings: Settings, vocab_size: int, precision: int = 32) -> Net:
     """Returns the net on torch's meta device: shapes and types of its weights, which take no memory."""
     with torch.device("meta"):
-        return _architecture(settings)(settings, vocab_size, None).to(_DTYPES[precision])
+        return _architecture(settings)(settings, vocab_size, None).to(getattr(torch, f"float{precision}"))
 
 
 def spec(settings: Settings, vocab_size: int, precision: int) -> dict[str, TensorSpec]:
     """Returns the dtypes and shapes of that net's weights."""
-    net = build_without_weights(settings, vocab_size)
-    return {name: (f"float{precision}", tuple(tensor.shape)) for name, tensor in net.state_dict().items()}
+    weights = build_without_weights(settings, vocab_size).state_dict()
+    return {name: (f"float{precision}", tuple(tensor.shape)) for name, tensor in weights.items()}
 
 
 def restore(settings: Settings, vocabulary: Vocabulary, tensors: Tensors) -> NetModel:
@@ -171,9 +172,6 @@ def restore(settings: Settings, vocabulary: Vocabulary, tensors: Tensors) -> Net
     net = build_without_weights(settings, len(vocabulary))
     net.load_state_dict({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()}, assign=True)
     return NetModel(vocabulary, net)
-
-
-_DTYPES = {32: torch.float32, 64: torch.float64}
 
 
 def _architecture(settings: Settings) -> type[Net]:

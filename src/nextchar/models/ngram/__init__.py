@@ -4,8 +4,7 @@ From counts to a model, in the order to read:
 
 keys              n-grams as sortable numbers
 counts            counting a text, tables of all orders, continuation counts
-ngram_statistics  the counts that a smoothing method sees
-smoothing         the recursion of all methods, their base class; add-k, Witten-Bell
+smoothing         the statistics that a method sees, the recursion of all methods; add-k, Witten-Bell
 jelinek_mercer    weights fitted by expectation-maximization
 kneser_ney        discounting: absolute, Kneser-Ney, modified Kneser-Ney, Dirichlet, Pitman-Yor, KenLM's discounts
 katz              backing off: Katz, stupid back-off

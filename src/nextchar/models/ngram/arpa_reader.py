@@ -38,9 +38,6 @@ def read(path: Path, digest: Callable[[bytes], None] | None = None) -> tuple[Voc
     return _Reader(path, TextFile(path, str(path), "utf-8", "none").content(digest)).read()
 
 
-# --- sections -------------------------------------------------------------------------------------------------------
-
-
 class Lines(NamedTuple):
     """N successive lines of a file."""
 
@@ -74,11 +71,11 @@ def _pieces(path: Path, blocks: Iterable[bytes]) -> Iterator[Lines]:
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of N lines, blank lines left out. Field i is content[begins[i] : ends[i]]."""
+    """The F fields of N lines, blank lines left out. Field i is content[begins[i] : ends[i]]."""
 
-    content: bytes  # followed by LONGEST_NUMBER zero bytes
-    begins: Ids
-    ends: Ids
+    content: bytes  # followed by LONGEST_NUMBER zero bytes, so that numbers near the end can be read at full width
+    begins: Ids  # (F,)
+    ends: Ids  # (F,)
     first: Ids  # (N,): the first field of each line
     count: Ids  # (N,): how many fields it has
     lines: Ids  # (N,): its number
@@ -105,21 +102,20 @@ _MASKS = np.array([(1 << 8 * size) - 1 for size in range(LONGEST_TOKEN + 1)], dt
 def tokenise(lines: Lines) -> Fields:
     """Finds the fields between white space."""
     is_space = _IS_SPACE[np.frombuffer(lines.content, dtype=np.uint8)]
-    edges = np.flatnonzero(is_space[1:] != is_space[:-1]) + 1
-    if not is_space[0]:
-        edges = np.concatenate([[0], edges])
+    edges = np.flatnonzero(np.diff(is_space, prepend=True))  # where white space ends or begins
     begins, ends = edges[0::2], edges[1::2]  # the last newline ends the last field
     count = np.diff(np.searchsorted(begins, lines.starts))
-    kept = count > 0
-    numbers = lines.number + np.arange(len(count))
+    (kept,) = np.nonzero(count)
     count = count[kept]
-    return Fields(lines.content + bytes(LONGEST_NUMBER), begins, ends, np.cumsum(count) - count, count, numbers[kept])
+    first = np.cumsum(count) - count
+    return Fields(lines.content + bytes(LONGEST_NUMBER), begins, ends, first, count, lines.number + kept)
 
 
 def parse(fields: Fields, k: int) -> Rows:
     """Makes rows of lines of 1 + k fields, or 2 + k with a weight."""
-    at = fields.first[:, None] + np.arange(1, k + 1)
+    at = fields.first[:, None] + np.arange(1, k + 1)  # (N, k)
     begins, sizes = fields.begins[at], fields.ends[at] - fields.begins[at]
+    # the 8 bytes from each place of the content as one number, of which a mask keeps those of the token
     numbers = np.ndarray(len(fields.content) - 7, dtype="<u8", buffer=fields.content, strides=(1,))
     tokens = numbers[begins] & _MASKS[np.minimum(sizes, LONGEST_TOKEN)]
     has_weight = fields.count == k + 2
@@ -132,13 +128,11 @@ def _parse_numbers(fields: Fields, at: Ids) -> Floats:
     """Returns the natural logarithms of the fields, which are decimal ones; nan if no finite number."""
     begins, sizes = fields.begins[at], fields.ends[at] - fields.begins[at]
     width = min(int(sizes.max(initial=1)), LONGEST_NUMBER)
-    shape = len(fields.content) - width + 1
-    texts = np.ndarray(shape, dtype=f"S{width}", buffer=fields.content, strides=(1,))[begins]
-    letters = texts.view(np.uint8).reshape(len(texts), width)
+    places = len(fields.content) - width + 1
+    texts = np.ndarray(places, dtype=f"S{width}", buffer=fields.content, strides=(1,))[begins]
+    letters = texts.view(np.uint8).reshape(len(texts), width)  # the same memory
     letters[np.arange(width) >= sizes[:, None]] = 0
-    is_sound = _IN_NUMBERS[letters].all(1) & (sizes <= LONGEST_NUMBER)
-    if not is_sound.all():
-        texts[~is_sound] = b"?"
+    texts[~_IN_NUMBERS[letters].all(1) | (sizes > LONGEST_NUMBER)] = b"?"
     try:
         values = texts.astype(np.float64)
     except ValueError:  # at least one is no number

@@ -14,6 +14,7 @@ Rows are written in blocks, with array operations on their bytes; arpa_reader.py
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,6 @@ DECIMALS = 7  # of a logarithm; readers keep them in float32, which has no more
 INTEGERS = 3  # digits before the point; log10 of the smallest float64 is -323
 
 Bytes = npt.NDArray[np.uint8]
-
-
-# --- characters as tokens -------------------------------------------------------------------------------------------
-
 
 _ESCAPES = {" ": r"\s", "\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\"}
 _UNESCAPED = {token.encode(): char for char, token in _ESCAPES.items()}
@@ -63,9 +60,6 @@ def character(token: bytes) -> str | None:
     return text if len(text) == 1 else None
 
 
-# --- writing --------------------------------------------------------------------------------------------------------
-
-
 def arpa_file(tables: Sequence[BackoffTable], vocabulary: Vocabulary, compressed: bool = False) -> Iterator[bytes]:
     """Yields the bytes of the file in parts, as .gz if `compressed`; the same tables give the same bytes.
 
@@ -82,7 +76,7 @@ def arpa_file(tables: Sequence[BackoffTable], vocabulary: Vocabulary, compressed
     yield b"\\data\\\n" + b"".join(b"ngram %d=%d\n" % (k, size) for k, size in enumerate(sizes, 1))
     tokens = [token(char) for char in vocabulary.characters]
     older, newest = _padded([START, *tokens]), _padded([END, *tokens])
-    for table, above in zip(tables, [*tables[1:], None], strict=True):
+    for table, above in zip(tables, [*tables[1:], None], strict=True):  # the weights of a context stand on its own row
         yield b"\n\\%d-grams:\n" % table.order
         if table.order == 1:  # <unk> and <s> are never predicted
             never, opening = np.array([-np.inf]), table.packing.pack(np.array([[BOUNDARY]]))
@@ -107,21 +101,18 @@ def _completed(tables: Sequence[BackoffTable]) -> list[BackoffTable]:
         table, above = tables[k - 1], complete[-1]
         contexts = np.concatenate([above.contexts, above.packing.context(above.keys, k + 1)])
         contexts = contexts[table.packing.newest(contexts, k) != BOUNDARY]  # <s> has no row but its own
-        wanted = np.concatenate([contexts, above.packing.shorter(above.keys, k + 1)])
-        missing = np.setdiff1d(wanted, table.keys)
+        missing = np.setdiff1d(np.concatenate([contexts, above.packing.shorter(above.keys, k + 1)]), table.keys)
         keys = np.concatenate([table.keys, missing])
         log_probs = np.concatenate([table.log_probs, score_ngrams(tables[:k], missing)])
         order = np.argsort(keys, kind="stable")
-        complete.append(
-            BackoffTable(table.packing, k, keys[order], log_probs[order], table.contexts, table.log_backoffs)
-        )
+        complete.append(replace(table, keys=keys[order], log_probs=log_probs[order]))
     return complete[::-1]
 
 
 def _weights(above: BackoffTable, contexts: Keys, is_context: Bools) -> Bytes:
     """Returns the fields of the back-off weights, empty for a weight of 1 and after the end of a document."""
     values = np.where(is_context, look_up(above.contexts, above.log_backoffs, contexts, 0), 0)
-    field = np.concatenate([np.full((len(values), 1), ord("\t"), dtype=np.uint8), _number(values)], axis=1)
+    field = np.pad(_number(values), [(0, 0), (1, 0)], constant_values=ord("\t"))
     field[_rounded(values) == 0] = 0
     return field
 

@@ -123,25 +123,27 @@ class BackoffModel(LanguageModel):
         orders, most = np.arange(1, len(sizes) + 1), len(tensors["log_probs"]) + len(tensors["log_backoffs"])
         if not 1 <= len(sizes) <= HIGHEST_ORDER or sizes.min() < 0 or sizes.max() > most or sizes[0, 1]:
             raise BadInput(f"{where}: the sizes are no sizes of tables")
-        rows, contexts = sizes.T
-        wanted = (rows @ orders, rows.sum(), contexts @ (orders - 1), contexts.sum())
-        if wanted != tuple(len(tensors[name]) for name in ("ids", "log_probs", "context_ids", "log_backoffs")):
+        rows, contexts = sizes.T  # (order,) each
+        lengths = {
+            "ids": rows * orders,
+            "log_probs": rows,
+            "context_ids": contexts * (orders - 1),
+            "log_backoffs": contexts,
+        }
+        if any(len(tensors[name]) != of_orders.sum() for name, of_orders in lengths.items()):
             raise BadInput(f"{where}: the tables are not of the sizes that it gives")
         if max(tensors["ids"].max(initial=0), tensors["context_ids"].max(initial=0)) >= len(vocabulary):
             raise BadInput(f"{where}: ids beyond the vocabulary")
         if (tensors["log_probs"] > 0).any():
             raise BadInput(f"{where}: probabilities above 1")
-        row_ids = np.split(tensors["ids"], np.cumsum(rows * orders)[:-1])
-        context_ids = np.split(tensors["context_ids"], np.cumsum(contexts * (orders - 1))[:-1])
-        log_probs = np.split(tensors["log_probs"], np.cumsum(rows)[:-1])
-        log_backoffs = np.split(tensors["log_backoffs"], np.cumsum(contexts)[:-1])
+        by_order = [np.split(tensors[name], np.cumsum(of_orders)[:-1]) for name, of_orders in lengths.items()]
         tables = []
-        for k in range(1, len(sizes) + 1):
-            keys = packing.pack(row_ids[k - 1].reshape(-1, k))
-            of_contexts = packing.pack(context_ids[k - 1].reshape(-1, k - 1)) if k > 1 else keys[:0]
+        for k, (ids, log_probs, context_ids, log_backoffs) in enumerate(zip(*by_order, strict=True), 1):
+            keys = packing.pack(ids.reshape(-1, k))
+            of_contexts = packing.pack(context_ids.reshape(-1, k - 1)) if k > 1 else keys[:0]
             if (keys[1:] <= keys[:-1]).any() or (of_contexts[1:] <= of_contexts[:-1]).any():
                 raise BadInput(f"{where}: the rows of order {k} are not in order")
-            tables.append(BackoffTable(packing, k, keys, log_probs[k - 1], of_contexts, log_backoffs[k - 1]))
+            tables.append(BackoffTable(packing, k, keys, log_probs, of_contexts, log_backoffs))
         return cls(vocabulary, tables)
 
 
@@ -194,7 +196,7 @@ def prune_by_entropy(tables: Sequence[BackoffTable], threshold: float) -> list[B
     of removal does not matter. Rows of order 1 stay, and rows that are the context of a longer row that stays. The
     weights are then computed again, from the lowest order up, so that each context sums to 1 if it did before.
     """
-    kept: list[Bools] = []
+    kept: list[Bools] = []  # from the highest order down
     needed: Keys | None = None  # the contexts of the rows that stay, one order above
     for k in range(len(tables), 1, -1):
         table = tables[k - 1]
@@ -219,7 +221,7 @@ def _relative_entropies(tables: Sequence[BackoffTable]) -> Floats:
     left_below = np.maximum(1 - np.bincount(index, lower), 0)[index]
     log_context = _log_probs_of_contexts(tables[:-1], contexts)[index]
     with np.errstate(divide="ignore", invalid="ignore"):
-        before, after = np.log(left / left_below), np.log((left + p) / (left_below + lower))  # log a(h), log a'(h)
+        before, after = np.log(left / left_below), np.log((left + p) / (left_below + lower))  # (R,) log a(h), log a'(h)
         of_others = np.where(left > 0, (after - before) * left, 0)
     entropies: Floats = -np.exp(log_context) * (p * (log_lower + after - log_p) + of_others)
     return entropies

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from nextchar.errors import refuse_beyond_memory
 from nextchar.models.ngram.keys import Bools, Keys, Packing, run_starts
 
 DENSE_BITS = 16  # keys of at most so many bits are counted in an array with a cell for every possible key
-SORTED_AT_ONCE = 1 << 22  # n-grams; counting holds about two such arrays beside the counts themselves
+BLOCKS_SORTED_AT_ONCE = 32  # of PACKED_AT_ONCE n-grams; counting holds about two such arrays beside the counts
 MERGED_AT_ONCE = 1 << 20  # rows of the longest of the parts that are merged
 TABLES_AT_ONCE = 4  # in memory, of the size of the largest, while parts are merged and lower orders made
 FAN_IN = 8  # sorted parts of similar size that are merged at once
@@ -140,31 +141,19 @@ def _count_densely(blocks: Iterable[Keys], packing: Packing, order: int) -> Coun
 
 def _sorted_parts(blocks: Iterable[Keys], packing: Packing, order: int, threads: int) -> Iterator[CountTable]:
     """Yields parts of the text, each sorted and counted. np.sort releases the GIL: meanwhile the text is read on."""
+    blocks = iter(blocks)
+    gathered = (np.concatenate(some) for some in iter(lambda: list(islice(blocks, BLOCKS_SORTED_AT_ONCE)), []))
     count = partial(_count_by_sorting, packing=packing, order=order)
     if threads == 1:
-        yield from map(count, _gathered(blocks))
+        yield from map(count, gathered)
         return
     with ThreadPoolExecutor(threads - 1) as pool:
         pending: deque[Future[CountTable]] = deque()
-        for keys in _gathered(blocks):
+        for keys in gathered:
             pending.append(pool.submit(count, keys))
             if len(pending) >= threads:
                 yield pending.popleft().result()
         yield from (future.result() for future in pending)
-
-
-def _gathered(blocks: Iterable[Keys]) -> Iterator[Keys]:
-    """Joins successive blocks to arrays of about SORTED_AT_ONCE keys."""
-    waiting: list[Keys] = []
-    size = 0
-    for block in blocks:
-        waiting.append(block)
-        size += len(block)
-        if size >= SORTED_AT_ONCE:
-            yield np.concatenate(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield np.concatenate(waiting)
 
 
 def _count_by_sorting(keys: Keys, packing: Packing, order: int) -> CountTable:

@@ -12,10 +12,9 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from nextchar.data.encoded import Split
-from nextchar.data.vocabulary import Ids
 from nextchar.errors import BadInput
 from nextchar.models.ngram.counts import CountTable, count_ngrams, merge
-from nextchar.models.ngram.keys import Keys, Packing
+from nextchar.models.ngram.keys import Packing
 
 if TYPE_CHECKING:  # Dask is optional, and takes time to import
     from distributed import Client
@@ -39,24 +38,14 @@ def count_on_cluster(split: Split, packing: Packing, order: int, address: str) -
     """
     with _client(address) as client:
         parts = [client.submit(_count_file, shard, packing, order, pure=False) for shard in split.shards()]
-        while len(parts) > 1:
-            odd = parts[len(parts) & ~1 :]  # the last one, if their number is odd
-            pairs = zip(parts[0::2], parts[1::2], strict=False)
-            parts = [client.submit(_merge, *pair, packing, order, pure=False) for pair in pairs] + odd
-        keys, counts = parts[0].result()
-    return CountTable(keys, counts, packing, order)
+        while len(parts) > 1:  # pairs of neighbours; merging one alone changes nothing
+            parts = [client.submit(merge, parts[i : i + 2], pure=False) for i in range(0, len(parts), 2)]
+        return parts[0].result()
 
 
-def _count_file(shard: Split, packing: Packing, order: int) -> tuple[Keys, Ids]:
+def _count_file(shard: Split, packing: Packing, order: int) -> CountTable:
     """Runs on a worker. Raises BadInput if the file is missing there, or is not the one read here."""
-    counted = count_ngrams(shard.blocks(order - 1), packing, order, threads=1)
-    return counted.keys, counted.counts
-
-
-def _merge(one: tuple[Keys, Ids], other: tuple[Keys, Ids], packing: Packing, order: int) -> tuple[Keys, Ids]:
-    """Runs on a worker."""
-    merged = merge([CountTable(keys, counts, packing, order) for keys, counts in (one, other)])
-    return merged.keys, merged.counts
+    return count_ngrams(shard.blocks(order - 1), packing, order, threads=1)
 
 
 @contextmanager
@@ -85,13 +74,11 @@ def _client(address: str) -> Iterator["Client"]:
             client.run(resolve_name, name)
             yield client
         except BadInput as error:
-            raise BadInput(
-                f"{error} (on a worker of {where}, which must see the same files under the same paths)"
-            ) from None
+            place = f"on a worker of {where}, which must see the same files under the same paths"
+            raise BadInput(f"{error} ({place})") from None
         except ModuleNotFoundError as error:
-            raise BadInput(
-                f"{where} lacks {error.name}; install nextchar for its scheduler and its workers too"
-            ) from None
+            remedy = "install nextchar for its scheduler and its workers too"
+            raise BadInput(f"{where} lacks {error.name}; {remedy}") from None
         except TimeoutError:
             raise BadInput(f"{where}: it has no workers; start some: dask worker {address}") from None
         except KilledWorker as error:

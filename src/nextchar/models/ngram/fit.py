@@ -23,20 +23,14 @@ from nextchar.models.ngram.model import CountModel
 
 @dataclass(frozen=True)
 class NgramFit:
-    """An n-gram model, and the counts of train that were made on the way: train is counted once a run.
-
-    `pairs`: the bigrams of train, for pictures and for the batches of a net. `train`: its distinct n-grams of the
-    highest order, at least 2. `counts_of_counts`: n_1 to n_4 of each order, as the smoothing method counts.
-    `parameters`: of the smoothing method by name, one value for each order. `unpruned`: the number of distinct n-grams
-    of all orders before pruning.
-    """
+    """An n-gram model, and the counts of train that were made on the way: train is counted once a run."""
 
     model: CountModel | BackoffModel
-    pairs: CountTable
-    train: CountTable
-    counts_of_counts: list[list[int]]
-    parameters: dict[str, list[float]]
-    unpruned: int
+    pairs: CountTable  # the bigrams, for pictures and for the batches of a net
+    train: CountTable  # the distinct n-grams of the highest order, at least 2
+    counts_of_counts: list[list[int]]  # n_1 to n_4 of each order, as the smoothing method counts
+    parameters: dict[str, list[float]]  # of the smoothing method by name, one value for each order
+    unpruned: int  # distinct n-grams of all orders before pruning
 
     @property
     def sizes(self) -> list[int]:

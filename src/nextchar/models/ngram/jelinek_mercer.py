@@ -8,8 +8,7 @@ from nextchar.config import smoothing_settings as config
 from nextchar.data.vocabulary import Ids
 from nextchar.models.base import Floats
 from nextchar.models.ngram.counts import CountTable
-from nextchar.models.ngram.ngram_statistics import NgramStatistics
-from nextchar.models.ngram.smoothing import HeldOut, Interpolated
+from nextchar.models.ngram.smoothing import HeldOut, Interpolated, NgramStatistics
 
 BUCKETS = 10
 FEWEST_IN_BUCKET = 20  # characters of val; a bucket with fewer gets the weight of all together

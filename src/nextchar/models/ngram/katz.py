@@ -7,8 +7,7 @@ import numpy as np
 from nextchar.config import smoothing_settings as config
 from nextchar.models.base import Floats
 from nextchar.models.ngram.counts import CountTable
-from nextchar.models.ngram.ngram_statistics import NgramStatistics
-from nextchar.models.ngram.smoothing import Smoothing
+from nextchar.models.ngram.smoothing import NgramStatistics, Smoothing
 
 MOST_DISCOUNTED = 5  # larger counts are reliable, and keep all (Katz 1987)
 

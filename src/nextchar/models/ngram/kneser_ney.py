@@ -20,8 +20,7 @@ from nextchar.config import smoothing_settings as config
 from nextchar.data.vocabulary import BOUNDARY, Ids
 from nextchar.models.base import Floats
 from nextchar.models.ngram.counts import CountTable, TrainCounts
-from nextchar.models.ngram.ngram_statistics import NgramStatistics
-from nextchar.models.ngram.smoothing import MOST_PSEUDO_COUNTS, Interpolated, SearchSpace
+from nextchar.models.ngram.smoothing import MOST_PSEUDO_COUNTS, Interpolated, NgramStatistics, SearchSpace
 
 LEAST_DISCOUNT = 1e-3  # that a search tries; without a discount, unseen symbols would have probability 0
 

@@ -14,8 +14,7 @@ from nextchar.models.ngram.backoff import LEAST, BackoffTable, score_shorter
 from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.estimation import method_of
 from nextchar.models.ngram.keys import Keys, Packing
-from nextchar.models.ngram.ngram_statistics import NgramStatistics, statistics_by_order
-from nextchar.models.ngram.smoothing import Smoothing
+from nextchar.models.ngram.smoothing import NgramStatistics, Smoothing, statistics_by_order
 
 CELLS_AT_ONCE = 1 << 20  # n-grams whose statistics are in memory at once when whole rows of V are computed
 
@@ -109,9 +108,8 @@ class CountModel(LanguageModel):
         """
         smoothing, v = self.smoothing, len(self.vocabulary)
         if not smoothing.sums_to_one:
-            raise BadInput(
-                f"smoothing={smoothing.settings.name} has scores, not probabilities; there is no back-off model of them"
-            )
+            has = f"smoothing={smoothing.settings.name} has scores, not probabilities"
+            raise BadInput(f"{has}; there is no back-off model of them")
         is_flat = self.order > 1 and not smoothing.uses_lower_orders
         every = self.packing.pack(np.arange(v)[:, None])
         unigrams = np.full(v, 1 / v)
@@ -120,7 +118,8 @@ class CountModel(LanguageModel):
         found = [BackoffTable(self.packing, 1, every, _log(unigrams), every[:0], np.zeros(0))]
         for table in self.tables[1:]:
             if is_flat and table.order < self.order:
-                table = _document_starts(table)
+                opens = self.packing.unpack(table.keys, table.order)[:, 0] == BOUNDARY
+                table = CountTable(table.keys[opens], table.counts[opens], self.packing, table.order)
             found.append(_backoff_table(table, smoothing, found, 1 / v if is_flat else None))
         return found
 
@@ -193,17 +192,6 @@ def _are_counts(counts: Ids, least: int) -> bool:
     return not len(counts) or bool(counts.min() >= least and counts.sum(dtype=np.float64) < 2**63)
 
 
-# --- back-off tables ------------------------------------------------------------------------------------------------
-
-
-def _document_starts(table: CountTable) -> CountTable:
-    """Returns the n-grams that begin with a boundary; its id is 0, so they come first."""
-    first_other = np.zeros((1, table.order), dtype=np.int64)
-    first_other[0, 0] = BOUNDARY + 1
-    end = np.searchsorted(table.keys, table.packing.pack(first_other))[0]
-    return CountTable(table.keys[:end], table.counts[:end], table.packing, table.order)
-
-
 def _backoff_table(
     table: CountTable, smoothing: Smoothing, below: Sequence[BackoffTable], uniform: float | None
 ) -> BackoffTable:
@@ -214,22 +202,21 @@ def _backoff_table(
     """
     packing, order, contexts = table.packing, table.order, table.contexts
     n = len(contexts.keys)
-    context_index = np.repeat(np.arange(n), np.diff(contexts.starts, append=len(table)))
+    context_index = np.repeat(np.arange(n), np.diff(contexts.starts, append=len(table)))  # (R,)
     lower = np.exp(score_shorter(below, table.keys))  # (R,): P_(k-1) of the rows
     unseen = np.full(n, uniform) if uniform else np.maximum(1 - np.bincount(context_index, lower, n), LEAST)
-    incomplete = np.flatnonzero(np.bincount(context_index, minlength=n) < packing.vocab_size)
-    of = np.concatenate([context_index, incomplete])
-    pruned = np.zeros(n, dtype=np.int64) if table.pruned is None else table.pruned
+    incomplete = np.flatnonzero(np.bincount(context_index, minlength=n) < packing.vocab_size)  # (I,)
+    of = np.concatenate([context_index, incomplete])  # (R + I,): the rows, then an unseen symbol for each of these
     seen = NgramStatistics(
         counts=np.concatenate([table.counts, np.zeros(len(incomplete), dtype=np.int64)]),
         totals=contexts.totals[of],
         types=contexts.types[of],
-        pruned=pruned[of],
+        pruned=np.zeros(1, dtype=np.int64) if table.pruned is None else table.pruned[of],
         shorter=of,
         is_padded=np.zeros(len(of), dtype=bool),
         context_index=of,
     )
     p = smoothing.step(order, seen, np.concatenate([lower, unseen[incomplete]]), 1 / packing.vocab_size)
     log_weights = np.zeros(n)  # a weight of 1 where all symbols follow and none is used
-    log_weights[incomplete] = _log(p[len(table) :] / unseen[incomplete])
+    log_weights[incomplete] = _log(p[len(table) :] / unseen[incomplete])  # log bow(h) = log P_k - log P_(k-1)
     return BackoffTable(packing, order, table.keys, _log(np.minimum(p[: len(table)], 1)), contexts.keys, log_weights)
