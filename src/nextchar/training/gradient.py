@@ -19,7 +19,7 @@ from nextchar.config.trainer_settings import Ddp
 from nextchar.data.load import Dataset
 from nextchar.errors import BadInput, refuse_beyond_memory
 from nextchar.evaluation.loss import loss_on
-from nextchar.models.nets.net import Net, NetModel, build, build_without_weights
+from nextchar.models.nets.net import Net, NetModel, build
 from nextchar.models.ngram.counts import CountTable
 from nextchar.models.ngram.fit import fit_ngrams
 from nextchar.runs.folder import RunFolder
@@ -49,7 +49,7 @@ class GradientFit:
         if isinstance(self.trainer, Ddp):
             data = settings.data.model_copy(update={"path": None}).plain()
             distributed.agree(settings.plain() | {"data": data}, dataset.report.sha256)
-        net = build_without_weights(settings.model, len(dataset.vocabulary), self.trainer.precision)
+        net = build(settings.model, len(dataset.vocabulary), self.trainer.precision, seed=None)
         if isinstance(settings.smoothing, AddK) and settings.smoothing.k > 0 and not _reads_pairs(net):
             raise BadInput(
                 f"smoothing=add_k adds to the counts of pairs, and model={settings.model.name} reads "

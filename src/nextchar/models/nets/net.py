@@ -149,32 +149,26 @@ def cut(stream: Stream, n_context: int, block_size: int, overlap: int) -> Pieces
     return Pieces(*(each[first < length] for each in (start, length, first)))
 
 
-def build(settings: Settings, vocab_size: int, precision: int, seed: int) -> Net:
-    """Returns the net of a model's settings, its first weights drawn from `seed`; precision: 32 or 64 bits."""
-    net = _architecture(settings)(settings, vocab_size, torch.Generator().manual_seed(seed))
-    return net.to(getattr(torch, f"float{precision}"))
+def build(settings: Settings, vocab_size: int, precision: int, seed: int | None) -> Net:
+    """Returns the net of a model's settings, its first weights drawn from `seed`; precision: 32 or 64 bits.
 
-
-def build_without_weights(settings: Settings, vocab_size: int, precision: int = 32) -> Net:
-    """Returns the net on torch's meta device: shapes and types of its weights, which take no memory."""
-    with torch.device("meta"):
-        return _architecture(settings)(settings, vocab_size, None).to(getattr(torch, f"float{precision}"))
+    Without a seed it is on torch's meta device, where weights have shapes and types but take no memory.
+    """
+    module, name = settings.net.split(":")  # type: ignore[attr-defined]  # the settings of every net name its class
+    architecture: type[Net] = getattr(import_module(f"nextchar.models.nets.{module}"), name)
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    with torch.device("meta" if seed is None else "cpu"):
+        return architecture(settings, vocab_size, generator).to(getattr(torch, f"float{precision}"))
 
 
 def spec(settings: Settings, vocab_size: int, precision: int) -> dict[str, TensorSpec]:
     """Returns the dtypes and shapes of that net's weights."""
-    weights = build_without_weights(settings, vocab_size).state_dict()
+    weights = build(settings, vocab_size, precision, None).state_dict()
     return {name: (f"float{precision}", tuple(tensor.shape)) for name, tensor in weights.items()}
 
 
 def restore(settings: Settings, vocabulary: Vocabulary, tensors: Tensors) -> NetModel:
-    """Returns a net with these weights as a LanguageModel."""
-    net = build_without_weights(settings, len(vocabulary))
+    """Returns a net with these weights, of their precision, as a LanguageModel."""
+    net = build(settings, len(vocabulary), 32, None)
     net.load_state_dict({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()}, assign=True)
     return NetModel(vocabulary, net)
-
-
-def _architecture(settings: Settings) -> type[Net]:
-    module, name = settings.net.split(":")  # type: ignore[attr-defined]  # the settings of every net name its class
-    architecture: type[Net] = getattr(import_module(f"nextchar.models.nets.{module}"), name)
-    return architecture

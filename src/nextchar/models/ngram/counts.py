@@ -201,24 +201,20 @@ def first_appearance(blocks: Iterable[Block], vocab_size: int) -> Ids:
     return rank
 
 
-# --- from the highest order to all ----------------------------------------------------------------------------------
-
-
 def tables_by_order(counts: CountTable) -> list[CountTable]:
     """Returns the tables of the orders 1, 2, ... up to that of the counts."""
     tables, packing = [], counts.packing
     for k in range(counts.order, 0, -1):
         full = ~packing.is_padded(counts.keys, k)  # a padded n-gram is one of a lower order
         tables.append(CountTable(counts.keys[full], counts.counts[full], packing, k))
-        if k > 1:
+        if k > 1:  # c(w) = sum over v of c(v w); a padded n-gram loses a boundary
             counts = _add_up(packing.shorter(counts.keys, k), counts.counts, packing, k - 1)
     return tables[::-1]
 
 
 def count_stream(stream: Stream, vocab_size: int, order: int) -> list[CountTable]:
     """(N + 1,) ids, of which the first is context only -> the tables of the orders 1 to `order`."""
-    packing = Packing(vocab_size)
-    return tables_by_order(count_ngrams([Block(stream, 1)], packing, order))
+    return tables_by_order(count_ngrams([Block(stream, 1)], Packing(vocab_size), order))
 
 
 @dataclass(frozen=True)
@@ -239,7 +235,7 @@ class TrainCounts:
         """
         tables = [self.occurrences[-1]]
         for table, above in zip(self.occurrences[-2::-1], self.occurrences[:0:-1], strict=True):
-            once = np.ones(len(above), dtype=np.int64)
+            once = np.ones(len(above), dtype=np.int64)  # each n-gram v w above is one id v before w
             preceded = _add_up(above.packing.shorter(above.keys, above.order), once, above.packing, table.order)
             counts = table.counts.copy()
             counts[np.searchsorted(table.keys, preceded.keys)] = preceded.counts

@@ -27,7 +27,17 @@ class Katz(Smoothing):
 
     @classmethod
     def estimate_order(cls, settings: config.Katz, table: CountTable) -> Sequence[float]:
-        return good_turing_ratios(table)
+        """d(r) = (r* / r - a) / (1 - a), r* = (r + 1) n_(r+1) / n_r, a = 6 n_6 / n_1, for r = 1 to 5 (Katz 1987).
+
+        d(r) = 1, no discount, if the formula gives no number between 0 and 1, and for all r if one of n_1 to n_6 is 0.
+        """
+        n = np.array([int((table.counts == r).sum()) for r in range(1, MOST_DISCOUNTED + 2)])
+        a = 6 * n[-1] / n[0] if n.all() else 1.0
+        if a == 1:
+            return [1.0] * MOST_DISCOUNTED
+        r = np.arange(1, MOST_DISCOUNTED + 1)
+        ratios = ((r + 1) * n[1:] / n[:-1] / r - a) / (1 - a)
+        return [d if 0 < d < 1 else 1.0 for d in ratios.tolist()]
 
     def step(self, k: int, seen: NgramStatistics, below: Floats, uniform: float) -> Floats:
         ratios = np.append(self.parameters[k - 1], 1.0)
@@ -61,17 +71,3 @@ class StupidBackoff(Smoothing):
         relative = seen.counts / np.maximum(seen.totals, 1)
         backed_off = np.where(seen.is_padded, below, self.parameters[k - 1, 0] * below)
         return np.where(seen.counts > 0, relative, backed_off)
-
-
-def good_turing_ratios(table: CountTable) -> list[float]:
-    """d(r) = (r* / r - a) / (1 - a), r* = (r + 1) n_(r+1) / n_r, a = 6 n_6 / n_1, for r = 1 to 5 (Katz 1987).
-
-    d(r) = 1, no discount, if the formula gives no number between 0 and 1, and for all r if one of n_1 to n_6 is 0.
-    """
-    n = np.array([int((table.counts == r).sum()) for r in range(1, MOST_DISCOUNTED + 2)])
-    a = 6 * n[-1] / n[0] if n.all() else 1.0
-    if a == 1:
-        return [1.0] * MOST_DISCOUNTED
-    r = np.arange(1, MOST_DISCOUNTED + 1)
-    ratios = ((r + 1) * n[1:] / n[:-1] / r - a) / (1 - a)
-    return [d if 0 < d < 1 else 1.0 for d in ratios.tolist()]

@@ -184,7 +184,7 @@ class Packing:
 
     @property
     def _big_endian(self) -> np.dtype[Any]:
-        return np.dtype(f">u{self.width}")
+        return np.dtype(f">u{self.width}")  # so that byte strings sort as their ids do
 
     def _ids(self, keys: Keys, k: int) -> npt.NDArray[Any]:
         return np.ascontiguousarray(keys).view(self._big_endian).reshape(len(keys), k)
@@ -200,9 +200,6 @@ def _behind_boundaries(ids: Stream, k: int) -> Iterator[tuple[int, Ids]]:
         yield distance, at[(at >= 0) & (at < len(ids) - k + 1)]
 
 
-# --- sorted keys ----------------------------------------------------------------------------------------------------
-
-
 def run_starts(keys: Keys) -> Ids:
     """Returns where the runs of equal keys begin."""
     if not len(keys):
@@ -215,7 +212,7 @@ def find(keys: Keys, wanted: Keys) -> tuple[Ids, Bools]:
     place = np.searchsorted(keys, wanted)
     if not len(keys):
         return place, np.zeros(len(wanted), dtype=bool)
-    np.minimum(place, len(keys) - 1, out=place)
+    np.minimum(place, len(keys) - 1, out=place)  # a key beyond the last is compared with the last
     return place, keys[place] == wanted
 
 

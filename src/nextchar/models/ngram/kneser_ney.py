@@ -83,7 +83,12 @@ class ModifiedKneserNey(Discounting):
 
     @classmethod
     def estimate_order(cls, settings: config.ModifiedKneserNey, table: CountTable) -> Sequence[float]:
-        return [*modified_kneser_ney_discounts(table), 0.0]
+        """Y in place of D_i if n_i = 0, as in the lowest orders of characters, or if D_i is not above 0.
+
+        Without a discount unseen symbols would have probability 0.
+        """
+        y = kneser_ney_discount(table)
+        return [*(d if d > 0 else y for d in three_discounts(table.counts_of_counts, y)), 0.0]
 
     @classmethod
     def estimate(cls, settings: config.ModifiedKneserNey, counts: TrainCounts) -> Floats:
@@ -127,20 +132,14 @@ class PitmanYor(Discounting):
 
 
 def kneser_ney_discount(table: CountTable) -> float:
-    """D = n1 / (n1 + 2 n2) (Ney, Essen & Kneser 1994), for Kneser-Ney and absolute discounting; 0.5 if n1 = 0."""
+    """D = Y = n1 / (n1 + 2 n2) (Ney, Essen & Kneser 1994); 0.5 if n1 = 0."""
     n1, n2, *_ = table.counts_of_counts
     return n1 / (n1 + 2 * n2) if n1 else 0.5
 
 
-def modified_kneser_ney_discounts(table: CountTable) -> list[float]:
-    """D_i = i - (i + 1) Y n_(i+1) / n_i for i = 1, 2, 3, where Y = n1 / (n1 + 2 n2) (Chen & Goodman 1998, eq. 26).
-
-    Y in place of D_i if n_i = 0, as in the lowest orders of characters, or if D_i would not be above 0, which would
-    give unseen symbols probability 0.
-    """
-    n, y = table.counts_of_counts, kneser_ney_discount(table)
-    discounts = [i - (i + 1) * y * n[i] / n[i - 1] if n[i - 1] else y for i in (1, 2, 3)]
-    return [d if d > 0 else y for d in discounts]
+def three_discounts(n: Sequence[int], y: float) -> list[float]:
+    """D_i = i - (i + 1) Y n_(i+1) / n_i for i = 1, 2, 3 (Chen & Goodman 1998, eq. 26); -1 if n_i = 0."""
+    return [i - (i + 1) * y * n[i] / n[i - 1] if n[i - 1] else -1.0 for i in (1, 2, 3)]
 
 
 # --- as KenLM counts ------------------------------------------------------------------------------------------------
@@ -155,8 +154,7 @@ def kenlm_discounts(table: CountTable, taken_for: int, right: int) -> list[float
     if right:
         n[min(right, 5) - 1] -= 1
         n[min(taken_for, 5) - 1] += 1
-    y = n[0] / (n[0] + 2 * n[1]) if n[0] else 0.0
-    discounts = [i - (i + 1) * y * n[i] / n[i - 1] if n[i - 1] else -1.0 for i in (1, 2, 3)]
+    discounts = three_discounts(n, n[0] / (n[0] + 2 * n[1]) if n[0] else 0.0)
     return discounts if all(0 <= d <= i for i, d in enumerate(discounts, 1)) else [0.5, 1.0, 1.5]
 
 

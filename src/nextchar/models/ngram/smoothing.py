@@ -29,7 +29,7 @@ from nextchar.config import smoothing_settings as config
 from nextchar.data.vocabulary import Ids
 from nextchar.models.base import Floats
 from nextchar.models.ngram.counts import CountTable, TrainCounts
-from nextchar.models.ngram.keys import Bools, Keys, Packing, look_up, run_starts
+from nextchar.models.ngram.keys import Bools, Keys, look_up, run_starts
 from nextchar.models.ngram.simplex import minimum
 
 MOST_PSEUDO_COUNTS = 1e12
@@ -57,21 +57,15 @@ def statistics_by_order(tables: Sequence[CountTable], keys: Keys, whole_rows: bo
     """
     found: list[NgramStatistics] = []
     for table in reversed(tables):
-        packing, k = table.packing, table.order
-        if whole_rows and k > 1:
-            shorter, index = _shorter_rows(keys, packing, k)
+        packing, k, v = table.packing, table.order, table.packing.vocab_size
+        if whole_rows and k > 1:  # only the contexts need to be sorted
+            contexts, row = packing.distinct(packing.shorter(packing.context(keys[::v], k), k - 1), k - 2)
+            shorter, index = packing.all_extended(contexts, k - 1), (row[:, None] * v + np.arange(v)).ravel()
         else:
             shorter, index = packing.distinct(packing.shorter(keys, k), k - 1)
         found.append(_statistics(table, keys, index))
         keys = shorter
     return found[::-1]
-
-
-def _shorter_rows(keys: Keys, packing: Packing, k: int) -> tuple[Keys, Ids]:
-    """Does for whole rows of V n-grams what `distinct` does for any: only the contexts need to be sorted."""
-    v = packing.vocab_size
-    contexts, index = packing.distinct(packing.shorter(packing.context(keys[::v], k), k - 1), k - 2)
-    return packing.all_extended(contexts, k - 1), (index[:, None] * v + np.arange(v)).ravel()
 
 
 def _statistics(table: CountTable, keys: Keys, shorter: Ids) -> NgramStatistics:
@@ -91,9 +85,6 @@ def _statistics(table: CountTable, keys: Keys, shorter: Ids) -> NgramStatistics:
         is_padded=packing.is_padded(keys, k),
         context_index=context_index,
     )
-
-
-# --- methods --------------------------------------------------------------------------------------------------------
 
 
 class HeldOut(NamedTuple):
@@ -212,9 +203,6 @@ class Smoothing(ABC):
         return dict(zip(self.names, self.parameters.T.tolist(), strict=True))
 
 
-# --- without lower orders -------------------------------------------------------------------------------------------
-
-
 class AddK(Smoothing):
     """P = (c + k) / (C + k V): k pseudo-counts for every symbol; uniform after an unseen context if k = 0.
 
@@ -236,12 +224,9 @@ class AddK(Smoothing):
 
     def step(self, k: int, seen: NgramStatistics, below: Floats, uniform: float) -> Floats:
         pseudo = self.parameters[k - 1, 0]
-        mass = seen.totals + pseudo / uniform
+        mass = seen.totals + pseudo / uniform  # C + k V
         p = np.where(mass > 0, (seen.counts + pseudo) / np.where(mass > 0, mass, 1), uniform)
         return np.where(seen.is_padded, below, p)  # a document's first symbols have shorter contexts
-
-
-# --- interpolation --------------------------------------------------------------------------------------------------
 
 
 class Interpolated(Smoothing):
