@@ -49,14 +49,14 @@ class LanguageModel(ABC):
 
     def score(self, stream: Stream) -> Floats:
         """(N + 1,) ids, of which the first is context only -> (N,) float64, the log-probability of each later id."""
-        contexts, v = contexts_before(stream, self.context), len(self.vocabulary)
-        if v ** (self.context + 1) <= TABLE_CELLS:
+        contexts, v = contexts_before(stream, self.context), len(self.vocabulary)  # (N, context)
+        if v ** (self.context + 1) <= TABLE_CELLS:  # looking up is cheaper than finding the distinct contexts
             return self.log_probs(every_context(v, self.context))[context_numbers(contexts, v), stream[1:]]
         scores = np.empty(len(contexts))
         for start in range(0, len(scores), SCORED_AT_ONCE):
             part = slice(start, start + SCORED_AT_ONCE)
             distinct, index = np.unique(contexts[part], axis=0, return_inverse=True)
-            scores[part] = self.log_probs(distinct)[index.ravel(), stream[1:][part]]
+            scores[part] = self.log_probs(distinct)[index.ravel(), stream[1:][part]]  # one of the V of each context
         return scores
 
 

@@ -53,13 +53,13 @@ class Net(nn.Module, ABC):
         if targets is None:
             return logits, None
         if targets.is_floating_point():
-            log_probs = F.log_softmax(logits, dim=-1, dtype=targets.dtype)
+            log_probs = F.log_softmax(logits, dim=-1, dtype=targets.dtype)  # (B, T, V)
             return logits, -torch.dot(targets.flatten(), log_probs.flatten())
         flat = logits.flatten(0, 1)  # (B * T, V)
         if weights is None:
             return logits, F.cross_entropy(flat, targets.flatten(), ignore_index=-1)
         nll = F.cross_entropy(flat, targets.flatten(), ignore_index=-1, reduction="none")
-        counted = (weights * (targets != -1)).flatten()
+        counted = (weights * (targets != -1)).flatten()  # (B * T,): padding weighs nothing
         return logits, (nll * counted).sum() / counted.sum()
 
 

@@ -57,7 +57,7 @@ class BackoffModel(LanguageModel):
         found = np.tile(unigrams, (len(contexts), 1))
         for table in self.tables[1:]:
             seen = self.packing.pack(contexts[:, contexts.shape[1] - (table.order - 1) :])
-            found += look_up(table.contexts, table.log_backoffs, seen, 0)[:, None]
+            found += look_up(table.contexts, table.log_backoffs, seen, 0)[:, None]  # (N, V) + (N, 1)
             index, rows = _rows_of(table, seen)
             found[index, self.packing.newest(table.keys[rows], table.order)] = table.log_probs[rows]
         return found
@@ -83,7 +83,7 @@ class BackoffModel(LanguageModel):
             is_full = ~packing.is_padded(ngrams, k)
             np.maximum(lengths, k * (np.stack([has_row, has_context | (k == 1), is_full]) & is_full), out=lengths)
             ngrams = packing.shorter(ngrams, k)
-        return OrderPredictions(log_probs, *lengths)
+        return OrderPredictions(log_probs, *lengths)  # (order, N), and (N,) each
 
     # --- as tensors -------------------------------------------------------------------------------------------------
 

@@ -43,10 +43,10 @@ class Katz(Smoothing):
         ratios = np.append(self.parameters[k - 1], 1.0)
         known, context = seen.counts > 0, seen.context_index
         kept = ratios[np.minimum(seen.counts, MOST_DISCOUNTED + 1) - 1] * seen.counts / np.maximum(seen.totals, 1)
-        keeps_all = np.bincount(context, kept)[context] > 1 - 1e-12
+        keeps_all = np.bincount(context, kept)[context] > 1 - 1e-12  # summed over a context, and given to its V rows
         kept = np.where(keeps_all, seen.counts / (seen.totals + 0.5), kept)
         left, unseen = 1 - np.bincount(context, kept)[context], np.bincount(context, below * ~known)[context]
-        p = np.where(known, kept, left * below / np.where(unseen > 0, unseen, 1))
+        p = np.where(known, kept, left * below / np.where(unseen > 0, unseen, 1))  # a(h) P_(k-1), a = left / unseen
         complete = np.bincount(context, known)[context] == np.bincount(context)[context]
         p = np.where(complete, kept / np.where(complete, 1 - left, 1), p)
         return np.where(seen.totals > 0, p, below)

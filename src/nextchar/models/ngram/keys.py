@@ -10,7 +10,7 @@ that: boundaries fill the rest, and the n-gram is called padded.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from nextchar.data.vocabulary import BOUNDARY, Ids, Stream
 
 Keys = npt.NDArray[Any]  # unsigned integers, or byte strings of one length; both sort as the ids do
 Bools = npt.NDArray[np.bool_]
-Number = TypeVar("Number", bound=np.number[Any])
 
 PACKED_AT_ONCE = 1 << 17  # n-grams; the intermediate arrays of so many fit in the processor's cache
 
@@ -32,13 +31,11 @@ class Packing:
 
     @cached_property
     def bits(self) -> int:
-        """Bits of one id in a number."""
-        return max(1, (self.vocab_size - 1).bit_length())
+        return max(1, (self.vocab_size - 1).bit_length())  # of one id in a number
 
     @cached_property
     def width(self) -> int:
-        """Bytes of one id in a byte string: 1, 2 or 4."""
-        return 1 << max(0, (-(-self.bits // 8) - 1).bit_length())
+        return 1 << max(0, (-(-self.bits // 8) - 1).bit_length())  # bytes of one id in a byte string: 1, 2 or 4
 
     def is_wide(self, k: int) -> bool:
         """Whether k ids need more than 64 bits."""
@@ -106,7 +103,7 @@ class Packing:
         """(N,) keys of k ids -> (N, k) ids."""
         if self.is_wide(k):
             return self._ids(keys, k).astype(np.int64)
-        shifts = np.arange(k - 1, -1, -1, dtype=np.uint64) * np.uint64(self.bits)
+        shifts = np.arange(k - 1, -1, -1, dtype=np.uint64) * np.uint64(self.bits)  # (k,), the oldest id first
         return (keys.astype(np.uint64)[:, None] >> shifts & np.uint64((1 << self.bits) - 1)).astype(np.int64)
 
     # --- from keys to keys ------------------------------------------------------------------------------------------
@@ -150,8 +147,6 @@ class Packing:
         padded: Bools = (oldest == BOUNDARY).all(1)  # one boundary opens the document, the other is before it
         return padded
 
-    # --- sorting ----------------------------------------------------------------------------------------------------
-
     def sort(self, keys: Keys, k: int) -> tuple[Keys, Ids]:
         """Returns the keys of k ids sorted, and the place of each before; equal keys in any order.
 
@@ -171,7 +166,7 @@ class Packing:
             return keys, np.arange(len(keys))
         ordered, places = self.sort(keys, k)
         starts = run_starts(ordered)
-        index = np.empty(len(keys), dtype=np.int64)
+        index = np.empty(len(keys), dtype=np.int64)  # the number of each key's run, carried back to its place
         index[places] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(keys)))
         return ordered[starts], index
 
@@ -216,7 +211,7 @@ def find(keys: Keys, wanted: Keys) -> tuple[Ids, Bools]:
     return place, keys[place] == wanted
 
 
-def look_up(keys: Keys, values: npt.NDArray[Number], wanted: Keys, otherwise: float) -> npt.NDArray[Number]:
+def look_up(keys: Keys, values: npt.NDArray[Any], wanted: Keys, otherwise: float) -> npt.NDArray[Any]:
     """Returns the value of each wanted key, or `otherwise` for those that are not among the sorted keys."""
     if not len(keys):
         return np.full((len(wanted), *values.shape[1:]), otherwise, dtype=values.dtype)

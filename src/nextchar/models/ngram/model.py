@@ -39,7 +39,7 @@ class CountModel(LanguageModel):
             rows = self.packing.all_extended(distinct[part], self.order)
             _, _, log_p = next(self._orders(rows, whole_rows=True))
             table[part] = log_p.reshape(-1, v)
-        return table[index]
+        return table[index]  # (N, V)
 
     def score(self, stream: Stream) -> Floats:
         """Looks up each distinct n-gram once, where the base class would compute a row of V for each context."""
@@ -61,7 +61,7 @@ class CountModel(LanguageModel):
         for part in self._parts(keys):
             for k, (seen, at, log_p) in zip(range(self.order, 0, -1), self._orders(keys[part]), strict=True):
                 log_probs[k - 1, part] = log_p
-                known = seen.counts > 0, seen.totals > 0, ~seen.is_padded
+                known = seen.counts > 0, seen.totals > 0, ~seen.is_padded  # the n-gram, its context, all that is there
                 for longest, is_known in zip(lengths[:, part], known, strict=True):
                     np.maximum(longest, k * is_known[at], out=longest)
         if len(index) > len(keys) or (index[1:] < index[:-1]).any():  # else they came distinct and sorted
@@ -82,7 +82,7 @@ class CountModel(LanguageModel):
         """
         packing, at = self.packing, np.arange(len(keys))
         if self.smoothing.whole_rows and not whole_rows:
-            contexts, row = packing.distinct(packing.context(keys, self.order), self.order - 1)
+            contexts, row = packing.distinct(packing.context(keys, self.order), self.order - 1)  # (G,), (U,)
             at = row * packing.vocab_size + packing.newest(keys, self.order)
             keys, whole_rows = packing.all_extended(contexts, self.order), True
         statistics = statistics_by_order(self.tables, keys, whole_rows)

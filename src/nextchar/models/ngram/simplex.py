@@ -23,7 +23,7 @@ def minimum(
         if simplex[-1][0] - simplex[0][0] <= 1e-9 * abs(simplex[0][0]):
             break
         worst, others = np.array(simplex[-1][1]), np.array([x for _, x in simplex[:-1]])
-        middle = others.mean(0)
+        middle = others.mean(0)  # (n,): the worst corner moves on the line through it
 
         def beyond(t: float, middle: Floats = middle, worst: Floats = worst) -> tuple[float, tuple[float, ...]]:
             x = np.clip(middle + t * (middle - worst), low, high)
