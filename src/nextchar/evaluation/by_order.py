@@ -19,15 +19,11 @@ GROUP = "x_is_order"  # prefix of the tags: on these charts TensorBoard's steps 
 
 @dataclass(frozen=True)
 class OrderMetrics:
-    """Metrics of the orders 1, 2, ... on one split, (order,) float64 each.
+    """Metrics of the orders k = 1, 2, ... on one split, (order,) each."""
 
-    `loss`: nats per character of P_k. `contexts_seen`: the share of characters whose context of k - 1 symbols was seen
-    in training; `ngrams_seen`: the share of those that were seen there after this context.
-    """
-
-    loss: Floats
-    contexts_seen: Floats
-    ngrams_seen: Floats
+    loss: Floats  # nats per character of P_k
+    contexts_seen: Floats  # the share of characters whose context of k - 1 symbols was seen in training
+    ngrams_seen: Floats  # the share of characters that were seen there after this context
 
 
 def measure_orders(model: CountModel | BackoffModel, text: CountTable) -> OrderMetrics:
@@ -37,10 +33,8 @@ def measure_orders(model: CountModel | BackoffModel, text: CountTable) -> OrderM
         part = slice(start, start + SCORED_AT_ONCE)
         ids, n = text.packing.unpack(text.keys[part], text.order), text.counts[part].astype(np.float64)
         found = model.by_order(ids[:, :-1], ids[:, -1])
-        seen = [
-            _seen_by_order(longest, found.longest_possible, n, model.order)
-            for longest in (found.longest_context, found.longest_ngram)
-        ]
+        longest = found.longest_context, found.longest_ngram
+        seen = [_seen_by_order(each, found.longest_possible, n, model.order) for each in longest]
         sums = sums + np.stack([-found.log_probs @ n, *seen])  # (3, order)
     return OrderMetrics(*sums / text.total)
 
@@ -55,15 +49,11 @@ def _seen_by_order(longest: Ids, possible: Ids, n: Floats, orders: int) -> Float
 
 @dataclass(frozen=True)
 class OrderReport:
-    """All that is drawn by order.
+    """All that is drawn by order."""
 
-    `metrics`: by split. `parameters`: of the smoothing method by name, one value for each order. `counts_of_counts`:
-    for each order how many n-grams occur once, twice, three and four times, as the smoothing method counts.
-    """
-
-    metrics: dict[str, OrderMetrics]
-    parameters: dict[str, list[float]]
-    counts_of_counts: list[list[int]]
+    metrics: dict[str, OrderMetrics]  # by split
+    parameters: dict[str, list[float]]  # of the smoothing method by name, one value for each order
+    counts_of_counts: list[list[int]]  # for each order n_1 to n_4, as the smoothing method counts
 
     def used_parameters(self) -> dict[str, list[float]]:
         """Returns the parameters that are not 0 at every order."""

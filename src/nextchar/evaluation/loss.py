@@ -18,14 +18,11 @@ FEWEST_RESAMPLED = 10  # documents; resampling fewer gives no usable interval
 
 @dataclass(frozen=True)
 class Loss:
-    """Sums over the D documents of a split: `nll` (D,) float64 in nats, `chars` (D,) int64, document ends included.
+    """Sums over the D documents of a split."""
 
-    `impossible`: the number of characters with probability 0.
-    """
-
-    nll: Floats
-    chars: Ids
-    impossible: int = 0
+    nll: Floats  # (D,), in nats
+    chars: Ids  # (D,), document ends included
+    impossible: int = 0  # characters with probability 0
 
     @property
     def value(self) -> float:
@@ -69,12 +66,10 @@ def loss_on(model: LanguageModel, split: Split, is_text: bool) -> Loss:
         scores = model.score(ids)[n_context - 1 :]  # of ids[n_context:]
         if is_text:
             unit = np.arange(scored, scored + len(scores)) // TEXT_BLOCK
-        else:
-            # A document begins where the id before a score is a boundary. A document that began in the block before
-            # continues in this one, so its two partial sums are added up.
+        else:  # a document begins where the id before a score is a boundary; one may begin in the block before
             unit = ended - 1 + np.cumsum(ids[n_context - 1 : -1] == BOUNDARY)
         first, scored, ended = int(unit[0]), scored + len(scores), int(unit[-1]) + 1
-        nll[first:ended] += np.bincount(unit - first, -scores)
+        nll[first:ended] += np.bincount(unit - first, -scores)  # adds up the parts of a document that blocks cut
         chars[first:ended] += np.bincount(unit - first)
         impossible += int(np.isneginf(scores).sum())
     return Loss(nll, chars, impossible)

@@ -112,16 +112,13 @@ def _cumulative(model: LanguageModel, decoding: Decoding, contexts: Ids) -> Floa
     return cumulative
 
 
-# --- one document after the other -----------------------------------------------------------------------------------
-
-
 def _one_by_one(model: LanguageModel, decoding: Decoding, seed: int, start: list[int], max_chars: int) -> Iterator[str]:
     @lru_cache(CACHE_CELLS // len(model.vocabulary))
     def distribution(*context: int) -> Floats:
         row: Floats = _cumulative(model, decoding, np.array([context]))[0]
         return row
 
-    stream = TorchStream(seed)
+    stream = TorchStream(seed)  # of 256 numbers at a time, since a call costs more than a number
     uniforms = chain.from_iterable(stream.uniform(256).tolist() for _ in count())
     while True:
         ids = [BOUNDARY] * model.context + start
@@ -131,9 +128,6 @@ def _one_by_one(model: LanguageModel, decoding: Decoding, seed: int, start: list
             if ids[-1] == BOUNDARY:
                 break
         yield model.vocabulary.decode(ids)
-
-
-# --- many documents side by side ------------------------------------------------------------------------------------
 
 
 def _in_batches(

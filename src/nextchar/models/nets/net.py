@@ -109,14 +109,11 @@ class NetModel(LanguageModel):
 
 
 class Pieces(NamedTuple):
-    """Documents, or pieces of longer ones, as places in a stream of ids, (P,) each.
+    """Documents, or pieces of longer ones, as places in a stream of ids, (P,) each."""
 
-    start: the first id that is read. length: how many are. first: how many are only context at its beginning.
-    """
-
-    start: Ids
-    length: Ids
-    first: Ids
+    start: Ids  # the first id that is read
+    length: Ids  # how many are read
+    first: Ids  # how many of these, at the beginning, are only context
 
     def rows(self, ids: Tensor, numbers: Ids) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T) ids, padded on the right with 0; (B, T) the next ids, -1 where none is predicted; places of these."""

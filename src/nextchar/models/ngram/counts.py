@@ -219,13 +219,10 @@ def count_stream(stream: Stream, vocab_size: int, order: int) -> list[CountTable
 
 @dataclass(frozen=True)
 class TrainCounts:
-    """The counts that a smoothing method is estimated from: the tables by order, and what follows from them.
+    """The counts that a smoothing method is estimated from."""
 
-    `appearance` returns (V,) the ids ranked by first appearance in the text (only KenLM's estimates ask for it).
-    """
-
-    occurrences: Sequence[CountTable]
-    appearance: Callable[[], Ids] | None = None
+    occurrences: Sequence[CountTable]  # by order
+    appearance: Callable[[], Ids] | None = None  # returns `first_appearance`, for which only KenLM's estimates ask
 
     @cached_property
     def continuations(self) -> list[CountTable]:

@@ -52,34 +52,28 @@ def fit_ngrams(
         counted = count_on_cluster(train, packing, highest, address)
     else:
         counted = count_ngrams(train.blocks(highest - 1), packing, highest)
-    tables = tables_by_order(counted)
-    pairs = tables[1]
+    occurrences = tables_by_order(counted)
+    pairs, occurrences = occurrences[1], occurrences[:order]
     if given is not None:
         return NgramFit(given, pairs, counted, [], {}, sum(map(len, given.tables)))
 
     assert settings.smoothing is not None
-    train_counts = TrainCounts(tables[:order], lambda: first_appearance(train.blocks(1), packing.vocab_size))
-    val = None
+    counts, val = TrainCounts(occurrences, lambda: first_appearance(train.blocks(1), packing.vocab_size)), None
     if settings.smoothing.needs_val and "val" in splits:
         val = count_ngrams(splits["val"].blocks(max(1, order - 1)), packing, order)
-    smoothing = estimate(settings.smoothing, train_counts, val)
-    looked_up = smoothing.tables(train_counts)
-    counts_of_counts = [table.counts_of_counts for table in looked_up]
-
+    smoothing = estimate(settings.smoothing, counts, val)
+    tables = smoothing.tables(counts)
+    counts_of_counts = [table.counts_of_counts for table in tables]  # as discounts were estimated, before pruning
     if isinstance(wanted, Count):
-        looked_up = prune_by_count(looked_up, train_counts.occurrences, wanted)
-    counts = CountModel(vocabulary, looked_up, smoothing)
-    model: CountModel | BackoffModel = counts
+        tables = prune_by_count(tables, occurrences, wanted)
+    model: CountModel | BackoffModel = CountModel(vocabulary, tables, smoothing)
     if isinstance(wanted, Count) and wanted.prune_entropy is not None:
-        model = BackoffModel(vocabulary, prune_by_entropy(counts.backoff_tables(), wanted.prune_entropy))
-    unpruned = sum(map(len, train_counts.occurrences))
+        model = BackoffModel(vocabulary, prune_by_entropy(model.backoff_tables(), wanted.prune_entropy))
+    unpruned = sum(map(len, occurrences))
     return NgramFit(model, pairs, counted, counts_of_counts, smoothing.named_parameters(), unpruned)
 
 
 def prune_by_count(tables: Sequence[CountTable], occurrences: Sequence[CountTable], model: Count) -> list[CountTable]:
     """Removes the n-grams that occur no more often than model.prune says, whatever their continuation counts are."""
-    thresholds = [model.threshold(table.order) for table in occurrences]
-    return [
-        table.keep(raw.counts > threshold) if threshold else table
-        for table, raw, threshold in zip(tables, occurrences, thresholds, strict=True)
-    ]
+    pairs = zip(tables, occurrences, strict=True)
+    return [table.keep(raw.counts > most) if (most := model.threshold(raw.order)) else table for table, raw in pairs]

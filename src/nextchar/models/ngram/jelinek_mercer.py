@@ -40,7 +40,7 @@ class JelinekMercer(Interpolated):
         p, rows = np.array([1 / val.vocab_size]), list[Floats]()
         for seen, n in zip(val.statistics, val.weights, strict=True):
             below, known = p[seen.shorter], seen.totals > 0
-            ml = seen.counts / np.maximum(seen.totals, 1)  # maximum likelihood, c / C
+            ml = seen.counts / np.maximum(seen.totals, 1)  # (U,): maximum likelihood, c / C
             bucket = bucket_of(seen.totals[known])
             row = np.full(BUCKETS, _em(ml[known], below[known], n[known], np.zeros_like(bucket), 1)[0])
             if self.settings.weights == "bucket":

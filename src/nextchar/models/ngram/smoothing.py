@@ -88,13 +88,10 @@ def _statistics(table: CountTable, keys: Keys, shorter: Ids) -> NgramStatistics:
 
 
 class HeldOut(NamedTuple):
-    """A text to fit parameters on, usually val: for each order its U distinct n-grams, as the tables of train see them.
-
-    `weights` (U,) float64, for each order: how many characters of the text are the last symbol of each n-gram.
-    """
+    """A text to fit parameters on, usually val: its U distinct n-grams by order, as the tables of train see them."""
 
     statistics: Sequence[NgramStatistics]
-    weights: Sequence[Floats]
+    weights: Sequence[Floats]  # (U,) by order: how many characters of the text are the last of each n-gram
     vocab_size: int
 
     @classmethod
@@ -107,12 +104,12 @@ class HeldOut(NamedTuple):
 
 
 class SearchSpace(NamedTuple):
-    """A search begins at `start`, between `low` and `high`; `row` makes the parameters of an order from a point."""
+    """A search begins at `start` and stays between `low` and `high`."""
 
     start: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
-    row: Callable[[Floats], Floats]
+    row: Callable[[Floats], Floats]  # makes the parameters of an order from a point
 
 
 class Smoothing(ABC):
