@@ -26,7 +26,7 @@ from nextchar.training.train import train as train_run
 
 if TYPE_CHECKING:  # imported when first used: training one run needs neither
     from nextchar.comparison.ranking import Comparison
-    from nextchar.sweeps.sweep_folder import Job, SweepFolder
+    from nextchar.sweeps.sweep_folder import SweepFolder
 
 __all__ = ["Run", "Sweep", "compare", "ngram", "open_run", "sweep", "train"]
 
@@ -54,13 +54,13 @@ def sweep(*words: str) -> "Sweep":
 
     Raises BadInput if any job is wrong, before the first begins; KeyboardInterrupt.
     """
-    from nextchar.sweeps import launch, plan  # imports Hydra's launchers
+    from nextchar.sweeps import launch, monitor, plan  # imports Hydra's launchers
 
     command = command_of("train", TrainCommand, words, multirun=True)
     planned, settings = plan.plan(command)
     if not settings.dry_run:
         with _TRAINING, _interrupts_of_python():
-            launch.run(planned, command, SilentSweep())
+            launch.run(planned, command, monitor.SweepProgress())
     return Sweep(planned)
 
 
@@ -132,19 +132,6 @@ class Sweep:
 
         head, *jobs = rows(self._folder)
         return html_table(map(str, head), jobs, repr(self)[1:-1])
-
-
-class SilentSweep:
-    """Reports nothing of a sweep."""
-
-    def note(self, text: str) -> None:
-        return None
-
-    def job_ended(self, sweep: "SweepFolder", job: "Job") -> None:
-        return None
-
-    def sweep_ended(self, sweep: "SweepFolder") -> None:
-        return None
 
 
 def settings_of(command: Command[TrainCommand]) -> TrainSettings:

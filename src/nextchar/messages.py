@@ -27,7 +27,7 @@ def shown(value: object, most: int = 80) -> str:
 
 def one_line(text: str) -> str:
     """Escapes newlines and all other characters that are not printable."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return printable(text, kept="")
 
 
 def named(characters: Iterable[str]) -> str:
@@ -37,9 +37,9 @@ def named(characters: Iterable[str]) -> str:
     return f"{shown} and {len(ordered) - 5:,} more" if len(ordered) > 5 else shown
 
 
-def printable(text: str) -> str:
-    """Escapes control and direction-changing characters, so that text is safe to print. Keeps newlines and tabs."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii") for c in text)
+def printable(text: str, kept: str = "\n\t") -> str:
+    """Escapes control and direction-changing characters but the `kept`, so that text is safe to print."""
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def html_table(head: Iterable[str], rows: Iterable[Iterable[object]], caption: str = "") -> str:

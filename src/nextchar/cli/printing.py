@@ -50,10 +50,7 @@ def dropped_if_unread() -> Iterator[None]:
 
 def short(path: Path) -> str:
     """Returns the path relative to the working directory if it lies below it."""
-    try:
-        relative = os.path.relpath(path)
-    except ValueError:  # on another drive
-        return str(path)
+    relative = os.path.relpath(path)
     return relative if not relative.startswith("..") else str(path)
 
 

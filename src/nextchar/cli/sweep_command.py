@@ -9,6 +9,7 @@ from nextchar.cli.train_command import is_one_of_many_processes
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput
 from nextchar.sweeps import launch
+from nextchar.sweeps.monitor import SweepProgress
 from nextchar.sweeps.plan import plan
 from nextchar.sweeps.sweep_folder import Job, SweepFolder
 
@@ -28,10 +29,11 @@ def run(called: Called[TrainCommand]) -> None:
         raise SystemExit(1)
 
 
-class TerminalSweep:
+class TerminalSweep(SweepProgress):
     """Shows the progress of a sweep: each job on stderr, at the end its table and the words to type next."""
 
-    note = staticmethod(note)
+    def note(self, text: str) -> None:
+        note(text)
 
     def __init__(self, called: Called[TrainCommand]) -> None:
         self.called, self.keys = called, list[str]()

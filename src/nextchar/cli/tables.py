@@ -14,6 +14,7 @@ from rich.text import Text
 from nextchar.cli.printing import say, short
 from nextchar.data.load import DataReport
 from nextchar.evaluation.explain import Step, in_percent, mean_nll, orders_to_show
+from nextchar.evaluation.measure import LOSS_HEADS, loss_rows
 from nextchar.messages import printable
 from nextchar.sweeps.sweep_folder import DONE, Job, SweepFolder
 
@@ -32,12 +33,9 @@ LABEL = 28  # columns; a longer word of a run's label is folded
 
 def losses(metrics: dict[str, float], title: str) -> None:
     """Prints the table of losses, one row per split."""
-    table = _titled(title, Column(""), *_right("loss (nats/char)", "95% interval", "bits/char", "perplexity"))
-    for split in [key.removesuffix("/loss") for key in metrics if key.endswith("/loss")]:
-        low, high = metrics.get(f"{split}/loss_low"), metrics.get(f"{split}/loss_high")
-        interval = "-" if low is None or high is None else f"{low:.4f} .. {high:.4f}"
-        bits, perplexity = metrics[f"{split}/bits_per_char"], metrics[f"{split}/perplexity"]
-        table.add_row(split, f"{metrics[f'{split}/loss']:.6f}", interval, f"{bits:.4f}", f"{perplexity:.3f}")
+    table = _titled(title, Column(""), *_right(*LOSS_HEADS[1:]))
+    for row in loss_rows(metrics):
+        table.add_row(*row)
     _print(table)
 
 

@@ -1,5 +1,6 @@
 """The metrics of a model on every split, and notes on what the losses do not count."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from nextchar.models.base import LanguageModel
 from nextchar.models.ngram.fit import NgramFit
 from nextchar.models.ngram.model import CountModel
 
+LOSS_HEADS = ("", "loss (nats/char)", "95% interval", "bits/char", "perplexity")
 SCORED_AT_ONCE = 1 << 20  # n-grams
 
 
@@ -67,3 +69,11 @@ def loss_of_counts(counting: NgramFit) -> Loss:
         nll -= float(scores @ counts)
         impossible += int(counts[np.isneginf(scores)].sum())
     return Loss(np.array([nll]), np.array([ngrams.total]), impossible)
+
+
+def loss_rows(metrics: dict[str, float]) -> Iterator[tuple[str, ...]]:
+    """Yields the row of each split in a table of losses, below LOSS_HEADS."""
+    for split in [name.removesuffix("/loss") for name in metrics if name.endswith("/loss")]:
+        loss, bits, perplexity = (metrics[f"{split}/{unit}"] for unit in ("loss", "bits_per_char", "perplexity"))
+        ends = [f"{metrics[key]:.4f}" for key in (f"{split}/loss_low", f"{split}/loss_high") if key in metrics]
+        yield split, f"{loss:.6f}", " .. ".join(ends) or "-", f"{bits:.4f}", f"{perplexity:.3f}"

@@ -18,7 +18,7 @@ from nextchar.data.textfile import normalized
 from nextchar.data.vocabulary import BOUNDARY, Ids, Vocabulary
 from nextchar.errors import BadInput
 from nextchar.evaluation.explain import Step, explain
-from nextchar.evaluation.measure import measure
+from nextchar.evaluation.measure import LOSS_HEADS, loss_rows, measure
 from nextchar.evaluation.sampling import Decoding, NovelOnly, sample
 from nextchar.messages import html_table, one_of
 from nextchar.models.base import Floats, LanguageModel
@@ -174,14 +174,8 @@ class Run:
 
     def _repr_html_(self) -> str:
         """The losses as a table, which notebooks show."""
-        values, rows = self.metrics, []
-        for split in [name.removesuffix("/loss") for name in values if name.endswith("/loss")]:
-            loss, bits, perplexity = (values[f"{split}/{unit}"] for unit in ("loss", "bits_per_char", "perplexity"))
-            ends = [f"{values[key]:.4f}" for key in (f"{split}/loss_low", f"{split}/loss_high") if key in values]
-            rows.append((split, f"{loss:.6f}", " .. ".join(ends) or "-", f"{bits:.4f}", f"{perplexity:.3f}"))
         text = self.record.data.source if self.record.data else "no text"
-        heads = ("", "loss (nats/char)", "95% interval", "bits/char", "perplexity")
-        return html_table(heads, rows, f"{self.settings.model.name} on {text}: {self.path}")
+        return html_table(LOSS_HEADS, loss_rows(self.metrics), f"{self.settings.model.name} on {text}: {self.path}")
 
     def _ids(self, text: str, end: bool) -> Ids:
         """(N + 1,) ids: the boundary, the characters of the text and, with `end`, the boundary that ends it."""

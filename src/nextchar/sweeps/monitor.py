@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from nextchar.runs.record import RECORD
 from nextchar.sweeps.sweep_folder import Job, SweepFolder
@@ -13,8 +12,8 @@ from nextchar.sweeps.sweep_folder import Job, SweepFolder
 POLL_SECONDS = 0.2
 
 
-class SweepProgress(Protocol):
-    """Receives the progress of a sweep; the command line passes an implementation."""
+class SweepProgress:
+    """Receives the progress of a sweep and shows nothing; the command line has a subclass that does."""
 
     def note(self, text: str) -> None:
         """Receives a remark for the user."""
