@@ -11,8 +11,8 @@ Start with `compose.command_of` (words -> settings) and `fields.Settings` (the b
 - quoting.py: keeps free text and paths as typed in Hydra's grammar
 - fields.py: the base of all settings, the description of each setting, the groups of conf/, and the refusal of a value
 - field_types.py: text, paths, seeds, positive numbers
-- {data,model,smoothing,optim,trainer,sweep}_settings.py: one group each, with the rules between it and other groups
-- train_settings.py: all groups of a run together
+- {data,model,smoothing,optim,trainer}_settings.py: one group each, with the rules between it and other groups
+- train_settings.py: all groups of a run together, and a sweep over several
 - command_settings.py: the commands that use finished runs
 
 A new model, smoothing method or optimizer: its class in its group's module, and conf/GROUP/NAME.yaml.

@@ -15,8 +15,7 @@ from nextchar.config.compose import Command, parse_overrides, resolved
 from nextchar.config.field_types import absolute
 from nextchar.config.fields import every_setting, groups_of, validated
 from nextchar.config.quoting import quote
-from nextchar.config.sweep_settings import Optuna, Sweep
-from nextchar.config.train_settings import TrainCommand, TrainSettings
+from nextchar.config.train_settings import Optuna, Sweep, TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
 from nextchar.errors import BadInput
 from nextchar.sweeps.search import Study, require

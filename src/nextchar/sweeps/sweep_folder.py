@@ -13,8 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nextchar.config.fields import Settings, flat, validated
-from nextchar.config.sweep_settings import Optuna
-from nextchar.config.train_settings import TrainSettings
+from nextchar.config.train_settings import Optuna, TrainSettings
 from nextchar.errors import BadInput
 from nextchar.messages import one_line, shown
 from nextchar.runs.atomic import json_bytes, write_atomically
