@@ -13,7 +13,6 @@ module by module:
 - run.py: a finished run and all that can be done with it
 - reading.py: reads run.json, weights, losses and samples from an untrusted source, checked against each other
 - record.py: run.json, field by field, and the facts that a run collects for it
-- folder.py: makes, locks, resumes and completes the folder of a run
-- train_log.py: train.log
+- folder.py: makes, locks, resumes and completes the folder of a run; train.log
 - atomic.py: files that appear whole or not at all
 """

@@ -1,11 +1,13 @@
-"""The folder of a run: belongs to one run, is locked while it runs, and is complete with run.json."""
+"""The folder of a run: belongs to one run, is locked while it runs, logs to train.log, is complete with run.json."""
 
 import contextlib
 import fcntl
 import hashlib
 import itertools
+import logging
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from nextchar.errors import BadInput, Interrupted, Stop
 from nextchar.runs.atomic import json_bytes, temporary_file, write_atomically
 from nextchar.runs.reading import check_folder, load_json
 from nextchar.runs.record import RECORD, SETTINGS, SWEEP, FileRecord, Record, RunFacts, ending
-from nextchar.runs.train_log import log, logging_to
+
+log = logging.getLogger("nextchar")  # the messages of a run go to its train.log
 
 
 class RunFolder:
@@ -159,3 +162,40 @@ def unfinished_settings(path: Path) -> dict[str, Any]:
     if (path / RECORD).exists() and load_json(path / RECORD).get("status") == "finished":
         raise BadInput(f"resume={path}: this run has finished; start a new one")
     return load_json(path / SETTINGS)
+
+
+# --- train.log ------------------------------------------------------------------------------------------------------
+
+
+class _LogFile(logging.FileHandler):
+    """Stays silent when the disk is full: the run itself reports the error that ends it, once."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+@contextlib.contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Writes the log messages of nextchar, Lightning and Python's warnings to a file, and nowhere else."""
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("nextchar", "lightning.pytorch", "lightning.fabric", "py.warnings")]
+    propagated = [logger.propagate for logger in loggers]
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, before in zip(loggers, propagated, strict=True):
+            logger.removeHandler(handler)
+            logger.propagate = before
+        logging.captureWarnings(False)
+        handler.close()

@@ -14,9 +14,8 @@ from nextchar.models.ngram import arpa_reader
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.models.ngram.fit import NgramFit, fit_ngrams
 from nextchar.models.ngram.model import CountModel
-from nextchar.runs.folder import RunFolder
+from nextchar.runs.folder import RunFolder, log
 from nextchar.runs.record import FileRecord
-from nextchar.runs.train_log import log
 from nextchar.training.progress import Progress
 from nextchar.training.tensorboard import TensorBoardWriter
 

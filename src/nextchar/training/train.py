@@ -10,9 +10,8 @@ from nextchar.data.load import load
 from nextchar.errors import Stop
 from nextchar.evaluation.measure import measure
 from nextchar.models.ngram.dask_counts import check_cluster
-from nextchar.runs.folder import RunFolder, new_folder
+from nextchar.runs.folder import RunFolder, log, new_folder
 from nextchar.runs.record import PROJECT, RunFacts
-from nextchar.runs.train_log import log
 from nextchar.training import outputs
 from nextchar.training.progress import SILENT, Progress, Result
 from nextchar.training.strategies import CountFit, Report, Strategy, read_arpa
