@@ -33,6 +33,7 @@ from nextchar.training import train as training
 from nextchar.training.batches import Batch, MergedPairs
 from nextchar.training.data_module import NextCharDataModule
 from nextchar.training.lightning_module import NextCharModule
+from nextchar.training.progress import Progress
 
 DDP = ["model=nn", "data=lines", "trainer=ddp", "figures=false"]
 ENDLESS = ["trainer.max_steps=100000000", "trainer.checkpoint_seconds=0.05", "trainer.log_every=7"]
@@ -252,12 +253,13 @@ def test_a_search_prunes_a_run(tmp_path: Path, runs) -> None:
     argv = [*DDP, runs.names(tmp_path), "trainer.log_every=5"]
     settings = run_settings(argv)
 
-    def report(step: int, loss: float) -> None:
-        if step == 10:
-            raise Pruned("worse than others")
+    class Judge(Progress):
+        def validated(self, step: int, loss: float) -> None:
+            if step == 10:
+                raise Pruned("worse than others")
 
     with pytest.raises(Pruned, match="worse than others"):
-        training.train(settings, tmp_path / "run", report=report)
+        training.train(settings, tmp_path / "run", Judge())
     assert (runs.record(tmp_path / "run")["status"], runs.record(tmp_path / "run")["reason"]) == (
         "pruned",
         "worse than others",

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from nextchar.config.train_settings import TrainSettings
 from nextchar.runs.record import RECORD, SETTINGS
-from nextchar.sweeps.search import reporter
+from nextchar.sweeps.search import TrialProgress
 from nextchar.sweeps.sweep_folder import DONE, Job, Search, read_job
 from nextchar.training import train as training
+from nextchar.training.progress import SILENT
 
 
 def run(folder: Path) -> str:
@@ -35,8 +36,8 @@ def run(folder: Path) -> str:
 
 def _train(folder: Path, job: Job, search: Search | None, differing: list[str]) -> None:
     settings, at = _settings_and_folder(job.settings, folder)
-    report = reporter(folder.parent, job, search.settings.prune) if search else lambda step, loss: None
-    training.train(settings, at, report=report, first_columns=differing)
+    progress = TrialProgress(folder.parent, job, search.settings.prune) if search else SILENT
+    training.train(settings, at, progress, differing)
 
 
 def _settings_and_folder(settings: TrainSettings, folder: Path) -> tuple[TrainSettings, Path | None]:

@@ -1,12 +1,12 @@
 """A search for the best settings with Optuna's ask and tell; its study is optuna.db in the sweep's folder."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextchar.errors import BadInput, Pruned
 from nextchar.sweeps.sweep_folder import Job, Range, Search
+from nextchar.training.progress import Progress
 
 if TYPE_CHECKING:
     import optuna
@@ -61,30 +61,30 @@ class Study:
             self._study.tell(job.number, state=TrialState.PRUNED)
 
 
-def reporter(folder: Path, job: Job, prune: bool) -> Callable[[int, float], None]:
-    """Returns report(step, loss), which stores the loss of a trial and, with `prune`, ends unpromising trials.
+class TrialProgress(Progress):
+    """Stores the losses of a trial and, with `prune`, ends unpromising trials.
 
     It raises Pruned by Optuna's median rule: after a quarter of its steps, when the trial's best loss so far is above
     the median of the finished trials at the same step.
     """
-    import optuna
 
-    steps = job.settings.trainer.max_steps if job.settings.trainer else 0
-    study, storage = _open(folder)
-    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=steps // 4)
-    trial_id = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(STUDY), job.number)
-    trial, next_report = optuna.Trial(study, trial_id), 0
+    def __init__(self, folder: Path, job: Job, prune: bool) -> None:
+        import optuna
 
-    def report(step: int, loss: float) -> None:
-        nonlocal next_report
-        if step < next_report:
+        steps = job.settings.trainer.max_steps if job.settings.trainer else 0
+        study, storage = _open(folder)
+        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=steps // 4)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(STUDY), job.number)
+        self.trial, self.prune = optuna.Trial(study, trial_id), prune
+        self.every, self.next_report = steps // REPORTS, 0
+
+    def validated(self, step: int, loss: float) -> None:
+        if step < self.next_report:
             return
-        next_report = step + steps // REPORTS
-        trial.report(loss, step)
-        if prune and trial.should_prune():
+        self.next_report = step + self.every
+        self.trial.report(loss, step)
+        if self.prune and self.trial.should_prune():
             raise Pruned(f"stopped early at step {step}: {loss:.4f} is above the median of the earlier trials there")
-
-    return report
 
 
 def require() -> None:

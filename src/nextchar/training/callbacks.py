@@ -20,7 +20,7 @@ from nextchar.training.checkpoints import TrainingState
 from nextchar.training.data_module import Chunk
 from nextchar.training.divergence import Divergence
 from nextchar.training.outputs import sample
-from nextchar.training.strategies import Report
+from nextchar.training.progress import Progress
 from nextchar.training.tensorboard import TensorBoardWriter
 
 SAMPLINGS = 9  # of samples and histograms in a run, and one at its start: TensorBoard shows ten texts
@@ -60,7 +60,7 @@ class Validation(L.Callback):
     divergence: Divergence
     state: TrainingState
     board: TensorBoardWriter
-    report: Report
+    progress: Progress
     constants: dict[str, float]  # lines beside the curves
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, chunk: Chunk, index: int) -> None:
@@ -76,7 +76,7 @@ class Validation(L.Callback):
         if loss < self.state.best_loss:
             weights = {name: tensor.clone() for name, tensor in self.net.state_dict().items()}
             self.state.best_loss, self.state.best = loss, {"step": step, "loss": loss, "net": weights}
-        self.report(step, loss)
+        self.progress.validated(step, loss)
 
 
 class Samples(L.Callback):

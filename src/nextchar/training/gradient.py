@@ -32,7 +32,7 @@ from nextchar.training.divergence import Divergence
 from nextchar.training.lightning_module import NextCharModule
 from nextchar.training.objective import make_objective, make_optimizer, optimizer_tensors
 from nextchar.training.progress import Progress
-from nextchar.training.strategies import Fitted, Report
+from nextchar.training.strategies import Fitted
 from nextchar.training.tensorboard import COUNTED_LOSS, TensorBoardWriter
 
 
@@ -65,7 +65,7 @@ class GradientFit:
         self.saved = load_checkpoint(folder, self.dataset.report.sha256, self.trainer.max_steps)
         self.first_step = int(self.saved["step"]) if self.saved is not None else 0
 
-    def fit(self, folder: RunFolder, board: TensorBoardWriter, progress: Progress, report: Report) -> Fitted:
+    def fit(self, folder: RunFolder, board: TensorBoardWriter, progress: Progress) -> Fitted:
         settings, dataset, last = self.settings, self.dataset, self.trainer.max_steps
         with progress.phase("counting"):
             counting = fit_ngrams(settings, dataset.vocabulary, dataset.splits)
@@ -82,7 +82,7 @@ class GradientFit:
         with progress.steps(self.first_step, last) as advance:
             has_penalty = not isinstance(settings.smoothing, NoSmoothing)
             losses = StepLosses(self.divergence, state, board, has_penalty, advance)
-            validation = Validation(module.net, batches, self.divergence, state, board, report, constants)
+            validation = Validation(module.net, batches, self.divergence, state, board, progress, constants)
             seconds = self.trainer.checkpoint_seconds
             checkpoints = Checkpoints(module, state, folder, board, dataset.report.sha256, seconds)
             callbacks = [losses, validation, Samples(model, board, settings), checkpoints]

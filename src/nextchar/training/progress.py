@@ -21,7 +21,7 @@ class Result:
 
 
 class Progress:
-    """Receives the progress of a run and shows nothing; the command line has a subclass that does."""
+    """Receives the progress of a run and shows nothing; subclasses show it, or judge it."""
 
     def phase(self, what: str) -> AbstractContextManager[None]:
         """Is entered for as long as the run is busy with `what`, as in "counting"."""
@@ -30,6 +30,9 @@ class Progress:
     def steps(self, first: int, last: int) -> AbstractContextManager[Callable[[int], None]]:
         """Is entered for the optimizer steps from `first` to `last`; gives advance(step)."""
         return nullcontext(lambda step: None)
+
+    def validated(self, step: int, loss: float) -> None:
+        """Receives the loss on val at every log point of a net. May raise Pruned to end the run."""
 
     def result(self, result: Result) -> None:
         """Receives the result, before the run folder is complete and its pictures are drawn."""

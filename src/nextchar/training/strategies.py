@@ -1,7 +1,6 @@
 """The two ways to fit a model, counting and gradient descent, behind one interface; counting stands here."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +17,6 @@ from nextchar.runs.folder import RunFolder, log
 from nextchar.runs.record import FileRecord
 from nextchar.training.progress import Progress
 from nextchar.training.tensorboard import TensorBoardWriter
-
-Report = Callable[[int, float], None]  # receives (step, loss on val) at every log point; may raise Pruned
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Strategy(Protocol):
     def restore(self, folder: Path) -> None:
         """Reads the last checkpoint in the folder of an interrupted run. Raises BadInput if it cannot be resumed."""
 
-    def fit(self, folder: RunFolder, board: TensorBoardWriter, progress: Progress, report: Report) -> Fitted:
+    def fit(self, folder: RunFolder, board: TensorBoardWriter, progress: Progress) -> Fitted:
         """Fits the model; its curves go to the board, curves and checkpoints to the folder. Raises Diverged, Pruned."""
 
     def notes(self, fitted: Fitted, train_loss: float) -> list[str]:
@@ -67,7 +64,7 @@ class CountFit:
     def restore(self, folder: Path) -> None:
         """Counting keeps no checkpoints; it begins again."""
 
-    def fit(self, folder: RunFolder, board: TensorBoardWriter, progress: Progress, report: Report) -> Fitted:
+    def fit(self, folder: RunFolder, board: TensorBoardWriter, progress: Progress) -> Fitted:
         with progress.phase("counting"):
             counting = fit_ngrams(self.settings, self.dataset.vocabulary, self.dataset.splits, self.given)
         log.info("n-grams %s, smoothing %s", counting.sizes, counting.parameters)

@@ -14,7 +14,7 @@ from nextchar.runs.folder import RunFolder, log, new_folder
 from nextchar.runs.record import PROJECT, RunFacts
 from nextchar.training import outputs
 from nextchar.training.progress import SILENT, Progress, Result
-from nextchar.training.strategies import CountFit, Report, Strategy, read_arpa
+from nextchar.training.strategies import CountFit, Strategy, read_arpa
 from nextchar.training.tensorboard import FIRST_COLUMNS, TensorBoardWriter
 
 
@@ -22,31 +22,27 @@ def train(
     settings: TrainSettings,
     at: Path | None = None,
     progress: Progress = SILENT,
-    report: Report = lambda step, loss: None,
     first_columns: Sequence[str] = FIRST_COLUMNS,
 ) -> Result:
     """Trains in a folder of its own (`at`, or a new one under outputs/), reports the result, then writes the files.
 
-    `report` receives the loss on val while a net is trained, and may raise Pruned to end the run. `first_columns` are
-    the settings that TensorBoard's table shows first. Raises BadInput, as a rule before there is a folder; Diverged;
-    Pruned; Interrupted.
+    `first_columns` are the settings that TensorBoard's table shows first. Raises BadInput, as a rule before there is a
+    folder; Diverged; Interrupted; Pruned, if `progress` does.
     """
     if not isinstance(settings.trainer, Ddp):
-        return _train(settings, at, progress, report, first_columns)
+        return _train(settings, at, progress, first_columns)
     with progress.phase("importing torch and lightning"):
         from nextchar.training import distributed
     with distributed.launched(settings.trainer) as rank:
         if rank == 0:
-            return _train(settings, at, progress, report, first_columns)
+            return _train(settings, at, progress, first_columns)
         from nextchar.training.gradient import GradientFit
 
         GradientFit(settings, load(settings.data)).take_part()
     raise AssertionError("processes other than rank 0 end in `launched`")
 
 
-def _train(
-    settings: TrainSettings, at: Path | None, progress: Progress, report: Report, first_columns: Sequence[str]
-) -> Result:
+def _train(settings: TrainSettings, at: Path | None, progress: Progress, first_columns: Sequence[str]) -> Result:
     facts, given = RunFacts(), None
     with Stop() as stop:
         if settings.cluster.address is not None:
@@ -68,7 +64,7 @@ def _train(
             log.info("data %s", dataset.report.plain())
             with TensorBoardWriter(folder.path, strategy.first_step) as board:
                 board.describe(folder.settings, dataset.report.plain(), first_columns)
-                fitted = strategy.fit(folder, board, progress, report)
+                fitted = strategy.fit(folder, board, progress)
                 facts.lap("learn")
                 with progress.phase("measuring the loss"):
                     measured = measure(fitted.model, dataset.splits, settings.data.is_text, fitted.counting)
