@@ -9,8 +9,7 @@ Start with `compose.command_of` (words -> settings) and `fields.Settings` (the b
 - compose.py: composes conf/ and the words, and refuses wrong ones in one line
 - diagnose.py: finds the wrong word of a refused command line; runs on failure only
 - quoting.py: keeps free text and paths as typed in Hydra's grammar
-- fields.py: the base of all settings, the description of each setting, the groups of conf/, and the refusal of a value
-- field_types.py: text, paths, seeds, positive numbers
+- fields.py: the base and the types of all settings, their descriptions, the groups of conf/, and the refusal of a value
 - {data,model,smoothing,optim,trainer}_settings.py: one group each, with the rules between it and other groups
 - train_settings.py: all groups of a run together, and a sweep over several
 - command_settings.py: the commands that use finished runs

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from nextchar.config.data_settings import OtherData
-from nextchar.config.field_types import FilePath, Positive, Seed, Text
-from nextchar.config.fields import Settings
+from nextchar.config.fields import FilePath, Positive, Seed, Settings, Text
 
 RunDir = Annotated[FilePath, Field(description="the run folder")]
 Json = Annotated[bool, Field(description="print the result as JSON")]

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from nextchar.config.field_types import Digest, Encoding, FilePath, Positive, Text
-from nextchar.config.fields import NOT_COMPARED, Settings
+from nextchar.config.fields import NOT_COMPARED, Digest, Encoding, FilePath, Positive, Settings, Text
 
 RUNNING_TEXTS = ("shakespeare", "text")
 DOWNLOADED = ("makemore", "shakespeare")

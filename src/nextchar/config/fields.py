@@ -1,16 +1,19 @@
-"""The base class of all settings, the description of each setting, and the line that refuses a wrong value.
+"""The base class and the types of all settings, their descriptions, and the line that refuses a wrong value.
 
 The descriptions are read from pydantic's JSON schema. A field adds to it by `json_schema_extra`: AS_TYPED, A_PATH,
 `takes` (words for the text it takes) and NOT_COMPARED.
 """
 
+import codecs
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from nextchar.errors import BadInput
 from nextchar.messages import nearest, one_of, shown
@@ -49,6 +52,42 @@ class Settings(BaseModel):
         """Returns the tree as plain values, as they stand in settings.json and run.json."""
         return self.model_dump(by_alias=True)
 
+
+# --- types that several groups share --------------------------------------------------------------------------------
+
+
+def absolute(path: str) -> str:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+        raise ValueError("must be a path; download the URL first")
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        if not codecs.lookup(name)._is_text_encoding:
+            raise ValueError(f"{name} does not decode bytes to text")
+    except LookupError:
+        raise ValueError("Python has no such encoding; common ones are utf-8, latin-1, cp1252 and utf-16") from None
+    return name
+
+
+Text = Annotated[str, Field(json_schema_extra=AS_TYPED)]
+FilePath = Annotated[str, Field(min_length=1, json_schema_extra=A_PATH), AfterValidator(absolute)]
+Digest = Annotated[
+    str, Field(pattern="^[0-9a-f]{64}$", json_schema_extra=AS_TYPED | {"takes": "64 hexadecimal digits"})
+]
+Encoding = Annotated[
+    str,
+    Field(json_schema_extra=AS_TYPED | {"takes": "an encoding that Python knows (utf-8, latin-1, utf-16)"}),
+    AfterValidator(_known_encoding),
+]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST)]
+Rate = Annotated[float, Field(gt=0, le=1e38)]  # float32 ends at 3.4e38
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+# --- checking and describing ----------------------------------------------------------------------------------------
 
 Tree = TypeVar("Tree", bound=Settings)
 

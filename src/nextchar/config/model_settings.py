@@ -5,8 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from nextchar.config.field_types import FilePath
-from nextchar.config.fields import Settings
+from nextchar.config.fields import FilePath, Settings
 from nextchar.config.smoothing_settings import methods_for
 from nextchar.messages import one_of, shown
 

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nextchar.config.field_types import Decay, Positive, Rate
-from nextchar.config.fields import Settings
+from nextchar.config.fields import Decay, Positive, Rate, Settings
 
 LearningRate = Annotated[Rate, Field(description="learning rate")]
 

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from nextchar.config.data_settings import Data
-from nextchar.config.field_types import FilePath, Positive, Seed
-from nextchar.config.fields import AS_TYPED, NOT_COMPARED, Settings
+from nextchar.config.fields import AS_TYPED, NOT_COMPARED, FilePath, Positive, Seed, Settings
 from nextchar.config.model_settings import Model
 from nextchar.config.optim_settings import Optimizer
 from nextchar.config.smoothing_settings import Smoothing, Usual

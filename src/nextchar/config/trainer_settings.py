@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nextchar.config.field_types import Positive
-from nextchar.config.fields import LARGEST, NOT_COMPARED, Settings
+from nextchar.config.fields import LARGEST, NOT_COMPARED, Positive, Settings
 from nextchar.config.optim_settings import Lbfgs
 
 

@@ -12,8 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, O
 from hydra.errors import HydraException
 
 from nextchar.config.compose import Command, parse_overrides, resolved
-from nextchar.config.field_types import absolute
-from nextchar.config.fields import every_setting, groups_of, validated
+from nextchar.config.fields import absolute, every_setting, groups_of, validated
 from nextchar.config.quoting import quote
 from nextchar.config.train_settings import Optuna, Sweep, TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
