@@ -102,7 +102,9 @@ _MASKS = np.array([(1 << 8 * size) - 1 for size in range(LONGEST_TOKEN + 1)], dt
 def tokenise(lines: Lines) -> Fields:
     """Finds the fields between white space."""
     is_space = _IS_SPACE[np.frombuffer(lines.content, dtype=np.uint8)]
-    edges = np.flatnonzero(np.diff(is_space, prepend=True))  # where white space ends or begins
+    edges = np.flatnonzero(is_space[1:] != is_space[:-1]) + 1  # where white space ends or begins
+    if not is_space[0]:
+        edges = np.concatenate([[0], edges])
     begins, ends = edges[0::2], edges[1::2]  # the last newline ends the last field
     count = np.diff(np.searchsorted(begins, lines.starts))
     (kept,) = np.nonzero(count)
@@ -132,7 +134,9 @@ def _parse_numbers(fields: Fields, at: Ids) -> Floats:
     texts = np.ndarray(places, dtype=f"S{width}", buffer=fields.content, strides=(1,))[begins]
     letters = texts.view(np.uint8).reshape(len(texts), width)  # the same memory
     letters[np.arange(width) >= sizes[:, None]] = 0
-    texts[~_IN_NUMBERS[letters].all(1) | (sizes > LONGEST_NUMBER)] = b"?"
+    is_sound = _IN_NUMBERS[letters].all(1) & (sizes <= LONGEST_NUMBER)
+    if not is_sound.all():
+        texts[~is_sound] = b"?"
     try:
         values = texts.astype(np.float64)
     except ValueError:  # at least one is no number
