@@ -214,7 +214,7 @@ def test_the_picture_has_the_paired_difference(
     tmp_path: Path, nn: Path, monkeypatch: pytest.MonkeyPatch, copies
 ) -> None:
     drawn: list[charts.Entry] = []
-    monkeypatch.setattr(report, "dot_chart", lambda entries, *_: drawn.extend(entries) or b"")
+    monkeypatch.setattr(charts, "dot_chart", lambda entries, *_: drawn.extend(entries) or b"")
     random, kept = np.random.default_rng(0), copies.losses(nn)
     for name, lr, worse in (("a", 1.0, 0.0), ("b", 2.0, 0.0), ("c", 3.0, 0.5)):
         run = copies.copy(nn, tmp_path / name, copies.setting("optim.lr", lr))

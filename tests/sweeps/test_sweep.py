@@ -116,7 +116,7 @@ def test_its_picture(
     drawn: list[str] = []
     for kind in ("dot_chart", "line_chart"):
         monkeypatch.setattr(
-            f"nextchar.sweeps.table.{kind}", lambda _, title, *rest, kind=kind: drawn.append(f"{kind} {title}")
+            f"nextchar.plots.charts.{kind}", lambda _, title, *rest, kind=kind: drawn.append(f"{kind} {title}")
         )
     picture(finished(plan, words, losses))
     assert drawn == ([wanted] if wanted else [])

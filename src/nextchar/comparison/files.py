@@ -14,7 +14,6 @@ from nextchar.comparison.ranking import Comparison
 from nextchar.comparison.sentences import HEADS, cells, plus_minus
 from nextchar.evaluation.loss import in_all_units
 from nextchar.messages import one_line
-from nextchar.plots.charts import Entry, dot_chart
 
 PAGE = "compare.html"
 NAMES = ("compare.csv", "compare.md", "compare.png", PAGE)
@@ -86,6 +85,8 @@ def markdown(compared: Comparison) -> str:
 
 def picture(compared: Comparison) -> bytes:
     """The ranking as a PNG, with the paired difference to the best beside each loss."""
+    from nextchar.plots.charts import Entry, dot_chart  # imports matplotlib
+
     entries = []
     for row in compared.rows:
         note = f"{'≈' if row.ties_with_best else '+'} {plus_minus(row.to_best)}" if row.to_best else ""

@@ -3,8 +3,8 @@
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -112,10 +112,11 @@ def group(runs: Sequence[TestedRun], left_out: Sequence[LeftOut]) -> tuple[list[
         if each.settings is not None:
             unfinished[_key_of(each.settings), each.settings.data.path].add(each.settings.seed)
     rows = []
-    for (model, *_), seeds, label, values in zip(groups, groups.values(), _labels(own, varying), own, strict=True):
+    labels = _distinct(_labels(own, varying), list(groups.values()))
+    for (model, *_), seeds, label, values in zip(groups, groups.values(), labels, own, strict=True):
         others = unfinished[model, seeds[0].record.settings.data.path] - {run.seed for run in seeds}
         rows.append(Row(seeds, label, values, len(others)))
-    return _with_distinct_labels(rows), varying
+    return rows, varying
 
 
 def _key_of(settings: TrainSettings) -> ModelKey:
@@ -140,18 +141,15 @@ def _labels(settings: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[str
     return labels
 
 
-def _with_distinct_labels(rows: Sequence[Row]) -> list[Row]:
+def _distinct(labels: Sequence[str], groups: Sequence[Sequence[TestedRun]]) -> Iterator[str]:
     """Adds the name of a folder to a label that is empty or that several rows have."""
-    times = Counter(row.label for row in rows)
-    above = os.path.commonpath([os.path.dirname(os.path.abspath(run.path)) for row in rows for run in row.runs])
-    distinct = []
-    for row in rows:
-        if not row.label or times[row.label] > 1:
-            more = f" and {len(row.runs) - 1} more" if len(row.runs) > 1 else ""
-            folder = one_line(os.path.relpath(row.runs[0].path, above))
-            row = replace(row, label=f"{row.label} {folder}{more}".strip())
-        distinct.append(row)
-    return distinct
+    times = Counter(labels)
+    above = os.path.commonpath([os.path.dirname(os.path.abspath(run.path)) for runs in groups for run in runs])
+    for label, runs in zip(labels, groups, strict=True):
+        if not label or times[label] > 1:
+            more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+            label = f"{label} {one_line(os.path.relpath(runs[0].path, above))}{more}".strip()
+        yield label
 
 
 def as_typed(value: object) -> str:

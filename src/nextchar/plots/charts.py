@@ -9,16 +9,16 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 
 from nextchar.plots.drawing import BAR, FAINT, INK, MUTED, TRACK, Colour, Picture, cut, visible
-
-if TYPE_CHECKING:  # matplotlib takes 0.3 s to import
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
 MOST_ROWS = 40  # of a dot chart
 MOST_DOTS = 60  # of a line
@@ -129,9 +129,6 @@ def order_panels(panels: Sequence[Panel], title: str, aside: str = "") -> Pictur
 
     Returns (1080, 1920, 3) uint8.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=SLIDE, dpi=SLIDE_DENSITY)
     canvas, (width, height) = FigureCanvasAgg(figure), SLIDE
     _text(figure, (0.4 / width, 1 - 0.46 / height), title, 17, INK, va="center", fontweight="bold")
@@ -144,9 +141,7 @@ def order_panels(panels: Sequence[Panel], title: str, aside: str = "") -> Pictur
     return picture
 
 
-def _panel(axes: "Axes", panel: Panel) -> None:
-    from matplotlib.ticker import MaxNLocator
-
+def _panel(axes: Axes, panel: Panel) -> None:
     is_log = panel.scale == "log"
     lines = {
         name: [Point(k, v) for k, v in enumerate(values, 1) if math.isfinite(v) and (v > 0 or not is_log)]
@@ -174,7 +169,7 @@ def _colours(n: int) -> Sequence[Colour]:
     return LINES[:n] if n <= len(LINES) else ["#{:02x}{:02x}{:02x}".format(*colour) for colour in gradient]
 
 
-def _lines(axes: "Axes", lines: Mapping[str, Sequence[Point]]) -> None:
+def _lines(axes: Axes, lines: Mapping[str, Sequence[Point]]) -> None:
     for points, colour in zip(lines.values(), _colours(len(lines)), strict=True):
         if ends := [(p.x, *p.interval) for p in points if p.interval]:
             xs, lows, highs = zip(*ends, strict=True)
@@ -185,7 +180,7 @@ def _lines(axes: "Axes", lines: Mapping[str, Sequence[Point]]) -> None:
             axes.plot([p.x for p in points], [p.value for p in points], "o", color=colour, ms=4.5, mec="white", mew=0.5)
 
 
-def _names(axes: "Axes", lines: Mapping[str, Sequence[Point]]) -> None:
+def _names(axes: Axes, lines: Mapping[str, Sequence[Point]]) -> None:
     """Writes the names of lines at the right edge, level with their last points but at least a line apart."""
     named = zip(lines.items(), _colours(len(lines)), strict=True)
     ends = [(axes.transData.transform(points[-1][:2])[1], name, colour) for (name, points), colour in named if points]
@@ -197,11 +192,8 @@ def _names(axes: "Axes", lines: Mapping[str, Sequence[Point]]) -> None:
         _text(axes, (1.012, height), label, 8.5, colour, transform=axes.transAxes, va="center")
 
 
-def _page(height: float, grid: Literal["x", "y"] = "x") -> "tuple[Figure, Axes]":
+def _page(height: float, grid: Literal["x", "y"] = "x") -> tuple[Figure, Axes]:
     """An empty page whose axes have no lines but a grid."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(WIDTH, height), dpi=DENSITY)
     FigureCanvasAgg(figure)
     axes = _axes(figure, (0, BELOW / height, 1, 1 - (ABOVE + BELOW) / height), grid, 8.5)
@@ -209,7 +201,7 @@ def _page(height: float, grid: Literal["x", "y"] = "x") -> "tuple[Figure, Axes]"
     return figure, axes
 
 
-def _axes(figure: "Figure", place: tuple[float, float, float, float], grid: Literal["x", "y"], size: float) -> "Axes":
+def _axes(figure: Figure, place: tuple[float, float, float, float], grid: Literal["x", "y"], size: float) -> Axes:
     axes = figure.add_axes(place)
     axes.spines[:].set_visible(False)
     axes.grid(axis=grid, color=TRACK, linewidth=0.9)
@@ -218,7 +210,7 @@ def _axes(figure: "Figure", place: tuple[float, float, float, float], grid: Lite
     return axes
 
 
-def _make_room(axes: "Axes", labels: "list[Text]", numbers: "list[Text]") -> None:
+def _make_room(axes: Axes, labels: list[Text], numbers: list[Text]) -> None:
     """Narrows the axes so that labels fit on their left and numbers on their right, and moves these there."""
     whole, gap = WIDTH * DENSITY, 0.16 * DENSITY
     left, right = (max(text.get_window_extent().width for text in texts) for texts in (labels, numbers))
@@ -231,16 +223,14 @@ def _make_room(axes: "Axes", labels: "list[Text]", numbers: "list[Text]") -> Non
             text.set_x(x)
 
 
-def _headline(figure: "Figure", title: str, aside: str) -> None:
+def _headline(figure: Figure, title: str, aside: str) -> None:
     y, left, right = 1 - 0.32 / figure.get_size_inches()[1], 0.16 / WIDTH, 1 - 0.16 / WIDTH
     _text(figure, (left, y), _visible(title), 12, INK, va="center", ha="left", fontweight="bold")
     _text(figure, (right, y), aside, 8.5, MUTED, va="center", ha="right")
 
 
-def _scale(axes: "Axes", values: Sequence[Entry | Point], label: str, along: Literal["x", "y"]) -> None:
+def _scale(axes: Axes, values: Sequence[Entry | Point], label: str, along: Literal["x", "y"]) -> None:
     """Sets an axis to the range of all values and intervals."""
-    from matplotlib.ticker import MaxNLocator
-
     ends = [end for each in values for end in (each.value, *(each.interval or ())) if math.isfinite(end)]
     margin = 0.04 * (max(ends) - min(ends)) or 1e-3 * max(1.0, abs(max(ends)))
     axes.set(**{f"{along}lim": (min(ends) - margin, max(ends) + margin)})
@@ -251,8 +241,8 @@ def _scale(axes: "Axes", values: Sequence[Entry | Point], label: str, along: Lit
 
 
 def _text(
-    place: "Axes | Figure", at: tuple[float, float], text: str, size: float, colour: Colour, **options: Any
-) -> "Text":
+    place: Axes | Figure, at: tuple[float, float], text: str, size: float, colour: Colour, **options: Any
+) -> Text:
     """Writes text that is no markup."""
     return place.text(*at, text, fontsize=size, color=colour, parse_math=False, **options)
 
@@ -261,7 +251,7 @@ def _visible(text: str) -> str:
     return " ".join(visible(word) for word in text.split(" "))
 
 
-def _png(figure: "Figure") -> bytes:
+def _png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", facecolor="white", metadata={"Software": None})
     return file.getvalue()

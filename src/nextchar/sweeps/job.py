@@ -6,7 +6,7 @@ from pathlib import Path
 from nextchar.config.train_settings import TrainSettings
 from nextchar.runs.record import RECORD, SETTINGS
 from nextchar.sweeps.search import TrialProgress
-from nextchar.sweeps.sweep_folder import DONE, Job, Search, read_job
+from nextchar.sweeps.sweep_folder import DONE, read_job
 from nextchar.training import train as training
 from nextchar.training.progress import SILENT
 
@@ -25,19 +25,14 @@ def run(folder: Path) -> str:
         os.utime(folder)  # monitor.py sees that the job has begun, even if it dies before it writes a file
         (folder / RECORD).unlink(missing_ok=True)  # of an attempt that failed
         try:
-            _train(folder, job, search, differing)
+            progress = TrialProgress(folder.parent, job, search.settings.prune) if search else SILENT
+            training.train(*_settings_and_folder(job.settings, folder), progress, differing)
         except Exception as error:
             if not (folder / RECORD).exists():
                 training.record_failure(*_settings_and_folder(job.settings, folder), error)
     except Exception as error:
         return f"{folder.name}: {error}"
     return ""
-
-
-def _train(folder: Path, job: Job, search: Search | None, differing: list[str]) -> None:
-    settings, at = _settings_and_folder(job.settings, folder)
-    progress = TrialProgress(folder.parent, job, search.settings.prune) if search else SILENT
-    training.train(settings, at, progress, differing)
 
 
 def _settings_and_folder(settings: TrainSettings, folder: Path) -> tuple[TrainSettings, Path | None]:

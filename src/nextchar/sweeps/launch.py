@@ -50,20 +50,16 @@ def run(sweep: SweepFolder, command: Command[TrainCommand], progress: SweepProgr
             stop.hold()  # from here on the table is written, however many signals come
             sweep.refresh()
             progress.sweep_ended(sweep)
+            is_written = False
             try:
-                _write_files(sweep)
+                sweep.save()
+                write_atomically(sweep.path / "sweep.csv", csv_table(sweep).encode())
+                if png := picture(sweep):
+                    write_atomically(sweep.path / "sweep.png", png)
                 is_written = True
             except OSError as error:
                 progress.note(f"the table cannot be written: {error}")
-                is_written = False
     return is_written
-
-
-def _write_files(sweep: SweepFolder) -> None:
-    sweep.save()
-    write_atomically(sweep.path / "sweep.csv", csv_table(sweep).encode())
-    if png := picture(sweep):
-        write_atomically(sweep.path / "sweep.png", png)
 
 
 def _run_jobs(sweep: SweepFolder, command: Command[TrainCommand], progress: SweepProgress) -> None:
@@ -71,7 +67,7 @@ def _run_jobs(sweep: SweepFolder, command: Command[TrainCommand], progress: Swee
     if sweep.search is not None:
         for batch in trials(sweep, config.hydra.launcher.get("n_jobs") if config else None):
             if not _run_batch(sweep, batch, config, progress):
-                return
+                break
         return
     for job in sweep.jobs:
         if job.status == "running":

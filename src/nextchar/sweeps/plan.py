@@ -67,7 +67,7 @@ def _extend_search(sweep: SweepFolder, search: Search, settings: Sweep, typed: M
     allowed = {"sweep", "sweep.resume", "sweep.n_trials", "sweep.dry_run", "json"}
     if wrong := [key for key in typed if key not in allowed and not key.startswith("hydra")]:
         raise BadInput(f"{wrong[0]}: only sweep.n_trials can change when a search is resumed")
-    if sweep.jobs and Study(sweep.path, search).number < len(sweep.jobs):
+    if sweep.jobs and len(Study(sweep.path, search).asked()) < len(sweep.jobs):
         raise BadInput(f"sweep.resume={settings.resume}: the study of this search has lost trials")
     if "sweep.n_trials" in typed and isinstance(settings, Optuna):
         kept = search.settings.model_copy(update={"n_trials": settings.n_trials})
@@ -99,9 +99,9 @@ def jobs(overrides: Sequence[Override]) -> list[tuple[list[str], TrainSettings]]
     choices = []
     for override in overrides:
         if override.is_sweep_override() and not override.is_discrete_sweep():
+            example = f"{override.key_or_group}=1,2"
             raise BadInput(
-                f"{override.input_line}: a range is searched with sweep=optuna; a grid takes values, as in "
-                f"{override.key_or_group}=1,2"
+                f"{override.input_line}: a range is searched with sweep=optuna; a grid takes values, as in {example}"
             )
         choices.append(_words(override))
     if (number := math.prod(map(len, choices))) > MOST_JOBS:
@@ -118,9 +118,8 @@ def ranges(overrides: Sequence[Override]) -> tuple[list[str], dict[str, Range]]:
     fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
     varied = {override.key_or_group: _range(override) for override in overrides if override.is_sweep_override()}
     if not varied:
-        raise BadInput(
-            "sweep=optuna searches ranges, as in 'smoothing.k=interval(0.01,10)' or model=count,nn; there are none"
-        )
+        examples = "'smoothing.k=interval(0.01,10)' or model=count,nn"
+        raise BadInput(f"sweep=optuna searches ranges, as in {examples}; there are none")
     composer = Composer()
     first = {key: each.ends[0] for key, each in varied.items()}
     for key, each in varied.items():
@@ -237,13 +236,11 @@ def _range(override: Override) -> Range:
             raise BadInput(f"{override.input_line}: there is no tag {min(unknown)}; log is the only one")
         setting = every_setting(TrainCommand).get(override.key_or_group)
         if isinstance(low, float) and setting and "integer" in setting.types and "number" not in setting.types:
-            whole = f"{low:g},{high:g}"
-            raise BadInput(
-                f"{override.input_line}: takes whole numbers, as in int(interval({whole})) or range({whole})"
-            )
+            whole = f"int(interval({low:g},{high:g})) or range({low:g},{high:g})"
+            raise BadInput(f"{override.input_line}: takes whole numbers, as in {whole}")
         if not low < high < math.inf or low == -math.inf or (log and low <= 0):
             raise BadInput(f"{override.input_line}: must go from low to high, both above 0 on a log scale")
-        return Range(low=low, high=high, log=log, step=None, choices=None)
+        return Range(low=low, high=high, log=log)
     if getattr(value, "tags", None):
         raise BadInput(f"{override.input_line}: only an interval can have a tag, as in tag(log,interval(1,100))")
     if isinstance(value, RangeSweep) and not value.shuffle and value.step is not None and value.step > 0:
@@ -252,6 +249,6 @@ def _range(override: Override) -> Range:
         kind: Callable[[float], float] = int if are_whole else float
         if len(values) > 1:
             low, high, step = map(kind, (values[0], values[-1], value.step))
-            return Range(low=low, high=high, log=False, step=step, choices=None)
+            return Range(low=low, high=high, step=step)
     assert isinstance(value, ChoiceSweep | RangeSweep | Glob)
-    return Range(low=None, high=None, log=False, step=None, choices=_values(override))
+    return Range(choices=_values(override))

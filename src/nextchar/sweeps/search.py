@@ -26,28 +26,20 @@ class Study:
         self._distributions = {key: _distribution(each) for key, each in search.ranges.items()}
         self._study, _ = _open(folder)
 
-    @property
-    def number(self) -> int:
-        """The number of trials so far."""
-        return len(self._study.trials)
-
     def ask(self) -> list[str]:
         """Chooses a new trial and returns its overrides."""
         import optuna
 
         # Each trial has a sampler with a seed of its own, so that a resumed search chooses as if it had not stopped
         number, seed = len(self._study.trials), self.search.settings.seed
-        random = (seed + 1_000_003 * number) % 2**32
-        self._study.sampler = (
-            optuna.samplers.TPESampler(seed=random)
-            if self.search.settings.sampler == "tpe"
-            else optuna.samplers.RandomSampler(seed=random)
-        )
-        return _words(self._study.ask(self._distributions).params)
+        kinds = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+        self._study.sampler = kinds[self.search.settings.sampler](seed=(seed + 1_000_003 * number) % 2**32)
+        self._study.ask(self._distributions)
+        return self.asked()[-1]
 
     def asked(self) -> list[list[str]]:
         """The overrides of each trial so far."""
-        return [_words(trial.params) for trial in self._study.trials]
+        return [[f"{key}={value}" for key, value in trial.params.items()] for trial in self._study.trials]
 
     def tell(self, job: Job, metric: str) -> None:
         """Stores the result of a trial. Ignores failed, interrupted and killed ones, which are run again."""
@@ -100,8 +92,7 @@ def _open(folder: Path) -> "tuple[optuna.Study, optuna.storages.RDBStorage]":
     import optuna
     import sqlalchemy
 
-    for name in ("optuna", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STORAGE}")
@@ -109,10 +100,6 @@ def _open(folder: Path) -> "tuple[optuna.Study, optuna.storages.RDBStorage]":
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise BadInput(f"{folder / STORAGE}: not the study of this search ({type(error).__name__})") from None
     return study, storage
-
-
-def _words(params: dict[str, Any]) -> list[str]:
-    return [f"{key}={value}" for key, value in params.items()]
 
 
 def _distribution(each: Range) -> Any:

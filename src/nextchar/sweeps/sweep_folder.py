@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -29,11 +29,11 @@ NAME_BYTES = 150  # of the name of a job's folder; file systems allow 255
 class Range(Settings):
     """The values that a search may choose for a setting: a range of numbers, or choices written as typed."""
 
-    low: int | float | None
-    high: int | float | None
-    log: bool
-    step: int | float | None
-    choices: list[str] | None
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    step: int | float | None = None
+    choices: list[str] | None = None
 
     @property
     def ends(self) -> list[str]:
@@ -70,24 +70,24 @@ class Job(Settings):
 
     def read_status(self, sweep: Path) -> "Job":
         """The job as its folder shows it: a run writes settings.json first and run.json last, and locks its folder."""
-        folder = sweep / self.folder
-        planned = {key: value for key, value in self.plain().items() if key in PLANNED}
+        folder, found = sweep / self.folder, dict[str, object]()
         if (folder / RECORD).exists():
             try:
                 record = load_json(folder / RECORD)
-                end = {"status": record["status"], "reason": one_line(record["reason"]), "metrics": record["metrics"]}
-                return validated(Job, planned | end | {"seconds": round(float(sum(record["seconds"].values())), 4)})
+                found = {"status": record["status"], "reason": one_line(record["reason"]), "metrics": record["metrics"]}
+                found["seconds"] = round(float(sum(record["seconds"].values())), 4)
+                return self._with(found)
             except (BadInput, KeyError, AttributeError, TypeError):
-                return validated(Job, planned | {"status": "failed", "reason": f"{RECORD} cannot be read"})
-        if (folder / SETTINGS).exists() and is_running(folder):
-            return validated(Job, planned | {"status": "running"})
-        if folder.is_dir():
-            reason = f"the process ended without writing {RECORD}, as when it is killed"
-            return validated(Job, planned | {"status": "killed", "reason": reason})
-        return validated(Job, planned)
+                found = {"status": "failed", "reason": f"{RECORD} cannot be read"}
+        elif (folder / SETTINGS).exists() and is_running(folder):
+            found = {"status": "running"}
+        elif folder.is_dir():
+            found = {"status": "killed", "reason": f"the process ended without writing {RECORD}, as when it is killed"}
+        return self._with(found)
 
-
-PLANNED = ("number", "folder", "overrides", "settings")  # the fields of a job that do not depend on its run
+    def _with(self, found: dict[str, object]) -> "Job":
+        planned = ("number", "folder", "overrides", "settings")
+        return validated(Job, {key: value for key, value in self.plain().items() if key in planned} | found)
 
 
 class SweepRecord(Settings):
@@ -103,17 +103,10 @@ class SweepFolder:
     """A sweep and its folder; a sweep that is only planned has no folder yet."""
 
     def __init__(self, path: Path | None, metric: str, search: Search | None, jobs: list[Job]) -> None:
-        self._path, self.wanted_metric, self.search, self.jobs = path, metric, search, jobs
-
-    @property
-    def path(self) -> Path:
-        assert self._path is not None
-        return self._path
-
-    @property
-    def is_new(self) -> bool:
-        """Whether the sweep has no folder yet."""
-        return self._path is None
+        self.wanted_metric, self.search, self.jobs = metric, search, jobs
+        self.is_new = path is None  # it has no folder yet
+        if path is not None:
+            self.path = path
 
     def create(self, path: Path) -> None:
         """Makes the folder of a new sweep. Raises BadInput if it cannot be made or is in use."""
@@ -123,7 +116,7 @@ class SweepFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(f"hydra.sweep.dir={path} cannot be made: {error.strerror}") from None
-        self._path = path
+        self.path, self.is_new = path, False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -227,35 +220,31 @@ class SweepFolder:
         return list(dict.fromkeys(_key(word) for job in self.jobs for word in job.overrides if word in differing))
 
 
-def differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings that differ between jobs and have a value in each, the seed last."""
-    leaves = [flat(each) for each in settings]
-    common = {key for key in leaves[0] if all(each.get(key) is not None for each in leaves)}
-    differing = [key for key in leaves[0] if key in common and len({str(each[key]) for each in leaves}) > 1]
-    return sorted(differing, key=lambda key: key == "seed")
-
-
 def read_job(folder: Path) -> tuple[Job, Search | None, list[str]]:
     """Reads from sweep.json the job of this folder, its search, and the settings that TensorBoard shows first.
 
     Reads no status of other jobs, which may be starting.
     """
     path = folder.parent / SWEEP
-    jobs, search, differing = _read_plan(path, path.stat().st_mtime_ns)
+    jobs, search, first_columns = _read_plan(path, path.stat().st_mtime_ns)
     job = validated(Job, jobs[folder.name])
     if search is not None:
         own = flat(job.settings.plain())
-        differing = [key for swept in search.ranges for key in (swept, f"{swept}.name") if key in own]
-    return job, search, differing
+        first_columns = [key for swept in search.ranges for key in (swept, f"{swept}.name") if key in own]
+    return job, search, first_columns
 
 
 @cache
 def _read_plan(path: Path, written: int) -> tuple[dict[str, Any], Search | None, list[str]]:
     """Reads sweep.json once for all jobs of a process, and again when a search has added trials (`written`)."""
     record = load_json(path)
-    search = validated(Search, record["search"]) if record["search"] else None
-    differing = differing_settings([job["settings"] for job in record["jobs"]]) if search is None else []
-    return {job["folder"]: job for job in record["jobs"]}, search, differing
+    jobs = {job["folder"]: job for job in record["jobs"]}
+    if record["search"]:
+        return jobs, validated(Search, record["search"]), []
+    first, *others = [flat(job["settings"]) for job in record["jobs"]]
+    common = [key for key in first if all(each.get(key) is not None for each in (first, *others))]
+    differing = [key for key in common if any(str(each[key]) != str(first[key]) for each in others)]
+    return jobs, None, sorted(differing, key=lambda key: key == "seed")  # the seed last
 
 
 def _identity(settings: TrainSettings) -> str:

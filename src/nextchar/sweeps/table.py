@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 from nextchar.messages import one_line
-from nextchar.plots.charts import Entry, Point, dot_chart, line_chart
 from nextchar.sweeps.sweep_folder import Job, SweepFolder
 
 MOST_LINES = 6  # in the picture
@@ -36,6 +35,8 @@ def picture(sweep: SweepFolder) -> bytes | None:
 
     None if no job finished or no job draws figures.
     """
+    from nextchar.plots.charts import Entry, Point, dot_chart, line_chart  # imports matplotlib
+
     metric, keys = sweep.metric, sweep.swept_keys()
     finished = [job for job in sweep.ranked() if math.isfinite(job.loss(metric))]
     if not finished or not any(job.settings.figures for job in finished):
