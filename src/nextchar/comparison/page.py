@@ -163,11 +163,9 @@ def _facts(runs: Sequence[TestedRun]) -> dict[str, list[str]]:
         "commit": (_commit(run.record.git or {}) for run in runs),
         "versions": (", ".join(f"{name} {number}" for name, number in run.record.versions.items()) for run in runs),
     }
-    return {key: _few([shown(value, 200) for value in dict.fromkeys(values)]) for key, values in facts.items()}
-
-
-def _few(values: list[str]) -> list[str]:
-    return values if len(values) <= MOST_VALUES else [*values[:MOST_VALUES], f"and {len(values) - MOST_VALUES:,} more"]
+    distinct = {key: [shown(value, 200) for value in dict.fromkeys(values)] for key, values in facts.items()}
+    more = {key: [f"and {len(v) - MOST_VALUES:,} more"] * (len(v) > MOST_VALUES) for key, v in distinct.items()}
+    return {key: values[:MOST_VALUES] + more[key] for key, values in distinct.items()}
 
 
 def _commit(git: dict[str, str | bool]) -> str:

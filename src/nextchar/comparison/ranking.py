@@ -5,7 +5,7 @@ Only runs tested on the same documents, under the same split and vocabulary, are
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class Comparison:
     rows: list[Row]
     varying: list[str]  # keys of the settings that differ between rows
     sentences: list[str]
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[LeftOut]
 
     @property
     def units(self) -> str:

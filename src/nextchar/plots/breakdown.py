@@ -29,23 +29,18 @@ def breakdown(document: str, steps: Sequence[Step]) -> Picture:
     cells = bar + 780
     cell = min(max(ORDERS_WIDTH // max(orders, 1), NARROWEST), WIDEST)
     predictions = cells + orders * cell + 40 * (orders > 0)
-    width = max(
-        predictions + widest([*tops, "top predictions"], 18),
-        MARGIN + widest([mean], 20),
-        cells + widest([ORDERS_HEADING], 16) * (orders > 0),
-    )
+    heading = ORDERS_HEADING if orders else ""
+    width = max(predictions + widest([*tops, "top predictions"], 18), MARGIN + widest([mean], 20))
+    width = max(width, cells + widest([heading], 16))
     canvas = Canvas(width + MARGIN, 150 + ROW * (len(drawn) + (rest > 0)) + MARGIN // 2)
     canvas.write((MARGIN, 40), cut(visible(document), 100), 34, anchor="lm", width=width - MARGIN, bold=True)
     canvas.write((MARGIN, 82), mean, 20, MUTED, "lm")
-    for x, text, anchor in (
-        (MARGIN, "context → next", "lm"),
-        (bar, "probability", "lm"),
-        (bar + 650, "log p", "rm"),
-        (bar + 730, "rank", "rm"),
-        (predictions, "top predictions", "lm"),
-    ):
-        canvas.write((x, 126), text, 16, MUTED, anchor)
-    canvas.write((cells, 98), ORDERS_HEADING if orders else "", 16, MUTED, "lm")
+    canvas.write((MARGIN, 126), "context → next", 16, MUTED, "lm")
+    canvas.write((bar, 126), "probability", 16, MUTED, "lm")
+    canvas.write((bar + 650, 126), "log p", 16, MUTED, "rm")
+    canvas.write((bar + 730, 126), "rank", 16, MUTED, "rm")
+    canvas.write((predictions, 126), "top predictions", 16, MUTED, "lm")
+    canvas.write((cells, 98), heading, 16, MUTED, "lm")
     for order in range(1, orders + 1):
         canvas.write((cells + order * cell - cell // 2, 126), str(order), 16, MUTED)
     for i, (step, label, texts) in enumerate(zip(drawn, labels, tops, strict=True)):

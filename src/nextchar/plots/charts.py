@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 
 from nextchar.plots.drawing import BAR, FAINT, INK, MUTED, TRACK, Colour, Picture, cut, visible
@@ -25,6 +25,7 @@ MOST_DOTS = 60  # of a line
 DENSITY = 200  # pixels an inch
 WIDTH, ROW, TALL = 9.0, 0.3, 4.6  # inches
 ABOVE, BELOW = 0.66, 0.62  # inches for the headline, and for the axis
+GAP = 0.16  # inches beside a text
 LONGEST_LABEL = 63  # characters
 SLIDE, SLIDE_DENSITY = (12.8, 7.2), 150  # inches, and pixels an inch: 1920 x 1080
 LINES: tuple[Colour, ...] = (BAR, "#c46210", "#3a8258", "#9c3c8c", "#806814", "#b83230")
@@ -67,12 +68,13 @@ def dot_chart(entries: Sequence[Entry], title: str, x_label: str, aside: str = "
     figure, axes = _page(ABOVE + ROW * len(ranked) + BELOW)
     limit = f"the best {len(ranked)} of {len(entries):,}" if len(ranked) < len(entries) else ""
     labels, numbers = [], []
-    for i, entry in enumerate(ranked):  # x is a share of the width of the axes, y a row
+    for i, entry in enumerate(ranked):
         label, number = cut(_visible(entry.label), LONGEST_LABEL), f"{entry.value:.4f}   {entry.note}".rstrip()
-        style: dict[str, Any] = {"va": "center_baseline", "transform": axes.get_yaxis_transform()}
-        style |= {"fontweight": "bold"} if i == 0 else {}
-        labels.append(_text(axes, (0, i), label, 9, INK, ha="right", **style))
-        numbers.append(_text(axes, (1, i), number, 9, INK, ha="left", **style))
+        style: dict[str, Any] = {"textcoords": "offset points", "va": "center_baseline", "parse_math": False}
+        style |= {"color": INK, "fontsize": 9, "fontweight": "bold" if i == 0 else "normal"}
+        style |= {"xycoords": axes.get_yaxis_transform()}  # x is a share of the width of the axes, y a row
+        labels.append(axes.annotate(label, (0, i), (-72 * GAP, 0), ha="right", **style))  # 72 points are an inch
+        numbers.append(axes.annotate(number, (1, i), (72 * GAP, 0), ha="left", **style))
     _make_room(axes, labels, numbers)
     _headline(figure, title, "; ".join(filter(None, [limit, aside])))
     finite = [entry for entry in ranked if math.isfinite(entry.value)]
@@ -210,21 +212,16 @@ def _axes(figure: Figure, place: tuple[float, float, float, float], grid: Litera
     return axes
 
 
-def _make_room(axes: Axes, labels: list[Text], numbers: list[Text]) -> None:
-    """Narrows the axes so that labels fit on their left and numbers on their right, and moves these there."""
-    whole, gap = WIDTH * DENSITY, 0.16 * DENSITY
-    left, right = (max(text.get_window_extent().width for text in texts) for texts in (labels, numbers))
-    left, right = min(left, 0.6 * whole) + 2 * gap, right + 2 * gap
+def _make_room(axes: Axes, labels: list[Annotation], numbers: list[Annotation]) -> None:
+    """Narrows the axes so that labels fit on their left and numbers on their right."""
+    left, right = (max(text.get_window_extent().width for text in texts) / DENSITY for texts in (labels, numbers))
+    left, right = min(left, 0.6 * WIDTH) + 2 * GAP, right + 2 * GAP
     box = axes.get_position()
-    axes.set_position((left / whole, box.y0, (whole - left - right) / whole, box.height))
-    inside = gap / (whole - left - right)
-    for texts, x in ((labels, -inside), (numbers, 1 + inside)):
-        for text in texts:
-            text.set_x(x)
+    axes.set_position((left / WIDTH, box.y0, (WIDTH - left - right) / WIDTH, box.height))
 
 
 def _headline(figure: Figure, title: str, aside: str) -> None:
-    y, left, right = 1 - 0.32 / figure.get_size_inches()[1], 0.16 / WIDTH, 1 - 0.16 / WIDTH
+    y, left, right = 1 - 0.32 / figure.get_size_inches()[1], GAP / WIDTH, 1 - GAP / WIDTH
     _text(figure, (left, y), _visible(title), 12, INK, va="center", ha="left", fontweight="bold")
     _text(figure, (right, y), aside, 8.5, MUTED, va="center", ha="right")
 
@@ -242,9 +239,9 @@ def _scale(axes: Axes, values: Sequence[Entry | Point], label: str, along: Liter
 
 def _text(
     place: Axes | Figure, at: tuple[float, float], text: str, size: float, colour: Colour, **options: Any
-) -> Text:
+) -> None:
     """Writes text that is no markup."""
-    return place.text(*at, text, fontsize=size, color=colour, parse_math=False, **options)
+    place.text(*at, text, fontsize=size, color=colour, parse_math=False, **options)
 
 
 def _visible(text: str) -> str:

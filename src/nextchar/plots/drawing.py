@@ -71,7 +71,7 @@ def widest(texts: Sequence[str], size: int) -> int:
 
 def visible(symbol: str) -> str:
     """The symbol as it can be drawn: a space as ␣, control characters escaped, one that the font lacks as U+4E2D."""
-    return "".join(_visible(char) for char in symbol)
+    return "".join(map(_visible, symbol))
 
 
 def _visible(char: str) -> str:

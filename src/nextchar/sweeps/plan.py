@@ -131,20 +131,14 @@ def ranges(overrides: Sequence[Override]) -> tuple[list[str], dict[str, Range]]:
 def cautions(command: Command[TrainCommand], sweep: SweepFolder) -> list[str]:
     """Remarks to make before the jobs run."""
     at_once, cores = command.typed.get("hydra.launcher.n_jobs") or 1, os.cpu_count() or 1
-    threads = max((_threads(job.settings) for job in sweep.jobs), default=1)
+    trainers = [job.settings.trainer for job in sweep.jobs if job.settings.trainer]
+    threads = max((each.threads * getattr(each, "devices", 1) for each in trainers), default=1)  # of all its processes
     notes = []
     if at_once * threads > cores and at_once > 1:
         notes.append(f"{at_once} jobs of {threads} threads share {cores} cores, and will take turns")
     if any(key.partition(".")[0] == "data" for key in sweep.swept_keys()):
         notes.append("the jobs differ in their data: losses on different texts do not rank them")
     return notes
-
-
-def _threads(settings: TrainSettings) -> int:
-    """The number of threads that a job computes with, in all its processes."""
-    if settings.trainer is None:
-        return 1
-    return settings.trainer.threads * (settings.trainer.devices if isinstance(settings.trainer, Ddp) else 1)
 
 
 class Composer:

@@ -35,12 +35,12 @@ def picture(sweep: SweepFolder) -> bytes | None:
 
     None if no job finished or no job draws figures.
     """
-    from nextchar.plots.charts import Entry, Point, dot_chart, line_chart  # imports matplotlib
-
     metric, keys = sweep.metric, sweep.swept_keys()
     finished = [job for job in sweep.ranked() if math.isfinite(job.loss(metric))]
     if not finished or not any(job.settings.figures for job in finished):
         return None
+    from nextchar.plots.charts import Entry, Point, dot_chart, line_chart  # imports matplotlib
+
     missing = f"{len(sweep.jobs) - len(finished):,} of {len(sweep.jobs):,} jobs have no finite loss"
     aside = missing if len(finished) < len(sweep.jobs) else ""
     numeric = {key: xs for key in keys if key != "seed" and (xs := _numbers(finished, key)) is not None}
