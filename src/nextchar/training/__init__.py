@@ -7,7 +7,7 @@ strategies.py, outputs.py and progress.py work without. Read in this order:
 - strategies.py          the two ways to fit a model, and counting; gradient.py is the other
 - lightning_module.py    the training step; objective.py: the loss with its penalty, and the optimizers
 - batches.py             pairs, windows or sequences, as the net asks; data_module.py hands them to Lightning in chunks
-- callbacks.py           curves, progress, validation, samples; checkpoints.py and divergence.py
+- callbacks.py           curves, progress, validation, samples, divergence; checkpoints.py
 - distributed.py         several processes for one net (trainer=ddp)
 - outputs.py, tensorboard.py, progress.py   the files, the events, and reports while it runs
 """

@@ -25,10 +25,9 @@ from nextchar.models.ngram.fit import fit_ngrams
 from nextchar.runs.folder import RunFolder
 from nextchar.training import distributed
 from nextchar.training.batches import Batches, make_batches
-from nextchar.training.callbacks import OwnSignalHandler, Samples, StepLosses, Validation
+from nextchar.training.callbacks import Divergence, OwnSignalHandler, Samples, StepLosses, Validation
 from nextchar.training.checkpoints import Checkpoints, TrainingState, load_checkpoint, restore_checkpoint
 from nextchar.training.data_module import NextCharDataModule
-from nextchar.training.divergence import Divergence
 from nextchar.training.lightning_module import NextCharModule
 from nextchar.training.objective import make_objective, make_optimizer, optimizer_tensors
 from nextchar.training.progress import Progress
