@@ -37,7 +37,7 @@ def make_optimizer(settings: TrainSettings, net: Net) -> torch.optim.Optimizer:
     weights = net.parameters()
     match settings.optim:  # foreach=False is torch's own choice for the CPU, which it would make again at every step
         case Sgd(lr=lr, momentum=momentum):
-            return torch.optim.SGD(weights, lr, momentum, foreach=False)
+            return torch.optim.SGD(weights, lr, momentum=momentum, foreach=False)
         case Adam(lr=lr, beta1=beta1, beta2=beta2):
             return torch.optim.Adam(weights, lr, (beta1, beta2), foreach=False)
         case AdamW(lr=lr, beta1=beta1, beta2=beta2, weight_decay=decay):
