@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextchar.config.compose import Command, command_of, run_settings
-from nextchar.config.fields import validated
+from nextchar.config.fields import typed_only
+from nextchar.config.recorded import recorded_settings
 from nextchar.config.train_settings import TrainCommand, TrainSettings
 from nextchar.data.encoded import Split
 from nextchar.data.vocabulary import Vocabulary
@@ -141,7 +142,8 @@ def settings_of(command: Command[TrainCommand]) -> TrainSettings:
         raise BadInput(f"{of_sweep[0]}: is a setting of a sweep; add -m to sweep")
     if typed.get("resume") is None:
         return command.settings.run()
-    if others := [key for key in typed if key not in ("resume", "json", "trainer.max_steps")]:
+    allowed = {"resume", "json", "trainer.max_steps", *typed_only(TrainSettings)}
+    if others := [key for key in typed if key not in allowed]:
         raise BadInput(f"{others[0]}: a resumed run keeps its settings; only trainer.max_steps can be changed")
     path = command.path("resume")
     if path is None:
@@ -153,7 +155,7 @@ def settings_of(command: Command[TrainCommand]) -> TrainSettings:
         values["trainer"] |= {"max_steps": typed["trainer.max_steps"]}
     if "json" in typed:
         values["json"] = typed["json"]
-    return validated(TrainSettings, values)
+    return recorded_settings(values, typed, f"resume={path}")
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def test_a_result_that_optuna_has_not_heard_is_told_on_resuming(tmp_path: Path, 
     planned = plan(*QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "sweep.n_trials=3")
     planned.create(tmp_path / "s")
     planned.save()
-    (first,) = next(trials(planned, None))
+    (first,) = next(trials(planned, {}, None))
     job.run(tmp_path / "s" / first.folder)
     assert resume(tmp_path / "s").returncode == 0
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 's/optuna.db'}")

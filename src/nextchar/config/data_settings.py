@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from nextchar.config.fields import NOT_COMPARED, Digest, Encoding, FilePath, Positive, Settings, Text
+from nextchar.config.fields import NOT_COMPARED, TYPED_ONLY, Digest, Encoding, FilePath, Positive, Settings, Text
 
 RUNNING_TEXTS = ("shakespeare", "text")
 DOWNLOADED = ("makemore", "shakespeare")
@@ -29,8 +29,8 @@ class Data(Settings):
     path: FilePath | None = Field(
         description="file, folder or pattern of files to read (data=lines, data=text), plain or .gz"
     )
-    url: Url = Field(json_schema_extra=NOT_COMPARED)
-    sha256: Sha256 = Field(json_schema_extra=NOT_COMPARED)
+    url: Url = Field(json_schema_extra=NOT_COMPARED | TYPED_ONLY)
+    sha256: Sha256 = Field(json_schema_extra=NOT_COMPARED | TYPED_ONLY)
     encoding: Encoding = Field(
         description="encoding of the file, which is decoded strictly", json_schema_extra=NOT_COMPARED
     )

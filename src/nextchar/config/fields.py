@@ -1,7 +1,7 @@
 """The base class and the types of all settings, their descriptions, and the line that refuses a wrong value.
 
 The descriptions are read from pydantic's JSON schema. A field adds to it by `json_schema_extra`: AS_TYPED, A_PATH,
-`takes` (words for the text it takes) and NOT_COMPARED.
+`takes` (words for the text it takes), NOT_COMPARED and TYPED_ONLY.
 """
 
 import codecs
@@ -25,6 +25,7 @@ Extra = dict[str, JsonValue]
 AS_TYPED: Extra = {"as_typed": True}  # text that is quoted, so that Hydra's grammar neither refuses nor converts it
 A_PATH: Extra = AS_TYPED | {"is_path": True, "takes": "a path"}
 NOT_COMPARED: Extra = {"compared": False}  # it cannot change a result
+TYPED_ONLY: Extra = {"typed_only": True}  # an address or a digest: never believed where a folder holds it
 
 LARGEST = 2**31 - 1  # of counts and sizes, for the libraries' sake; a bound from here on is named only if exceeded
 
@@ -171,6 +172,12 @@ def groups_of(tree: type[Settings]) -> list[str]:
 def options_of(group: str) -> list[str]:
     """Returns the options of a group, each a file conf/GROUP/OPTION.yaml."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@cache
+def typed_only(tree: type[Settings]) -> tuple[str, ...]:
+    """Returns the keys of the settings that are never taken from a folder."""
+    return tuple(key for key, setting in every_setting(tree).items() if setting.schema.get("typed_only"))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from nextchar.config.data_settings import Data
-from nextchar.config.fields import AS_TYPED, NOT_COMPARED, FilePath, Positive, Seed, Settings
+from nextchar.config.fields import AS_TYPED, NOT_COMPARED, TYPED_ONLY, FilePath, Positive, Seed, Settings
 from nextchar.config.model_settings import Model
 from nextchar.config.optim_settings import Optimizer
 from nextchar.config.smoothing_settings import Smoothing, Usual
@@ -20,7 +20,7 @@ Address = Annotated[
 class Cluster(Settings):
     address: Address | None = Field(
         description="scheduler of a Dask cluster whose workers count the files of the text; null: count here",
-        json_schema_extra=NOT_COMPARED,
+        json_schema_extra=NOT_COMPARED | TYPED_ONLY,
     )
 
 

@@ -153,7 +153,7 @@ class Run:
         data, known = self._data_of(other), self.record.data
         own = data is self.settings.data
         expected = (known.sha256 if known else "") if own else None
-        dataset = load.load(data, self.model.vocabulary, download=not own, expected=expected)
+        dataset = load.load(data, self.model.vocabulary, download=other.url is not None, expected=expected)
         report, notes = dataset.report, list(dataset.report.notes)
         if known and report.source == known.source and report.sha256 != known.sha256:
             notes.append(f"{report.source} has changed since the run was trained on it")
@@ -206,5 +206,7 @@ class Run:
             typed["name"] = "text" if own.is_text else "lines"
         kept = own.plain()
         if "name" in typed:
-            kept |= {"path": None, "url": None, "sha256": None, "val": None, "split": "all"}
+            kept |= {"path": None, "val": None, "split": "all"}
+        if "name" in typed or "url" in typed:
+            kept |= {"url": None, "sha256": None}
         return validated(Data, kept | typed)

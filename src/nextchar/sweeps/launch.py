@@ -1,7 +1,8 @@
 """Runs the jobs of a planned sweep, in this process or by a launcher of Hydra, and writes the sweep's table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 from nextchar.config.compose import Command, config_loader, parse_overrides
 from nextchar.config.diagnose import LAUNCHER
 from nextchar.config.quoting import quote
+from nextchar.config.recorded import recorded_settings, refuse_unsafe_words
 from nextchar.config.train_settings import TrainCommand
 from nextchar.errors import BadInput, Stop
 from nextchar.messages import shown
@@ -65,7 +67,8 @@ def run(sweep: SweepFolder, command: Command[TrainCommand], progress: SweepProgr
 def _run_jobs(sweep: SweepFolder, command: Command[TrainCommand], progress: SweepProgress) -> None:
     config = _launcher_config(command, sweep.path)
     if sweep.search is not None:
-        for batch in trials(sweep, config.hydra.launcher.get("n_jobs") if config else None):
+        at_once = config.hydra.launcher.get("n_jobs") if config else None
+        for batch in trials(sweep, command.typed, at_once):
             if not _run_batch(sweep, batch, config, progress):
                 break
         return
@@ -141,7 +144,7 @@ def _task(config: DictConfig) -> str:
     return one_job.run(Path(HydraConfig.get().runtime.output_dir))
 
 
-def trials(sweep: SweepFolder, launched_at_once: int | None) -> Iterator[list[Job]]:
+def trials(sweep: SweepFolder, typed: Mapping[str, Any], launched_at_once: int | None) -> Iterator[list[Job]]:
     """Chooses the jobs of a search in batches to be launched: first those that an earlier attempt left unfinished.
 
     The study hears the results of a batch before it chooses the next.
@@ -152,9 +155,11 @@ def trials(sweep: SweepFolder, launched_at_once: int | None) -> Iterator[list[Jo
     at_once = search.settings.at_once or max(1, launched_at_once or 1)
 
     def add(words: list[str]) -> Job:
+        refuse_unsafe_words(words, str(sweep.path))  # a resumed study may be a stranger's too
         overrides = parse_overrides([*search.fixed, *words])
-        typed = [as_typed(override) for override in overrides]
-        return sweep.add(typed, composer.settings(overrides), typed[len(search.fixed) :], search.settings.n_trials)
+        shown = [as_typed(override) for override in overrides]
+        settings = recorded_settings(composer.settings(overrides).plain(), typed, str(sweep.path))
+        return sweep.add(shown, settings, shown[len(search.fixed) :], search.settings.n_trials)
 
     for words in study.asked()[len(sweep.jobs) :]:  # chosen just before the process was killed
         add(words)

@@ -6,14 +6,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
 from nextchar.config.compose import Command, parse_overrides, resolved
-from nextchar.config.fields import absolute, every_setting, groups_of, validated
+from nextchar.config.fields import absolute, every_setting, groups_of, typed_only, validated
 from nextchar.config.quoting import quote
+from nextchar.config.recorded import recorded_settings, refuse_unsafe_words
 from nextchar.config.train_settings import Optuna, Sweep, TrainCommand, TrainSettings
 from nextchar.config.trainer_settings import Ddp
 from nextchar.errors import BadInput
@@ -34,7 +36,7 @@ def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
         if typed.get(key) is not None:
             raise BadInput(f"{key} is for one run; for a sweep there is {right}")
     path = command.path("sweep.resume")
-    resumed = SweepFolder.open(path) if path else None
+    resumed = _resumed(path, typed) if path else None
     if resumed is not None and resumed.search is not None and "sweep" not in typed:
         command = replace(command, overrides=["sweep=optuna", *command.overrides])
     overrides = command.parsed
@@ -47,7 +49,7 @@ def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
             _extend_search(resumed, resumed.search, settings, typed)
         elif isinstance(settings, Optuna):
             raise BadInput(f"sweep.resume={settings.resume} is a grid; leave out sweep={settings.name}")
-        elif any(_group(override) not in OF_THE_SWEEP for override in overrides):
+        elif any(override.key_or_group not in typed_only(TrainSettings) for override in of_jobs):
             shared = [word for word in resumed.shared() if word.partition("=")[0].lstrip("+") not in typed]
             resumed.add_all(jobs([*parse_overrides(quote(TrainCommand, shared, multirun=False)), *of_jobs]))
         return resumed, settings
@@ -62,9 +64,22 @@ def plan(command: Command[TrainCommand]) -> tuple[SweepFolder, Sweep]:
     return sweep, settings
 
 
+def _resumed(path: Path, typed: Mapping[str, Any]) -> SweepFolder:
+    """Opens the sweep to resume. What it holds may be a stranger's: see recorded.py. Raises BadInput."""
+    sweep, where = SweepFolder.open(path), f"sweep.resume={path}"
+    if (search := sweep.search) is not None:
+        ends = [f"{key}={end}" for key, each in search.ranges.items() for end in each.ends]
+        refuse_unsafe_words([*search.fixed, *ends], where)
+    for number, job in enumerate(sweep.jobs):
+        refuse_unsafe_words(job.overrides, where)
+        settings = recorded_settings(job.settings.plain(), typed, where)
+        sweep.jobs[number] = job.model_copy(update={"settings": settings})
+    return sweep
+
+
 def _extend_search(sweep: SweepFolder, search: Search, settings: Sweep, typed: Mapping[str, object]) -> None:
     """Gives a resumed search the number of trials that was typed. Raises BadInput for any other change."""
-    allowed = {"sweep", "sweep.resume", "sweep.n_trials", "sweep.dry_run", "json"}
+    allowed = {"sweep", "sweep.resume", "sweep.n_trials", "sweep.dry_run", "json", *typed_only(TrainSettings)}
     if wrong := [key for key in typed if key not in allowed and not key.startswith("hydra")]:
         raise BadInput(f"{wrong[0]}: only sweep.n_trials can change when a search is resumed")
     if sweep.jobs and len(Study(sweep.path, search).asked()) < len(sweep.jobs):
