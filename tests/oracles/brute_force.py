@@ -7,6 +7,7 @@ exactly k - 1 symbols. Slow, and meant to be read beside the papers.
 
 import math
 from collections import Counter, defaultdict
+from fractions import Fraction
 
 START = END = None  # the boundary: id 0 of a vocabulary, not a character
 
@@ -194,9 +195,10 @@ def one_discount(table):
 
 def three_discounts(table):
     """Chen & Goodman 1998, eq. 26; where n_i = 0 or the discount is not positive: Y, the single discount."""
-    n, y = counts_of_counts(table), one_discount(table)[0]
-    found = (i - (i + 1) * y * n[i + 1] / n[i] if n[i] else y for i in (1, 2, 3))
-    return tuple(d if d > 0 else y for d in found)
+    n = counts_of_counts(table)
+    y = Fraction(n[1], n[1] + 2 * n[2]) if n[1] else Fraction(1, 2)
+    found = (i - (i + 1) * y * Fraction(n[i + 1], n[i]) if n[i] else y for i in (1, 2, 3))
+    return tuple(float(d if d > 0 else y) for d in found)
 
 
 def absolute_discount(documents, order):
@@ -233,9 +235,10 @@ def modified_kneser_ney_of_kenlm(documents, order, as_counted_by_lmplz=False):
 def kenlm_discounts(n):
     """0.5, 1, 1.5 if n1, n2 or n3 is 0 or a discount lies outside [0, i] (StatCollector::CalculateDiscounts)."""
     if n[1] and n[2] and n[3]:
-        discounts = tuple(i - (i + 1) * n[1] / (n[1] + 2 * n[2]) * n[i + 1] / n[i] for i in (1, 2, 3))
+        y = Fraction(n[1], n[1] + 2 * n[2])
+        discounts = [i - (i + 1) * y * Fraction(n[i + 1], n[i]) for i in (1, 2, 3)]
         if all(0 <= d <= i for i, d in enumerate(discounts, 1)):
-            return discounts
+            return tuple(map(float, discounts))
     return 0.5, 1, 1.5
 
 

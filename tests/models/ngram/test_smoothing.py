@@ -3,11 +3,12 @@
 import inspect
 import math
 from fractions import Fraction
+from itertools import product
 
 import brute_force as twin
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from methods import METHODS, SHORT, smoothing
 
@@ -17,6 +18,7 @@ from nextchar.evaluation.loss import loss_on
 from nextchar.models.ngram import model as ngrams
 from nextchar.models.ngram.counts import TrainCounts, count_stream
 from nextchar.models.ngram.estimation import estimate
+from nextchar.models.ngram.kneser_ney import three_discounts
 from nextchar.models.ngram.model import CountModel
 
 texts = st.lists(st.text(alphabet="abcd", min_size=1), min_size=1, max_size=20)
@@ -41,8 +43,13 @@ def contexts_of(documents, model):
     return ids, sorted(wanted, key=str)
 
 
+# As KenLM counts, n_1 to n_3 are 4, 3, 5, and D_2 = 2 - 3 (4 / 10) (5 / 3) is 0
+A_DISCOUNT_OF_ZERO = ["a", "a", "c", "aa", "db", "cac", "aaaa", "abab", "cacb", "cacc", "dbabadadc"]
+
+
 @each_method
 @given(documents=texts, order=orders)
+@example(documents=A_DISCOUNT_OF_ZERO, order=2)
 def test_equal_to_the_twin_and_sums_to_one(method, documents, order, counted):
     chosen, brute = METHODS[method]
     model, p = counted(documents, order, chosen), brute(documents, order)
@@ -223,3 +230,12 @@ def test_a_markov_chain_of_known_entropy(method, counted):
 def test_maximum_likelihood_gives_unseen_bigrams_probability_0(counted):
     model = counted(["ab"], 2, smoothing("none"))
     assert math.isinf(loss_on(model, Split.of(model.vocabulary, ["ba"]), is_text=False).value)
+
+
+def test_a_discount_of_exactly_zero_is_zero():
+    """2 - 3 Y n_3 / n_2 is 0 for these counts of counts; rounding Y first gives -4e-16, or 2e-16 for (25, 15, 22)."""
+    assert three_discounts([4, 3, 5, 0])[1] == 0.0
+    assert three_discounts([25, 15, 22, 1])[1] == 0.0
+    found = [three_discounts([n1, n2, n3, 0])[1] for n1, n2, n3 in product(range(1, 31), repeat=3)]
+    exact = [2 - 3 * Fraction(n1, n1 + 2 * n2) * Fraction(n3, n2) for n1, n2, n3 in product(range(1, 31), repeat=3)]
+    assert found == [float(d) for d in exact]

@@ -88,7 +88,7 @@ class ModifiedKneserNey(Discounting):
         Without a discount unseen symbols would have probability 0.
         """
         y = kneser_ney_discount(table)
-        return [*(d if d > 0 else y for d in three_discounts(table.counts_of_counts, y)), 0.0]
+        return [*(d if d > 0 else y for d in three_discounts(table.counts_of_counts)), 0.0]
 
     @classmethod
     def estimate(cls, settings: config.ModifiedKneserNey, counts: TrainCounts) -> Floats:
@@ -137,9 +137,11 @@ def kneser_ney_discount(table: CountTable) -> float:
     return n1 / (n1 + 2 * n2) if n1 else 0.5
 
 
-def three_discounts(n: Sequence[int], y: float) -> list[float]:
+def three_discounts(n: Sequence[int]) -> list[float]:
     """D_i = i - (i + 1) Y n_(i+1) / n_i for i = 1, 2, 3 (Chen & Goodman 1998, eq. 26); -1 if n_i = 0."""
-    return [i - (i + 1) * y * n[i] / n[i - 1] if n[i - 1] else -1.0 for i in (1, 2, 3)]
+    y, whole = (n[0], n[0] + 2 * n[1]) if n[0] else (1, 2)  # Y = y / whole, see kneser_ney_discount
+    # One division of whole numbers: a D_i of 0 is 0, and not a rounding error above or below it
+    return [(i * whole * n[i - 1] - (i + 1) * y * n[i]) / (whole * n[i - 1]) if n[i - 1] else -1.0 for i in (1, 2, 3)]
 
 
 # --- as KenLM counts ------------------------------------------------------------------------------------------------
@@ -154,7 +156,7 @@ def kenlm_discounts(table: CountTable, taken_for: int, right: int) -> list[float
     if right:
         n[min(right, 5) - 1] -= 1
         n[min(taken_for, 5) - 1] += 1
-    discounts = three_discounts(n, n[0] / (n[0] + 2 * n[1]) if n[0] else 0.0)
+    discounts = three_discounts(n)
     return discounts if all(0 <= d <= i for i, d in enumerate(discounts, 1)) else [0.5, 1.0, 1.5]
 
 
