@@ -1,5 +1,6 @@
 """An interrupted run, resumed, is the run that was never interrupted: the same weights and losses, bit for bit."""
 
+import json
 import os
 import random
 import resource
@@ -170,6 +171,8 @@ def test_a_counted_run_is_counted_again(tmp_path: Path, runs) -> None:
 
 def interrupted(runs, folder: Path, *argv: object) -> None:
     """A run that was interrupted after some checkpoints."""
+    import nextchar.training.gradient  # noqa: F401  # now: a module first imported below would keep the patch
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nextchar.training.outputs.sample", lambda *_: signal.raise_signal(signal.SIGINT))
         with pytest.raises(Interrupted):
@@ -217,6 +220,34 @@ def test_refusals_leave_the_folder_as_it_was(tmp_path: Path, runs) -> None:
     last.write_bytes(b"")
     before[last] = b""
     refused(r"last.ckpt: not a sound checkpoint")
+
+
+def test_one_flipped_bit_of_a_checkpoint_is_refused(tmp_path: Path, runs) -> None:
+    folder, dice = tmp_path / "run", random.Random(1)
+    interrupted(runs, folder, *QUICK, runs.names(tmp_path), "optim=adam", "trainer.max_steps=20")
+    last = folder / "checkpoints/last.ckpt"
+    sound = last.read_bytes()
+    for _ in range(60):
+        flipped = bytearray(sound)
+        flipped[dice.randrange(len(sound))] ^= 1 << dice.randrange(8)
+        last.write_bytes(flipped)
+        with pytest.raises(BadInput, match=r"last.ckpt: not a sound checkpoint of this run \(ValueError: its SHA-256"):
+            runs.train(f"resume={folder}")
+    last.write_bytes(sound)
+    runs.train(f"resume={folder}")
+
+
+def test_edited_settings_are_refused(tmp_path: Path, runs) -> None:
+    folder = tmp_path / "run"
+    interrupted(runs, folder, *QUICK, runs.names(tmp_path), "optim.lr=0.1", "trainer.max_steps=20")
+    path = folder / "settings.json"
+    sound = json.loads(path.read_text())
+    assert sound["optim"]["lr"] == 0.1
+    path.write_text(json.dumps(sound | {"seed": 7, "optim": sound["optim"] | {"lr": 0.5}}))
+    with pytest.raises(BadInput, match=r"since the last checkpoint: seed=7 was 2147483647, optim.lr=0.5 was 0.1$"):
+        runs.train(f"resume={folder}")
+    path.write_text(json.dumps(sound))
+    runs.train(f"resume={folder}")
 
 
 def test_a_diverged_run_diverges_again(tmp_path: Path, runs) -> None:

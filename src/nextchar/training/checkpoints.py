@@ -1,5 +1,9 @@
-"""Checkpoints: the files from which a run is resumed, with plain values and tensors only."""
+"""Checkpoints: the files from which a run is resumed, with plain values and tensors only.
 
+The last 32 bytes of the file are the SHA-256 of the others; torch.load ignores them.
+"""
+
+import hashlib
 import io
 import math
 import time
@@ -12,7 +16,10 @@ import lightning as L
 import torch
 from torch import nn
 
+from nextchar.config.fields import flat, not_compared
+from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput
+from nextchar.messages import shown
 from nextchar.runs.folder import RunFolder
 from nextchar.runs.record import Points
 from nextchar.training.data_module import Chunk
@@ -20,6 +27,7 @@ from nextchar.training.lightning_module import NextCharModule
 from nextchar.training.tensorboard import TensorBoardWriter
 
 LAST, BEST = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
+DIGEST_BYTES = 32
 
 
 @dataclass
@@ -69,25 +77,32 @@ class Checkpoints(L.Callback):
             "bad_steps": self.state.bad_steps,
             "curves": self.state.curves,
             "data_sha256": self.digest,
+            "settings": _deciding(self.folder.settings),
         }
         for name, content in ((BEST, self.state.best), (LAST, last)):
             if content is not None:
                 buffer = io.BytesIO()
                 torch.save(content, buffer)
-                self.folder.write(name, buffer.getvalue(), in_record=False)
+                saved = buffer.getvalue()
+                self.folder.write(name, saved + hashlib.sha256(saved).digest(), in_record=False)
         self.saved_at = time.monotonic()
 
 
-def load_checkpoint(folder: Path, digest: str, max_steps: int) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, digest: str, settings: TrainSettings, max_steps: int) -> dict[str, Any] | None:
     """The last checkpoint of a run with the best one in it; None if there is none yet.
 
-    Raises BadInput if the run cannot be resumed from it: it is damaged, the data has changed, no step is left.
+    Raises BadInput if the run cannot be resumed from it: it is damaged, the data or the settings have changed, no step
+    is left.
     """
     saved = _load(folder / LAST)
     if saved is None:
         return None
     if saved.get("data_sha256") != digest:
         raise BadInput(f"resume={folder}: the data has changed since the run began")
+    trained, given = saved.get("settings", {}), _deciding(settings)
+    if changed := [key for key in {**trained, **given} if trained.get(key) != given.get(key)]:
+        values = ", ".join(f"{key}={shown(given.get(key))} was {shown(trained.get(key))}" for key in changed)
+        raise BadInput(f"resume={folder}: settings have changed since the last checkpoint: {values}")
     if saved["step"] > max_steps:
         raise BadInput(f"trainer.max_steps={max_steps}: resume={folder} is already at step {saved['step']}")
     return saved | {"best": _load(folder / BEST), "path": folder / LAST}
@@ -107,12 +122,24 @@ def _load(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        content = path.read_bytes()
+        saved, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+        if hashlib.sha256(saved).digest() != digest:
+            raise ValueError("its SHA-256 differs")
         with warnings.catch_warnings(action="ignore"):  # torch warns of an odd file, which is refused below
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
         return state
     except Exception as error:  # a damaged file can fail anywhere in torch
         raise _unsound(path, error) from None
 
 
+def _deciding(settings: TrainSettings) -> dict[str, Any]:
+    """The settings, by dotted key, that decide what a step computes. (The data are compared by their digest.)"""
+    left_out = {*not_compared(TrainSettings), "trainer.max_steps", "data.path"}
+    return {key: value for key, value in flat(settings.plain()).items() if key not in left_out}
+
+
 def _unsound(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"{path}: not a sound checkpoint of this run ({type(error).__name__}); start a new run")
+    return BadInput(
+        f"{path}: not a sound checkpoint of this run ({type(error).__name__}: {shown(error)}); start a new run"
+    )
