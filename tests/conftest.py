@@ -21,6 +21,7 @@ from nextchar.config.smoothing_settings import Smoothing
 from nextchar.data.corpus import EMBEDDED
 from nextchar.data.encoded import Block
 from nextchar.data.vocabulary import Ids, Stream, Vocabulary
+from nextchar.errors import SIGNALS
 from nextchar.models.ngram import counts
 from nextchar.models.ngram.counts import CountTable, TrainCounts, tables_by_order
 from nextchar.models.ngram.estimation import estimate
@@ -88,7 +89,7 @@ class Runs:
 
     def exit_code(self, *argv: object) -> int:
         """scripts/train.py with these words; its exceptions become exit codes, as for a user."""
-        handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {signum: signal.getsignal(signum) for signum in SIGNALS}
         try:
             with pytest.raises(SystemExit) as end:
                 main.exit_after(lambda: self.train(*argv))

@@ -35,11 +35,20 @@ class Pruned(Exception):
     """A search stopped the run early because its loss was worse than the median of earlier trials."""
 
 
-SIGNALS: dict[int, str] = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "terminated (SIGTERM)"}
+SIGNALS: dict[int, str] = {
+    signal.SIGINT: "interrupted (Ctrl-C)",
+    signal.SIGTERM: "terminated (SIGTERM)",
+    signal.SIGHUP: "the terminal was closed (SIGHUP)",
+}
+
+
+def stop_signals() -> list[int]:
+    """The signals that ask to stop; not SIGHUP where it is ignored, as under nohup."""
+    return [each for each in SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
 
 
 class Interrupted(BaseException):
-    """A signal stopped the run. Exit code 128 + the signal's number (SIGINT 130, SIGTERM 143).
+    """A signal stopped the run. Exit code 128 + the signal's number (SIGINT 130, SIGTERM 143, SIGHUP 129).
 
     Not an `Exception`, so that code which catches failures does not catch a request to stop.
     """
@@ -51,7 +60,7 @@ class Interrupted(BaseException):
 
 
 class Stop:
-    """Within this context SIGINT and SIGTERM raise Interrupted at once; after hold(), only when the context exits.
+    """Within this context SIGINT, SIGTERM and SIGHUP raise Interrupted at once; after hold(), when the context exits.
 
     If the interrupted code swallows the exception, it is raised again when the context exits. Signals are delivered to
     the main thread only; in other threads the context does nothing.
@@ -73,7 +82,7 @@ class Stop:
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
-            self._before = {signum: signal.signal(signum, self._receive) for signum in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {signum: signal.signal(signum, self._receive) for signum in stop_signals()}
         return self
 
     def __exit__(

@@ -67,3 +67,11 @@ def test_bench_needs_a_clone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(bench_command, "BENCHMARKS", tmp_path)
     with pytest.raises(ValueError, match="bench needs a clone of the repository"):
         main.run("bench", [], "nextchar bench")
+
+
+def test_a_current_folder_that_is_gone(tmp_path: Path, project: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = f"cd {tmp_path / 'gone'} && rmdir {tmp_path / 'gone'} && {sys.executable} {project / 'scripts/train.py'}"
+    ended = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1] == "error: the current folder is gone; change to a folder that exists"

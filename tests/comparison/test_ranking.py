@@ -387,6 +387,23 @@ def test_damaged_runs_are_left_out_by_name(tmp_path: Path, count: Path, copies) 
         assert str(tmp_path) not in left_out[name], "the folder is named once"
 
 
+def test_any_error_leaves_out_one_run(tmp_path: Path, count: Path, monkeypatch: pytest.MonkeyPatch, copies) -> None:
+    """Also one that no test has thought of."""
+    for name in ("odd", "sound"):
+        copies.copy(count, tmp_path / name)
+    original = found_runs.open_record
+
+    def open_record(path: Path) -> Record:
+        if path.name == "odd":
+            raise ZeroDivisionError("division by zero")
+        return original(path)
+
+    monkeypatch.setattr(found_runs, "open_record", open_record)
+    compared = compare([tmp_path])
+    assert [row.runs[0].path.name for row in compared.rows] == ["sound"]
+    assert [each.reason for each in compared.left_out] == ["ZeroDivisionError: division by zero"]
+
+
 def test_scores_are_not_ranked_among_probabilities(tmp_path: Path, count: Path, copies) -> None:
     scores = copies.copy(count, tmp_path / "scores", lambda record: record["settings"].update(
         smoothing={"name": "stupid_backoff", "alpha": 0.4}

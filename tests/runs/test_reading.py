@@ -298,7 +298,10 @@ def test_a_huge_record_is_not_read(run: Path) -> None:
         ("files", {WEIGHTS: {"size": "1", "sha256": ""}}, "files"),
         ("files", {"../x": {"size": 1, "sha256": ""}}, "files: ../x is not in the run folder"),
         ("vocabulary", "ab\ud800", "half a character"),
-        ("metrics", {"test/loss": 10**400}, "metrics"),
+        ("status", "\ud800", "half a character"),
+        ("metrics", {"test/loss": 10**400}, "an integer of 401 digits"),
+        ("files", {WEIGHTS: {"size": 10**20 - 1, "sha256": ""}}, "more than half of this machine's"),
+        ("files", {WEIGHTS: {"size": 10**400, "sha256": ""}}, "an integer of 401 digits"),
         ("surprise", 1, "there is no setting surprise"),
     ],
 )

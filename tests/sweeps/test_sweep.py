@@ -274,7 +274,7 @@ def test_twelve_jobs_of_which_three_fail(tmp_path: Path, runs, resume, plan, tab
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_sweep_that_is_stopped(launcher: str, signum: signal.Signals, tmp_path: Path, runs, table, project) -> None:
     """The table is written, no process is left, and the sweep can be resumed."""
     words = ["model=nn", *QUICK, runs.names(tmp_path), "seed=1,2,3,4", "trainer.max_steps=1000000"]

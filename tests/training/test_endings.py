@@ -16,8 +16,12 @@ import pytest
 
 QUICK = ["model=nn", "data=lines", "trainer.max_steps=20", "trainer.log_every=5"]
 GRADIENT = "nextchar.training.lightning_module.NextCharModule._gradient"
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-ENDS = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "terminated (SIGTERM)"}
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+ENDS = {
+    signal.SIGINT: "interrupted (Ctrl-C)",
+    signal.SIGTERM: "terminated (SIGTERM)",
+    signal.SIGHUP: "the terminal was closed (SIGHUP)",
+}
 
 
 def before(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], object]) -> None:
@@ -52,7 +56,7 @@ def test_interrupted(
     moment: str, signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, runs
 ) -> None:
     folder = tmp_path / "run"
-    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    handlers = list(map(signal.getsignal, CODES))
     signals = iter([signum]) if moment.endswith(".close") else repeat(signum)  # the file must be closed in the end
     before(monkeypatch, moment, lambda: [signal.raise_signal(each) for each in islice(signals, 1)])
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == CODES[signum]
@@ -62,7 +66,7 @@ def test_interrupted(
     assert ENDS[signum] in (folder / "train.log").read_text()
     assert "Traceback" in (folder / "train.log").read_text()
     assert capsys.readouterr().err.splitlines()[-1] == f"error: {ENDS[signum]}"
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert list(map(signal.getsignal, CODES)) == handlers
 
 
 @pytest.mark.parametrize("signum", CODES)
@@ -112,6 +116,17 @@ def test_a_signal_at_the_very_end_waits_for_run_json(tmp_path: Path, monkeypatch
     folder = tmp_path / "run"
     assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={folder}") == 143
     assert runs.record(folder)["status"] == "finished"
+
+
+def test_a_closed_terminal_does_not_stop_a_run_under_nohup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs
+) -> None:
+    before(monkeypatch, GRADIENT, lambda: signal.raise_signal(signal.SIGHUP))
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert runs.exit_code(*QUICK, runs.names(tmp_path), f"hydra.run.dir={tmp_path / 'run'}") == 0
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
 
 
 @pytest.mark.parametrize("seconds", [0.6, 1.5, 2.5])

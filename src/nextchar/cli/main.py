@@ -11,15 +11,14 @@ from types import FrameType
 from typing import NoReturn
 
 from nextchar.cli.commands import COMMANDS, settings_class
-from nextchar.errors import BadInput, Diverged, Interrupted
+from nextchar.errors import BadInput, Diverged, Interrupted, stop_signals
 from nextchar.messages import nearest, one_line, one_of, shown
 
 
 def main(name: str | None = None) -> NoReturn:
     """Runs the command of sys.argv and exits. A script gives the name of its command."""
     if name is not None:
-        called_as = f"python {_short(sys.argv[0])}"
-        exit_after(lambda: run(name, sys.argv[1:], called_as))
+        exit_after(lambda: run(name, sys.argv[1:], f"python {_short(sys.argv[0])}"))
     called_as = "python -m nextchar" if sys.argv[0].endswith("__main__.py") else "nextchar"
     exit_after(lambda: _dispatch(called_as, sys.argv[1:]))
 
@@ -39,9 +38,10 @@ def exit_after(work: Callable[[], None]) -> NoReturn:
         if getattr(sys, name) is None:  # closed by the shell (>&-)
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # it stays open until the process exits
         getattr(sys, name).reconfigure(encoding="utf-8", errors="backslashreplace")
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in stop_signals():
         signal.signal(signum, _raise_interrupted)
     try:
+        _refuse_a_folder_that_is_gone()
         work()
         sys.stdout.flush()
     except (BadInput, Diverged, Interrupted) as error:
@@ -84,6 +84,13 @@ def _complete(argv: list[str]) -> None:
     name = words[0] if words and words[0] in COMMANDS else "train"
     os.environ["COMP_LINE"] = " ".join([program, *words[1:]])
     run(name, argv, "nextchar")
+
+
+def _refuse_a_folder_that_is_gone() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise BadInput("the current folder is gone; change to a folder that exists") from None
 
 
 def _short(path: str) -> str:

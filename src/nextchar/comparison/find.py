@@ -56,7 +56,7 @@ def open_runs(folders: Sequence[Path]) -> tuple[list[TestedRun], list[LeftOut]]:
     for path in find(folders):
         try:
             runs.append(_open(path))
-        except (BadInput, MemoryError) as error:
+        except Exception as error:  # one odd run must not hide the others
             status, settings = _status(path)
             left_out.append(LeftOut(one_line(str(path)), status, _reason(error, path), settings))
     return runs, left_out
@@ -107,16 +107,17 @@ def _status(path: Path) -> tuple[str, TrainSettings | None]:
         if not os.path.lexists(path / RECORD):
             return "not ended", validated(TrainSettings, load_json(path / SETTINGS))
         record = validated(Record, load_json(path / RECORD))
-    except (BadInput, MemoryError):
+    except Exception:
         return ("damaged" if os.path.lexists(path / RECORD) else "not ended"), None
     if record.status != "finished":
         return record.status, record.settings
     return ("finished" if isinstance(record.settings.smoothing, StupidBackoff) else "damaged"), None
 
 
-def _reason(error: BadInput | MemoryError, path: Path) -> str:
+def _reason(error: Exception, path: Path) -> str:
     """The error on one line, without the name of the folder, which stands beside it."""
     if isinstance(error, MemoryError):
         return "takes more memory than there is"
-    text = str(error).replace(f"resume={path}", "resume=DIR").replace(f"run={path}", "").replace(f"{path}/", "")
+    text = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+    text = text.replace(f"resume={path}", "resume=DIR").replace(f"run={path}", "").replace(f"{path}/", "")
     return one_line(text.lstrip(": "))

@@ -27,6 +27,7 @@ from nextchar.runs.record import LOSSES, MOST_UNITS, RECORD, SAMPLES, SETTINGS, 
 
 LARGEST_JSON = 16 << 20  # bytes; a vocabulary of all of Unicode takes 13 MB
 LARGEST_SAMPLES = 1 << 20  # bytes; ours take a tenth of it at most
+MOST_DIGITS = 20  # of an integer; a larger one would not fit a float
 LARGEST_HEADER = 64 << 10  # bytes of a weights file; ours take 200
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 
@@ -62,15 +63,13 @@ def _of_another_version(refusal: str) -> str:
 
 
 def _refuse_unsafe(record: Record) -> None:
-    """Raises BadInput for what no run of ours writes: references, files in other folders, lone surrogates."""
+    """Raises BadInput for what no run of ours writes: references, files in other folders."""
     settings = json.dumps(record.settings.plain(), ensure_ascii=False)
     if reference := re.search(r"\$\{[^}]*:[^}]*\}", settings):  # ${oc.env:HOME}; a path may well hold ${x}
         raise BadInput(f"settings are plain values, not references like {shown(reference[0])}")
     for name in record.files:
         if name.startswith("/") or ".." in name.split("/"):
             raise BadInput(f"files: {shown(name)} is not in the run folder")
-    if any("\ud800" <= c <= "\udfff" for c in record.vocabulary):
-        raise BadInput("the vocabulary holds half a character (a lone surrogate)")
 
 
 def open_losses(path: Path, record: Record) -> Loss | None:
@@ -113,7 +112,10 @@ def open_samples(path: Path, record: Record) -> str:
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object from a regular file of at most 16 MiB, without duplicate keys or nan. Raises BadInput."""
+    """Reads a JSON object from a regular file of at most 16 MiB, without duplicate keys, nan or lone surrogates.
+
+    Raises BadInput.
+    """
     with _open(path, LARGEST_JSON) as file:
         content = file.read(os.fstat(file.fileno()).st_size)  # and nothing that is added meanwhile
 
@@ -125,10 +127,18 @@ def load_json(path: Path) -> dict[str, Any]:
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 
+    def integer(digits: str) -> int:
+        if len(digits) > MOST_DIGITS:
+            raise ValueError(f"an integer of {len(digits):,} digits")
+        return int(digits)
+
     try:
-        value = json.loads(str(content, "utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+        value = json.loads(str(content, "utf-8"), object_pairs_hook=unique, parse_constant=refuse, parse_int=integer)
+        json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise BadInput(f"{path}: nested too deeply") from None
+    except UnicodeEncodeError:
+        raise BadInput(f"{path}: holds half a character (a lone surrogate)") from None
     except ValueError as error:
         raise BadInput(f"{path}: not valid JSON: {shown(error)}") from None
     if not isinstance(value, dict):
