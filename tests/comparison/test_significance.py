@@ -46,6 +46,17 @@ def test_student_t_between_whole_degrees():
         assert 2 * np.trapezoid(density, x) == pytest.approx(0.95, abs=1e-9)
 
 
+def test_per_character_by_hand():
+    """100 documents of one character, of which 20 are off by 1: t(19) times the root of their variance (HC2)."""
+    sums = np.array([1.0] * 10 + [-1.0] * 10 + [0.0] * 80)
+    estimate = per_character(sums, np.ones(100, dtype=np.int64))
+    variance = 20 * (1 / 100) ** 2 / (1 - 1 / 100)
+    t_19 = 2.093024054408263  # the printed 2.093, to more digits
+    assert estimate.value == 0
+    assert estimate.sources == ((pytest.approx(variance, abs=1e-15), pytest.approx(19, abs=1e-9)),)
+    assert estimate.half_width == pytest.approx(t_19 * math.sqrt(variance), abs=1e-9)
+
+
 # --- coverage -------------------------------------------------------------------------------------------------------
 
 TRUTH = 0.03  # nats per character

@@ -186,3 +186,19 @@ def test_a_large_train_is_measured_by_its_counts(order, tmp_path, monkeypatch):
     }
     assert ("train/loss_low" in large) == (order == 1)  # which counts pairs, and is read again
     assert "train/loss_low" in held
+
+
+def test_a_file_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut the name stands for the old content or for the new, and the folder knows it."""
+    calls = []
+    for name in ("fsync", "replace"):
+        original = getattr(os, name)
+
+        def noting(*args: Any, name: str = name, original: Any = original) -> Any:
+            is_folder = name == "fsync" and os.path.isdir(f"/proc/self/fd/{args[0]}")
+            calls.append(f"{name} of the folder" if is_folder else name)
+            return original(*args)
+
+        monkeypatch.setattr(os, name, noting)
+    atomic.write_atomically(tmp_path / "file", b"content")
+    assert calls == ["fsync", "replace", "fsync of the folder"]

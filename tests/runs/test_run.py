@@ -1,11 +1,13 @@
 """A run opened in Python gives the same numbers as its files and the commands."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from nextchar.data.corpus import EMBEDDED
 from nextchar.errors import BadInput
@@ -34,6 +36,29 @@ def test_metrics_and_settings_are_those_of_the_record(run: Run, runs) -> None:
     assert run.metrics == runs.record(run.path)["metrics"]
     assert run.settings.model.name == "count"
     assert run.record.ngrams == runs.record(run.path)["ngrams"]
+
+
+@pytest.mark.parametrize("prune", ["[0,0,1]", "[0,1]"])
+def test_a_pruned_run_opens_with_the_same_losses(runs, tmp_path: Path, prune: str) -> None:
+    words = ["data=lines", runs.names(tmp_path), "model.order=3", f"model.prune={prune}", "figures=false"]
+    runs.train(*words, f"hydra.run.dir={tmp_path / 'a'}")
+    run = open_run(tmp_path / "a")
+    assert dict(run.evaluate()) == run.metrics
+
+
+def test_sums_of_pruned_contexts_that_do_not_fit_are_refused(runs, tmp_path: Path) -> None:
+    words = ["data=lines", runs.names(tmp_path), "model.order=3", "model.prune=[0,0,1]", "figures=false"]
+    runs.train(*words, f"hydra.run.dir={tmp_path / 'a'}")
+    path, record = tmp_path / "a/weights.safetensors", runs.record(tmp_path / "a")
+    tensors = safetensors.numpy.load_file(path)
+    for wrong in (tensors["pruned_3"][1:], -1 - tensors["pruned_3"]):
+        content = safetensors.numpy.save(tensors | {"pruned_3": wrong})
+        path.write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        record["files"]["weights.safetensors"] = {"size": len(content), "sha256": digest}
+        (tmp_path / "a/run.json").write_text(json.dumps(record))
+        with pytest.raises(BadInput, match="pruned_3 are not the sums that its contexts have lost"):
+            _ = open_run(tmp_path / "a").model
 
 
 def test_an_infinite_metric_is_a_number_again(runs, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import random
 from fractions import Fraction
 from itertools import product
 
@@ -230,6 +231,23 @@ def test_a_markov_chain_of_known_entropy(method, counted):
 def test_maximum_likelihood_gives_unseen_bigrams_probability_0(counted):
     model = counted(["ab"], 2, smoothing("none"))
     assert math.isinf(loss_on(model, Split.of(model.vocabulary, ["ba"]), is_text=False).value)
+
+
+def test_the_weights_of_contexts_that_are_seen_often(counted):
+    """Of bigrams whose contexts train has about 40, 150, 350 and 1,500 times: each bucket has a weight of its own."""
+    draw = random.Random(1)
+    followers = {"a": (1300, "aaaab"), "b": (500, "abbbc"), "c": (150, "abcdd"), "d": (70, "abcde"), "e": (30, "abcde")}
+
+    def documents(part):
+        return [x + draw.choice(after) for x, (n, after) in followers.items() for _ in range(n // part)]
+
+    train, val = documents(1), documents(1)
+    model = counted(train, 2, smoothing("jelinek_mercer", weights="bucket"), val)
+    _, weights = twin.jelinek_mercer(train, val, 2, bucketed=True)
+    buckets = sorted(weights[2].keys() - {None})
+    assert buckets == [5, 7, 8, 9]
+    assert model.smoothing.parameters[1, buckets] == pytest.approx([weights[2][b] for b in buckets], abs=1e-9)
+    assert np.ptp(model.smoothing.parameters[1, buckets]) > 0.1
 
 
 def test_a_discount_of_exactly_zero_is_zero():
