@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help train test lint tensorboard bench screenshots lock clean
+.PHONY: help train test lint tensorboard bench campaign screenshots lock clean
 
 help: ## these targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -22,6 +22,9 @@ tensorboard: .venv/ready ## show the runs of outputs/ in TensorBoard
 
 bench: .venv/ready ## measure the speed beside other libraries; eight minutes
 	$(BIN)/python scripts/bench.py
+
+campaign: .venv/ready ## attack files, disks and processes at random; thirty minutes
+	$(BIN)/python tests/campaigns/campaign.py out=docs/reliability.md
 
 screenshots: .venv/ready ## make the README's pictures
 	$(BIN)/python benchmarks/screenshots.py

@@ -97,6 +97,8 @@ class RunFolder:
             self.finish(self.facts.record(status, reason, self.settings, self.files))
         except Exception as unwritten:  # this must not hide the error that ended the run
             log.exception("%s could not be written", RECORD)
+            with contextlib.suppress(OSError):  # renamed but not on disk: the exit code says that the run failed
+                (self.path / RECORD).unlink()
             ended = ended or unwritten
         finally:
             self._log.__exit__(None, None, None)
