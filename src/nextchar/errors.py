@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -68,7 +70,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self._held = False
+        self._held = self._waits = False
         self._before: dict[int, Any] = {}
 
     @property
@@ -79,6 +81,17 @@ class Stop:
     def hold(self) -> None:
         """Delays the exception until the context exits."""
         self._held = True
+
+    @contextmanager
+    def after_step(self) -> Iterator[None]:
+        """Lets code finish its step: within, a signal sets `asked` only, and a second one raises the exception."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+        if self.asked:
+            raise self.asked
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
@@ -94,6 +107,7 @@ class Stop:
             raise Interrupted(self.signum) from error
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
+        waits = self._waits and self.signum is None
         self.signum = self.signum or signum
-        if not self._held:
+        if not self._held and not waits:
             raise Interrupted(self.signum)

@@ -22,8 +22,8 @@ from nextchar.data.corpus import EMBEDDED
 from nextchar.models.ngram import arpa_reader
 from nextchar.models.ngram.backoff import BackoffModel
 from nextchar.runs.folder import RECORD, SETTINGS, SWEEP, WEIGHTS
+from nextchar.runs.reading import open_losses
 from nextchar.runs.run import open_run
-from nextchar.runs.saved import open_losses
 from nextchar.sweeps.search import STORAGE, Study
 from nextchar.sweeps.sweep_folder import SweepFolder
 

@@ -359,3 +359,29 @@ def test_run_json_holds_the_curves(tmp_path: Path, runs) -> None:
         assert [drawn[step] for step in whole[tag]["steps"]] == pytest.approx(whole[tag]["values"], rel=1e-6)
     assert whole["train/loss"]["steps"] == list(range(0, 400, 50))
     assert whole["val/loss"]["steps"] == list(range(0, 401, 50))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_keeps_the_steps_that_it_took(tmp_path: Path, runs, signum: int) -> None:
+    """The signal comes within step 7 of a chunk of 20, long before a checkpoint is due."""
+    from nextchar.training.lightning_module import NextCharModule
+
+    argv = [*QUICK[:-1], runs.names(tmp_path), "optim=adam", "trainer.max_steps=30", "trainer.log_every=20"]
+    runs.train(*argv, f"hydra.run.dir={tmp_path / 'whole'}")
+    gradient, calls = NextCharModule._gradient, []
+
+    def signalled(*args):
+        calls.append(args)
+        if len(calls) == 7:
+            signal.raise_signal(signum)
+        return gradient(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NextCharModule, "_gradient", signalled)
+        with pytest.raises(Interrupted):
+            runs.train(*argv, f"hydra.run.dir={tmp_path / 'cut'}")
+    assert len(calls) == 7
+    assert runs.checkpoint(tmp_path / "cut")["step"] == 7
+    runs.train(f"resume={tmp_path / 'cut'}")
+    assert runs.weights(tmp_path / "cut") == runs.weights(tmp_path / "whole")
+    assert runs.record(tmp_path / "cut")["curves"] == runs.record(tmp_path / "whole")["curves"]

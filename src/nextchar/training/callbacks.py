@@ -99,7 +99,7 @@ class StepLosses(L.Callback):
                 values["train/objective"] = outputs["train/objective"]
             self.board.scalars(values, chunk.step)
             self.state.add_point("train/loss", chunk.step, loss)
-        self.advance(chunk.step + len(chunk.batches))
+        self.advance(chunk.step + len(outputs["losses"]))
 
 
 @dataclass(eq=False)

@@ -67,6 +67,13 @@ class Checkpoints(L.Callback):
         if index > 0 and time.monotonic() - self.saved_at >= self.seconds:
             self.save(chunk.step)
 
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, chunk: Chunk, index: int
+    ) -> None:
+        if interrupted := self.folder.stop.asked:
+            self.save(chunk.step + len(outputs["losses"]))
+            raise interrupted
+
     def save(self, step: int) -> None:
         self.board.flush()  # the curves up to this step are on disk before it
         last = {

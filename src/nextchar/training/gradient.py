@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,11 @@ class GradientFit:
             seconds = self.trainer.checkpoint_seconds
             checkpoints = Checkpoints(module, state, folder, board, dataset.report.sha256, seconds)
             callbacks = [losses, validation, Samples(model, board, settings), checkpoints]
-            with distributed.connected(self.trainer, self.take_part, counting.pairs):
+            module.stop = folder.stop
+            with (
+                distributed.connected(self.trainer, self.take_part, counting.pairs),
+                nullcontext() if dist.is_initialized() else folder.stop.after_step(),
+            ):
                 self._descend(module, batches, callbacks)
             validation.validate(last)
             board.histograms(model.tensors(), last)  # the samples of the last step are the run's own

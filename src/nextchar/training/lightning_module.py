@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from nextchar.errors import Stop
 from nextchar.models.nets.net import Net
 from nextchar.training.batches import Batch
 from nextchar.training.data_module import Chunk
@@ -33,6 +34,7 @@ class NextCharModule(L.LightningModule):
         self.net, self.optimizer, self.objective = net, optimizer, objective
         self.weights = list(net.parameters())
         self.alone = self.is_settled = True
+        self.stop = Stop()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.optimizer
@@ -74,6 +76,8 @@ class NextCharModule(L.LightningModule):
                 self.optimizer.step(partial(self._objective, batch, weight))  # evaluates many points within a step
             else:
                 self.optimizer.step()
+            if self.alone and self.stop.asked:  # a checkpoint keeps the steps that were taken
+                break
         means = torch.stack(values)
         if not self.alone:
             means = self.trainer.strategy.reduce(means.double())  # the same on all processes to the last bit
