@@ -1,7 +1,9 @@
 """A run folder belongs to one run, holds the files it should and no others, and is complete with run.json."""
 
 import os
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +204,21 @@ def test_a_file_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(os, name, noting)
     atomic.write_atomically(tmp_path / "file", b"content")
     assert calls == ["fsync", "replace", "fsync of the folder"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path, runs) -> None:
+    """But not the file of a writer that is at work, nor those of other targets."""
+
+    def writer() -> Iterator[bytes]:
+        yield b"some"
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    target = tmp_path / "model.arpa"
+    for name in ("model.arpa", "other.arpa"):
+        os.waitpid(runs.in_child(lambda name=name: atomic.write_atomically(tmp_path / name, writer())), 0)
+    assert len(list(tmp_path.glob(".model.arpa.*.tmp"))) == 1
+    with atomic.temporary_file(tmp_path, b"at work", ".model.arpa.") as at_work:
+        atomic.write_atomically(target, b"whole")
+        assert list(tmp_path.glob(".model.arpa.*.tmp")) == [Path(at_work)]
+    assert target.read_bytes() == b"whole"
+    assert len(list(tmp_path.glob(".other.arpa.*.tmp"))) == 1
