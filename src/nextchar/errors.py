@@ -3,8 +3,6 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -82,14 +80,13 @@ class Stop:
         """Delays the exception until the context exits."""
         self._held = True
 
-    @contextmanager
-    def after_step(self) -> Iterator[None]:
-        """Lets code finish its step: within, a signal sets `asked` only, and a second one raises the exception."""
+    def wait(self) -> None:
+        """From here to go_on() a signal only sets `asked`, so that a step can be finished; a second one raises."""
         self._waits = True
-        try:
-            yield
-        finally:
-            self._waits = False
+
+    def go_on(self) -> None:
+        """Raises Interrupted if a signal came since wait()."""
+        self._waits = False
         if self.asked:
             raise self.asked
 

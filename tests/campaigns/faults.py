@@ -20,7 +20,7 @@ from fuzz_folders import trained
 from kills import NET, finish, judged, left_over, result, words
 
 from nextchar.cli import main
-from nextchar.runs.folder import RECORD, SETTINGS
+from nextchar.runs.record import RECORD, SETTINGS
 from nextchar.runs.run import open_run
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)

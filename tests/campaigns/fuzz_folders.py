@@ -21,8 +21,8 @@ from nextchar.config.compose import run_settings
 from nextchar.data.corpus import EMBEDDED
 from nextchar.models.ngram import arpa_reader
 from nextchar.models.ngram.backoff import BackoffModel
-from nextchar.runs.folder import RECORD, SETTINGS, SWEEP, WEIGHTS
 from nextchar.runs.reading import open_losses
+from nextchar.runs.record import RECORD, SETTINGS, SWEEP, WEIGHTS
 from nextchar.runs.run import open_run
 from nextchar.sweeps.search import STORAGE, Study
 from nextchar.sweeps.sweep_folder import SweepFolder
@@ -40,6 +40,7 @@ TEST_LOSSES = "test_losses.safetensors"
 
 def trained(folder: Path, *words: str) -> Path:
     text = folder.parent / "names.txt"
+    text.parent.mkdir(exist_ok=True)
     text.write_text("\n".join(EMBEDDED.read_text().split()[:150]))
     main.run("train", ["data=lines", f"data.path={text}", "figures=false", *words, f"hydra.run.dir={folder}"], "train")
     return folder

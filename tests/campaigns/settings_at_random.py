@@ -42,7 +42,7 @@ def attempts(folder: Path, seed: int) -> Iterator[str]:
     dice = random.Random(seed)
     text = folder / "names.txt"
     text.write_text("\n".join(EMBEDDED.read_text().split()[:200]))
-    settings = [each for each in every_setting(TrainCommand) if not each.key.startswith(LEFT_OUT)]
+    settings = [each for key, each in every_setting(TrainCommand).items() if not key.startswith(LEFT_OUT)]
     while True:
         words = [f"data={dice.choice(('lines', 'text'))}", f"data.path={text}"]
         for group, chance in GROUPS.items():

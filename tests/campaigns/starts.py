@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nextchar.config.compose import run_settings
-from nextchar.errors import BadInput
-from nextchar.runs.folder import SETTINGS, RunFolder
+from nextchar.errors import BadInput, Stop
+from nextchar.runs.folder import RunFolder, new_folder
+from nextchar.runs.record import SETTINGS, RunFacts
 
 RUNS = 100
 
@@ -16,11 +17,15 @@ def attempts(folder: Path, seed: int) -> Iterator[str]:
     while True:
         number += 1
         parent, one = folder / f"outputs{number}", folder / f"one{number}"
-        codes = at_once(lambda i, parent=parent: RunFolder.create(parent, "nn", run_settings([f"seed={i}"])))
+        codes = at_once(lambda i, parent=parent: create(new_folder(parent, "nn"), i))
         seeds = {(path / SETTINGS).read_text() for path in parent.iterdir()}
         yield "" if codes == [0] * RUNS and len(seeds) == RUNS else f"{len(seeds)} folders, {codes}"
-        codes = at_once(lambda i, one=one: RunFolder.create(folder, "nn", run_settings([f"seed={i}"]), at=one))
+        codes = at_once(lambda i, one=one: create(one, i))
         yield "" if sorted(codes) == [0] + [2] * (RUNS - 1) else f"one folder: {codes}"
+
+
+def create(folder: Path, seed: int) -> None:
+    RunFolder.create(folder, run_settings([f"seed={seed}"]), RunFacts(), Stop())
 
 
 def at_once(work: Callable[[int], object]) -> list[int]:

@@ -3,8 +3,8 @@
 import campaign
 import pytest
 
-ATTEMPTS = 12
-SECONDS = 20
+ATTEMPTS = 6
+SECONDS = 8
 
 
 @pytest.mark.parametrize("each", campaign.CAMPAIGNS, ids=lambda each: each.name)

@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,11 @@ class GradientFit:
             checkpoints = Checkpoints(module, state, folder, board, dataset.report.sha256, seconds)
             callbacks = [losses, validation, Samples(model, board, settings), checkpoints]
             module.stop = folder.stop
-            with (
-                distributed.connected(self.trainer, self.take_part, counting.pairs),
-                nullcontext() if dist.is_initialized() else folder.stop.after_step(),
-            ):
+            with distributed.connected(self.trainer, self.take_part, counting.pairs):
+                if not dist.is_initialized():  # the other processes would wait for this one
+                    folder.stop.wait()
                 self._descend(module, batches, callbacks)
+                folder.stop.go_on()
             validation.validate(last)
             board.histograms(model.tensors(), last)  # the samples of the last step are the run's own
             checkpoints.save(last)

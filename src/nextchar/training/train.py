@@ -59,7 +59,9 @@ def _train(settings: TrainSettings, at: Path | None, progress: Progress, first_c
             with progress.phase("importing torch and lightning"):
                 from nextchar.training.gradient import GradientFit
             strategy = GradientFit(settings, dataset)
+        stop.wait()  # a signal between the lock on the folder and the context would leave it locked
         with _folder(settings, at, strategy.restore, facts, stop) as folder:
+            stop.go_on()
             log.info("settings %s", folder.settings.plain())
             log.info("data %s", dataset.report.plain())
             with TensorBoardWriter(folder.path, strategy.first_step) as board:
