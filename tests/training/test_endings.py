@@ -1,5 +1,6 @@
 """How a run ends: exit code, status in run.json and what train.log says agree, whatever happened and whenever."""
 
+import logging
 import math
 import pkgutil
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
@@ -254,3 +256,25 @@ def test_an_unwritten_run_json_is_a_failure(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("nextchar.runs.folder.RunFolder.finish", fail)
     with pytest.raises(RuntimeError, match="made to fail"):
         runs.train(*QUICK, runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path / 'run'}")
+
+
+def test_a_log_that_cannot_be_written_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, runs
+) -> None:
+    """The run is whole, so it ends well."""
+    emit = logging.StreamHandler.emit
+
+    def full(handler: logging.StreamHandler, record: logging.LogRecord) -> None:
+        stream, handler.stream = handler.stream, open("/dev/full", "w")  # noqa: SIM115
+        with handler.stream:
+            emit(handler, record)
+            with suppress(OSError):
+                handler.stream.close()
+        handler.stream = stream
+
+    monkeypatch.setattr(logging.FileHandler, "emit", full)
+    argv = ["data=lines", runs.names(tmp_path), f"hydra.run.dir={tmp_path / 'run'}"]
+    assert runs.exit_code(*argv) == 0
+    said = "train.log lacks lines that could not be written: No space left on device"
+    assert capsys.readouterr().err.count(said) == 1
+    assert runs.record(tmp_path / "run")["status"] == "finished"

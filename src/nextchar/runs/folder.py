@@ -80,7 +80,7 @@ class RunFolder:
         return folder
 
     def __enter__(self) -> "RunFolder":
-        self._log.__enter__()
+        self.log_file = self._log.__enter__()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -170,10 +170,14 @@ def unfinished_settings(path: Path) -> dict[str, Any]:
 
 
 class _LogFile(logging.FileHandler):
-    """Stays silent when the disk is full: the run itself reports the error that ends it, once."""
+    """Keeps the error of a full disk, which the run reports once, where other handlers print a traceback a line."""
+
+    failure: OSError | None = None
 
     def handleError(self, record: logging.LogRecord) -> None:
-        if not isinstance(sys.exception(), OSError):
+        if isinstance(error := sys.exception(), OSError):
+            self.failure = error
+        else:
             super().handleError(record)
 
     def close(self) -> None:
@@ -182,7 +186,7 @@ class _LogFile(logging.FileHandler):
 
 
 @contextlib.contextmanager
-def logging_to(path: Path) -> Iterator[None]:
+def logging_to(path: Path) -> Iterator[_LogFile]:
     """Writes the log messages of nextchar, Lightning and Python's warnings to a file, and nowhere else."""
     handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -194,7 +198,7 @@ def logging_to(path: Path) -> Iterator[None]:
         logger.propagate = False
     log.setLevel(logging.INFO)
     try:
-        yield
+        yield handler
     finally:
         for logger, before in zip(loggers, propagated, strict=True):
             logger.removeHandler(handler)

@@ -79,6 +79,8 @@ def _train(settings: TrainSettings, at: Path | None, progress: Progress, first_c
                     log.warning("note: %s", note)
                 log.info("metrics %s", measured.metrics)
                 log.info("samples %s", samples)
+                if (error := folder.log_file.failure) is not None:
+                    notes.append(f"train.log lacks lines that could not be written: {error.strerror}")
                 result = Result(folder.path, measured.metrics, samples, dataset.report, notes, dict(facts.seconds))
                 progress.result(result)
                 with progress.phase("writing the run folder"):
