@@ -26,6 +26,8 @@ MOST_SHOWN = 30  # differences of a case
 
 # On another processor sums are added in another order. Tolerance of a number by the bits of gradient descent
 TOLERANCE = {32: 1e-4, 64: 1e-6, None: 1e-9}
+# Adam at a learning rate of 26 multiplies rounding errors: its losses are compared on the same processor only
+CHAOTIC = {"search_of_rates"}
 # Strings that are equal on every processor; the others are digests, samples or numbers in a table
 FIXED = {"status", "settings", "vocabulary", "files", "others", "source"}
 
@@ -67,7 +69,7 @@ def same_cpu() -> bool:
 def test_a_stored_run(case: Case, outcomes: dict[str, Future[Outcome]], same_cpu: bool) -> None:
     outcome = outcomes[case.name].result()
     stored, got = STORED["cases"][case.name], json.loads(json.dumps(comparable(outcome)))
-    tolerance = 0.0 if same_cpu else TOLERANCE[case.precision]
+    tolerance = 0.0 if same_cpu else math.inf if case.name in CHAOTIC else TOLERANCE[case.precision]
     if found := list(differences(stored, got, tolerance)):
         more = [f"and {len(found) - MOST_SHOWN} more"] * (len(found) > MOST_SHOWN)
         said = [each["stderr"].rstrip() for each in outcome["commands"] if "stderr" in each]

@@ -23,12 +23,15 @@ def recorded_settings(values: Mapping[str, Any], typed: Mapping[str, Any], where
     neither typed nor is in conf/.
     """
     settings = validated(TrainSettings, values)
-    in_conf = flat(Command("train", TrainCommand, []).compose([f"data={settings.data.name}"]))
     plain = settings.plain()
+    recorded = {key: value for key in typed_only(TrainSettings) if (value := flat(plain)[key]) is not None}
+    in_conf = dict[str, Any]()
+    if recorded.keys() - typed:
+        in_conf = flat(Command("train", TrainCommand, []).compose([f"data={settings.data.name}"]))
     for key in typed_only(TrainSettings):
         group, name = key.split(".")
         value = plain[group][name]
-        if key not in typed and value != in_conf[key]:
+        if key not in typed and value is not None and value != in_conf[key]:
             own, trusted = (f"{key}={shown(each, LONGEST)}" for each in (value, in_conf[key]))
             raise BadInput(
                 f"{where}: {own} stands in this folder, which may be a stranger's; "
