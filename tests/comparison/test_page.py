@@ -76,7 +76,7 @@ def few(nn: Path, count: Path, tmp_path_factory: pytest.TempPathFactory, copies)
         record["metrics"][HOSTILE] = 1.0
         record["metrics"]["train/loss"] = 1e300
         record["curves"][HOSTILE] = {"steps": [1], "values": [1.0]}
-        record["curves"]["val/loss"] = {"steps": [-1, 10**400, 5, 6, 7], "values": [1, 2, "inf", 1e300]}
+        record["curves"]["val/loss"] = {"steps": [-1, 10**19, 5, 6, 7], "values": [1, 2, "inf", 1e300]}
 
     copies.edit(hostile, change)
     copies.put(hostile, SAMPLES, f"{HOSTILE}\n".encode())
