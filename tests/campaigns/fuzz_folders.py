@@ -14,7 +14,7 @@ from typing import Any
 
 import mutations
 import numpy as np
-from outcomes import outcome
+from audit import outcome
 
 from nextchar.cli import main
 from nextchar.config.compose import run_settings
@@ -116,9 +116,9 @@ def others(folder: Path, seed: int) -> Iterator[str]:
     settings, digest = open_run(net).settings, str(open_run(net).record.data.sha256)  # type: ignore[union-attr]
     study = SweepFolder.open(search).search
     assert study is not None
-    last = load_checkpoint(net, digest, settings, 4)
+    last = load_checkpoint(net, digest, settings)
     kinds: list[tuple[Path, Callable[[bytes, random.Random], bytes], Callable[[], object], object]] = [
-        (net / LAST, mutations.of_bytes, partial(load_checkpoint, net, digest, settings, 4), last),
+        (net / LAST, mutations.of_bytes, partial(load_checkpoint, net, digest, settings), last),
         (grid / SWEEP, mutations.of_json, partial(SweepFolder.open, grid), None),
         (search / SWEEP, mutations.of_json, partial(SweepFolder.open, search), None),
         (search / STORAGE, mutations.of_bytes, lambda: Study(search, study).asked(), None),

@@ -8,7 +8,7 @@ from typing import Any
 
 import mutations
 import numpy as np
-from outcomes import outcome
+from audit import outcome
 
 from nextchar.config.compose import run_settings
 from nextchar.config.data_settings import Data

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+from audit import watched
 
 from nextchar.cli import main
 from nextchar.config.compose import run_settings
@@ -18,30 +18,16 @@ from nextchar.sweeps.search import STORAGE, STUDY
 
 MAKEMORE = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"  # of conf/data/makemore.yaml
 
-_seen: list[str] | None = None
-_OUTWARD = ("socket.", "subprocess.", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "pickle.", "urllib.")
-_HARMLESS = ("socket.gethostname",)  # for the name of the event file
-
-
-def _audit(event: str, args: tuple[Any, ...]) -> None:
-    if _seen is not None and event.startswith(_OUTWARD) and event not in _HARMLESS:
-        _seen.append(f"{event} {args}"[:200])
-    if _seen is not None and event == "import" and args[0].partition(".")[0] in ("distributed", "requests", "joblib"):
-        _seen.append(f"import {args[0]}")
-
-
-sys.addaudithook(_audit)
+OUTWARD = ("socket.", "subprocess.", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "pickle.", "urllib.")
+FETCHING = ("import distributed", "import requests", "import joblib")
 
 
 @contextmanager
 def nothing_leaves() -> Iterator[None]:
-    global _seen
-    _seen = seen = []
-    try:
+    with watched() as seen:
         yield
-    finally:
-        _seen = None
-    assert seen == []
+    outward = [each for each in seen if each.startswith((*OUTWARD, *FETCHING))]
+    assert [each for each in outward if not each.startswith("socket.gethostname")] == []  # names the event file
 
 
 def refusal(name: str, *words: object) -> str:

@@ -1,13 +1,11 @@
 """A run folder from a stranger opens as the model that was saved or is refused in one line, and never runs code."""
 
-import contextlib
 import copy
 import hashlib
 import json
 import os
 import pickle
 import shutil
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from audit import watched
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,40 +26,6 @@ from nextchar.training import train as training
 
 WEIGHTS, RECORD = "weights.safetensors", "run.json"
 ALPHABET = 3  # distinct characters; V is one more
-
-# --- watching -------------------------------------------------------------------------------------------------------
-
-_seen: list[str] | None = None
-_SUSPICIOUS = ("os.", "subprocess.", "socket.", "pickle.", "urllib.", "shutil.", "ctypes.", "exec", "compile", "import")
-_HARMLESS = ("os.listdir", "os.scandir")
-
-
-def _audit(event: str, args: tuple[Any, ...]) -> None:
-    if _seen is None:
-        return
-    if event == "open":
-        path, _, flags = args
-        if isinstance(path, int):  # a file that was opened before, by its number
-            return
-        writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        _seen.append(f"{'write' if writes else 'read'} {path}")
-    elif event.startswith(_SUSPICIOUS) and event not in _HARMLESS:
-        _seen.append(f"{event} {args}"[:200])
-
-
-sys.addaudithook(_audit)
-
-
-@contextlib.contextmanager
-def watched() -> Iterator[list[str]]:
-    """Records all files read and written, imports, and calls outside Python."""
-    global _seen
-    _seen = seen = []
-    try:
-        yield seen
-    finally:
-        _seen = None
-
 
 # --- run folders ----------------------------------------------------------------------------------------------------
 
@@ -513,7 +478,7 @@ def opens_or_is_refused(folder: Path) -> np.ndarray | None:
             log_probs = predictions(folder)
         except BadInput as error:
             said = str(error)
-    codecs = "import ('encodings."  # Python looks up the encoding that is named
+    codecs = "import encodings."  # Python looks up the encoding that is named
     assert all(what.startswith((f"read {folder}", codecs)) for what in seen), seen
     assert log_probs is not None or len(said.splitlines()) == 1
     return log_probs

@@ -1,5 +1,7 @@
 """An interrupted run, resumed, is the run that was never interrupted: the same weights and losses, bit for bit."""
 
+import hashlib
+import io
 import json
 import os
 import random
@@ -235,6 +237,20 @@ def test_one_flipped_bit_of_a_checkpoint_is_refused(tmp_path: Path, runs) -> Non
             runs.train(f"resume={folder}")
     last.write_bytes(sound)
     runs.train(f"resume={folder}")
+
+
+@pytest.mark.parametrize("content", [[], {}, {"step": "x"}, {"step": 1, "data_sha256": "", "settings": 1}], ids=str)
+def test_a_checkpoint_that_holds_anything_else_is_refused(tmp_path: Path, runs, content: object) -> None:
+    """With a digest that fits, as a stranger can write it."""
+    import torch
+
+    folder = tmp_path / "run"
+    interrupted(runs, folder, *QUICK, runs.names(tmp_path), "trainer.max_steps=20")
+    torch.save(content, buffer := io.BytesIO())
+    saved = buffer.getvalue()
+    (folder / "checkpoints/last.ckpt").write_bytes(saved + hashlib.sha256(saved).digest())
+    with pytest.raises(BadInput, match=r"last.ckpt: not a sound checkpoint of this run"):
+        runs.train(f"resume={folder}")
 
 
 def test_edited_settings_are_refused(tmp_path: Path, runs) -> None:

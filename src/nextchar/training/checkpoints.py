@@ -95,23 +95,28 @@ class Checkpoints(L.Callback):
         self.saved_at = time.monotonic()
 
 
-def load_checkpoint(folder: Path, digest: str, settings: TrainSettings, max_steps: int) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, digest: str, settings: TrainSettings) -> dict[str, Any] | None:
     """The last checkpoint of a run with the best one in it; None if there is none yet.
 
     Raises BadInput if the run cannot be resumed from it: it is damaged, the data or the settings have changed, no step
     is left.
     """
-    saved = _load(folder / LAST)
+    assert settings.trainer is not None
+    saved, max_steps = _load(folder / LAST), settings.trainer.max_steps
     if saved is None:
         return None
-    if saved.get("data_sha256") != digest:
+    try:
+        step, data_sha256 = int(saved["step"]), str(saved["data_sha256"])
+        trained, given = {str(key): str(value) for key, value in saved["settings"].items()}, _deciding(settings)
+    except Exception as error:  # a stranger's checkpoint can hold anything
+        raise _unsound(folder / LAST, error) from None
+    if data_sha256 != digest:
         raise BadInput(f"resume={folder}: the data has changed since the run began")
-    trained, given = saved.get("settings", {}), _deciding(settings)
     if changed := [key for key in {**trained, **given} if trained.get(key) != given.get(key)]:
-        values = ", ".join(f"{key}={shown(given.get(key))} was {shown(trained.get(key))}" for key in changed)
+        values = ", ".join(f"{shown(key)}={shown(given.get(key))} was {shown(trained.get(key))}" for key in changed)
         raise BadInput(f"resume={folder}: settings have changed since the last checkpoint: {values}")
-    if saved["step"] > max_steps:
-        raise BadInput(f"trainer.max_steps={max_steps}: resume={folder} is already at step {saved['step']}")
+    if step > max_steps:
+        raise BadInput(f"trainer.max_steps={max_steps}: resume={folder} is already at step {step}")
     return saved | {"best": _load(folder / BEST), "path": folder / LAST}
 
 
@@ -140,10 +145,10 @@ def _load(path: Path) -> dict[str, Any] | None:
         raise _unsound(path, error) from None
 
 
-def _deciding(settings: TrainSettings) -> dict[str, Any]:
-    """The settings, by dotted key, that decide what a step computes. (The data are compared by their digest.)"""
+def _deciding(settings: TrainSettings) -> dict[str, str]:
+    """The settings that a step depends on, as text by dotted key. (The data are compared by their digest.)"""
     left_out = {*not_compared(TrainSettings), "trainer.max_steps", "data.path"}
-    return {key: value for key, value in flat(settings.plain()).items() if key not in left_out}
+    return {key: repr(value) for key, value in flat(settings.plain()).items() if key not in left_out}
 
 
 def _unsound(path: Path, error: Exception) -> BadInput:

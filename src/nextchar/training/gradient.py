@@ -61,7 +61,7 @@ class GradientFit:
         )
 
     def restore(self, folder: Path) -> None:
-        self.saved = load_checkpoint(folder, self.dataset.report.sha256, self.settings, self.trainer.max_steps)
+        self.saved = load_checkpoint(folder, self.dataset.report.sha256, self.settings)
         self.first_step = int(self.saved["step"]) if self.saved is not None else 0
 
     def fit(self, folder: RunFolder, board: TensorBoardWriter, progress: Progress) -> Fitted:
