@@ -8,6 +8,7 @@ Start with `compose.command_of` (words -> settings) and `fields.Settings` (the b
 
 - compose.py: composes conf/ and the words, and refuses wrong ones in one line
 - diagnose.py: finds the wrong word of a refused command line; runs on failure only
+- recorded.py: settings that a folder holds: an address counts only where the user typed it or conf/ has it
 - quoting.py: keeps free text and paths as typed in Hydra's grammar
 - fields.py: the base and the types of all settings, their descriptions, the groups of conf/, and the refusal of a value
 - {data,model,smoothing,optim,trainer}_settings.py: one group each, with the rules between it and other groups

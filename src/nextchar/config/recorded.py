@@ -22,22 +22,20 @@ def recorded_settings(values: Mapping[str, Any], typed: Mapping[str, Any], where
     `where` names the folder, as typed. Raises BadInput, which says what to type, for an address or a digest that was
     neither typed nor is in conf/.
     """
-    settings = validated(TrainSettings, values)
-    plain = settings.plain()
-    recorded = {key: value for key in typed_only(TrainSettings) if (value := flat(plain)[key]) is not None}
-    in_conf = dict[str, Any]()
-    if recorded.keys() - typed:
-        in_conf = flat(Command("train", TrainCommand, []).compose([f"data={settings.data.name}"]))
-    for key in typed_only(TrainSettings):
-        group, name = key.split(".")
-        value = plain[group][name]
-        if key not in typed and value is not None and value != in_conf[key]:
-            own, trusted = (f"{key}={shown(each, LONGEST)}" for each in (value, in_conf[key]))
+    plain = validated(TrainSettings, values).plain()
+    recorded = {key: value for key, value in flat(plain).items() if key in typed_only(TrainSettings)}
+    untyped = [key for key, value in recorded.items() if value is not None and key not in typed]
+    in_conf = flat(Command("train", TrainCommand, []).compose([f"data={plain['data']['name']}"])) if untyped else {}
+    for key in untyped:
+        own, trusted = (f"{key}={shown(value, LONGEST)}" for value in (recorded[key], in_conf[key]))
+        if own != trusted:
             raise BadInput(
                 f"{where}: {own} stands in this folder, which may be a stranger's; "
                 f"to use it, add {own}; otherwise add {trusted}"
             )
-        plain[group][name] = typed.get(key, value)
+    for key in recorded.keys() & typed:
+        group, name = key.split(".")
+        plain[group][name] = typed[key]
     return validated(TrainSettings, plain)
 
 
