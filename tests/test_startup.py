@@ -39,16 +39,15 @@ def cpu(code: str, *, exit_code: int = 0) -> tuple[float, set[str]]:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, {m.partition(".")[0] for m in modules}
 
 
-@pytest.fixture(scope="module")
 def slowness() -> float:
     """How much more CPU time this machine takes now than an idle one; at least 1."""
     return max(1.0, cpu("import torch")[0] / IMPORT_TORCH)
 
 
-def test_ten_imports_take_a_fifth_of_a_second(slowness: float) -> None:
+def test_ten_imports_take_a_fifth_of_a_second() -> None:
     cpu("import nextchar")  # compiles what has changed
     seconds = sum(cpu("import nextchar")[0] - cpu("")[0] for _ in range(10))
-    assert seconds <= 0.2 * slowness
+    assert seconds <= 0.2 * slowness()
     assert not cpu("import nextchar")[1] & {*SLOW, "numpy", "hydra", "pydantic", "rich"}
 
 
@@ -60,14 +59,12 @@ def test_ten_imports_take_a_fifth_of_a_second(slowness: float) -> None:
         (["data=lines", "data.path=/no/such/file"], 2, 0.6),  # numpy is imported before a file is read
     ],
 )
-def test_help_and_a_refusal_take_half_a_second(
-    words: list[str], exit_code: int, limit: float, slowness: float, project: Path
-) -> None:
+def test_help_and_a_refusal_take_half_a_second(words: list[str], exit_code: int, limit: float, project: Path) -> None:
     script = str(project / "scripts" / "train.py")
     code = f"import runpy, sys; sys.argv = ['train.py', *{words!r}]; runpy.run_path({script!r}, run_name='__main__')"
-    measured = [cpu(code, exit_code=exit_code) for _ in range(3)]
-    assert not measured[0][1] & SLOW
-    assert min(seconds for seconds, _ in measured) <= limit * slowness
+    assert not cpu(code, exit_code=exit_code)[1] & SLOW
+    # Each beside an import of torch: the speed of a busy machine changes within seconds
+    assert min(cpu(code, exit_code=exit_code)[0] / slowness() for _ in range(3)) <= limit
 
 
 def test_a_run_is_prepared_without_torch() -> None:
