@@ -149,11 +149,12 @@ def thousand_events(data: Path, folder: Path) -> None:
     words = ["figures=false", "data=lines", f"data.path={data}"]
     settings = run_settings(words)
     result = training.train(settings, folder / "run")
+    assert settings.smoothing is not None
     for number in range(SHOWN):
         smoothing = settings.smoothing.model_copy(update={"k": float(number)})
         (folder / "runs" / str(number)).mkdir(parents=True)
         board = TensorBoardWriter(folder / "runs" / str(number))
-        board.describe(settings.model_copy(update={"smoothing": smoothing}), result.report.plain())
+        board.describe(settings.model_copy(update={"smoothing": smoothing}), result.report.plain(), ["smoothing.k"])
         board.samples(result.samples, 0)
         board.scalars(result.metrics, 0)
         board.close()
@@ -272,9 +273,10 @@ def lecture_sampling(model: "CountModel", seed: int) -> float:
     generator = torch.Generator().manual_seed(seed)
     began = time.perf_counter()
     for _ in range(LOOPED):
-        out, ix = [], 0
+        out: list[str] = []
+        ix = 0
         while True:
-            ix = torch.multinomial(P[ix], num_samples=1, replacement=True, generator=generator).item()
+            ix = int(torch.multinomial(P[ix], num_samples=1, replacement=True, generator=generator).item())
             out.append(itos[ix])
             if ix == 0:
                 break

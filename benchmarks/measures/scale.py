@@ -143,11 +143,11 @@ def saved(file: Path, held_out: Path, found: list[Costs], pairs: int) -> list[Ro
             began = time.perf_counter()
             _ = open_run(run).model
             opened.append(time.perf_counter() - began)
-        sizes = [[path.stat().st_size / texts.MB] for path in (run / WEIGHTS, exported)]
+        saved, listed = ([path.stat().st_size / texts.MB] for path in (run / WEIGHTS, exported))
         theirs = [_score(costs_of("kenlm_scores", exported, held_out)) for _ in found]
     return [
         row("... scoring: ours / kenlm's full_scores", [_score(each) for each in found], theirs, 0.5, "ns"),
-        row("... size: our file / the ARPA file", *sizes, 0.5, "MB"),
+        row("... size: our file / the ARPA file", saved, listed, 0.5, "MB"),
         row_alone("... opening the run", opened, 0.1),
     ]
 
