@@ -70,12 +70,6 @@ LIBRARIES = {
 }
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "tools"}
 LONGEST = 350  # lines of a module
-LINES = 11_459  # of all modules together, before the wings
-
-# Known offenders by rule. An entry that offends no more fails the test too, until it is removed here.
-NOT_YET: dict[str, set[str]] = {
-    "size": {"src"},
-}
 
 
 @cache
@@ -115,13 +109,6 @@ def is_in(module: str, place: str) -> bool:
     return module == place or module.startswith(f"{place}.")
 
 
-def hold(rule: str, offenders: set[str]) -> None:
-    """Fails for a new offender, and for one that is still listed as known although it offends no more."""
-    known = NOT_YET.get(rule, set())
-    assert not offenders - known, f"{rule}: {sorted(offenders - known)}"
-    assert not known - offenders, f"{rule}: holds now, so remove from NOT_YET {sorted(known - offenders)}"
-
-
 # --- imports --------------------------------------------------------------------------------------------------------
 
 
@@ -135,7 +122,7 @@ def test_a_wing_imports_only_wings_below_it() -> None:
                 offenders.add(f"{module} imports {imported}")
             if any(is_in(module, one) and is_in(imported, other) for one, other in APART):
                 offenders.add(f"{module} imports {imported}")
-    hold("imports", offenders)
+    assert not offenders
 
 
 def test_the_table_of_wings_has_no_circle() -> None:
@@ -151,7 +138,7 @@ def test_no_circle_inside_a_wing(wing: str) -> None:
         found: set[str] = set()
     except graphlib.CycleError as error:
         found = {" > ".join(error.args[1])}
-    hold(f"circles in {wing}", found)
+    assert not found
 
 
 def test_costly_libraries_are_imported_only_where_they_are_needed() -> None:
@@ -160,7 +147,7 @@ def test_costly_libraries_are_imported_only_where_they_are_needed() -> None:
         for library in {name.partition(".")[0] for name in imports(tree)} & set(LIBRARIES):
             if not any(is_in(module, place) for place in LIBRARIES[library]):
                 offenders.add(f"{module} imports {library}")
-    hold("libraries", offenders)
+    assert not offenders
 
 
 def test_a_script_imports_no_costly_library() -> None:
@@ -169,7 +156,7 @@ def test_a_script_imports_no_costly_library() -> None:
         libraries = {name.partition(".")[0] for name in imports(ast.parse(script.read_text(encoding="utf-8")))}
         offenders |= {f"{script.stem} imports {library}" for library in libraries & set(LIBRARIES)}
         assert script.stem not in sys.stdlib_module_names, "it would hide the standard library's"
-    hold("scripts", offenders)
+    assert not offenders
 
 
 def test_no_test_imports_another() -> None:
@@ -195,35 +182,30 @@ def test_only_cli_prints() -> None:
                     offenders.add(module)
                 case ast.ImportFrom(module="sys", names=names) if {"stdout", "stderr"} & {name.name for name in names}:
                     offenders.add(module)
-    hold("prints", {module for module in offenders if not is_in(module, "cli")})
+    assert not {module for module in offenders if not is_in(module, "cli")}
 
 
 # --- modules --------------------------------------------------------------------------------------------------------
 
 
 def test_no_module_is_long() -> None:
-    hold("long modules", {module for module in trees() if lines(module) > LONGEST})
-
-
-def test_the_package_is_smaller_than_before_the_wings() -> None:
-    size = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES.parent.rglob("*.py"))
-    hold("size", {"src"} if size >= LINES else set())
+    assert not {module for module in trees() if lines(module) > LONGEST}
 
 
 def test_no_two_modules_have_one_name() -> None:
     names = Counter(module.rpartition(".")[2] for module in trees())
-    hold("names", {name for name, times in names.items() if times > 1 and name != "__init__"})
+    assert not {name for name, times in names.items() if times > 1 and name != "__init__"}
 
 
 def test_no_module_has_a_vague_name() -> None:
     files = [path for folder in ("src", "scripts", "tests", "benchmarks") for path in (PROJECT / folder).rglob("*.py")]
-    hold("vague names", {str(path) for path in files if VAGUE & set(path.stem.split("_"))})
+    assert not {str(path) for path in files if VAGUE & set(path.stem.split("_"))}
 
 
 def test_the_first_page_of_a_wing_is_a_docstring_alone() -> None:
     pages = {name: tree for name, tree in trees().items() if name.endswith(".__init__")}
     whole = {name for name, tree in pages.items() if len(tree.body) == 1 and ast.get_docstring(tree)}
-    hold("first pages", {name.removesuffix(".__init__") for name in set(pages) - whole})
+    assert not {name.removesuffix(".__init__") for name in set(pages) - whole}
 
 
 def test_docstrings_begin_with_no_question_word() -> None:
@@ -234,9 +216,7 @@ def test_docstrings_begin_with_no_question_word() -> None:
             text = ast.get_docstring(node) if isinstance(node, documented) else None
             if re.match(r"(What|Who|Where|Whatever)\b", text or ""):
                 offenders.add(f"{module}: {(text or '').splitlines()[0]}")
-    known = tuple(NOT_YET.get("docstrings", ()))
-    assert not sorted(each for each in offenders if not each.startswith(known))
-    hold("docstrings", {re.split(r"[.:]", each)[0] for each in offenders})
+    assert not offenders
 
 
 # --- conf/ ----------------------------------------------------------------------------------------------------------
