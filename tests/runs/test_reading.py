@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from audit import watched
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nextchar.config.compose import run_settings
@@ -523,6 +523,7 @@ def test_mutated_weights_with_their_digest_are_refused_or_a_model(
 
 @FUZZ
 @given(kind=st.sampled_from(["count", "nn"]), mutations=MUTATION)
+@example(kind="count", mutations=[("flip", 0.1663787067515439, b"\\")])  # a key that holds a backspace
 def test_mutated_bytes_of_the_record(
     runs: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,

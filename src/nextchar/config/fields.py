@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from nextchar.errors import BadInput
-from nextchar.messages import nearest, one_of, shown
+from nextchar.messages import nearest, one_line, one_of, shown
 
 CONF = Path(__file__).resolve().parents[3] / "conf"  # in the clone
 
@@ -98,7 +98,7 @@ def validated(tree: type[Tree], values: object) -> Tree:
     try:
         return tree.model_validate(values)
     except ValidationError as error:
-        raise BadInput(_refusal(tree, error)) from None
+        raise BadInput(one_line(_refusal(tree, error))) from None  # a key of a stranger's file may hold a line break
     except RecursionError:
         raise BadInput("the settings are nested too deeply") from None
 

@@ -132,9 +132,17 @@ def load_json(path: Path) -> dict[str, Any]:
             raise ValueError(f"an integer of {len(digits):,} digits")
         return int(digits)
 
+    # The hook for integers and the search for surrogates cost as much as reading; they run if the bytes call for them.
+    is_long = b"0" * (MOST_DIGITS + 1) in content.translate(bytes.maketrans(b"123456789", b"000000000"))
     try:
-        value = json.loads(str(content, "utf-8"), object_pairs_hook=unique, parse_constant=refuse, parse_int=integer)
-        json.dumps(value, ensure_ascii=False).encode()
+        value = json.loads(
+            str(content, "utf-8"),
+            object_pairs_hook=unique,
+            parse_constant=refuse,
+            parse_int=integer if is_long else None,
+        )
+        if re.search(rb"\\u[dD]", content):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise BadInput(f"{path}: nested too deeply") from None
     except UnicodeEncodeError:
