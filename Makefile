@@ -10,7 +10,7 @@ train: .venv/ready ## train the bigram net on the embedded names
 	$(BIN)/python scripts/train.py model=nn optim.lr=15
 
 test: .venv/ready ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
 
 lint: .venv/ready ## check style and types
 	$(BIN)/ruff check .
