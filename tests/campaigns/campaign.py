@@ -86,6 +86,8 @@ def _work(job: tuple[Attempts, float, int, int]) -> tuple[int, list[str]]:
                 bad += [says] if says else []
                 if tried >= wanted or time.monotonic() > end:
                     break
+        except Exception as error:  # bad too, and the table must say so
+            tried, bad = tried + 1, [*bad, f"attempt {tried + 1}: {type(error).__name__}: {error}"]
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return tried, bad

@@ -1,5 +1,6 @@
 """kill -9 at random moments, then the same again: it resumes, and ends with the result of a run that nobody killed."""
 
+import json
 import os
 import random
 import shutil
@@ -41,8 +42,8 @@ def killed(work: Callable[[], object], seconds: float) -> bool:
 
 
 def finish(run: Path, argv: list[str]) -> None:
-    """Trains to the end, as a user would after a kill: resumes where there is something to resume."""
-    if (run / RECORD).exists():
+    """Trains to the end, as a user would after a kill or a failure: resumes where there is something to resume."""
+    if (run / RECORD).exists() and json.loads((run / RECORD).read_text())["status"] == "finished":
         return
     begin = [f"resume={run}"] if (run / SETTINGS).exists() else [*argv, f"hydra.run.dir={run}"]
     main.run("train", begin, "train")
