@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help train test lint tensorboard bench campaign screenshots lock clean
+.PHONY: help train test lint tensorboard bench campaign mutants screenshots lock clean
 
 help: ## these targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +25,9 @@ bench: .venv/ready ## measure the speed beside other libraries; eight minutes
 
 campaign: .venv/ready ## attack files, disks and processes at random; thirty minutes
 	$(BIN)/python tests/campaigns/campaign.py out=docs/reliability.md
+
+mutants: .venv/ready ## change the code at random and see whether the tests fail; an hour or more
+	$(BIN)/python tests/campaigns/mutants.py out=docs/reliability.md
 
 screenshots: .venv/ready ## make the README's pictures
 	$(BIN)/python benchmarks/screenshots.py

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -57,13 +57,13 @@ def main() -> None:
     words = dict(word.split("=") for word in sys.argv[1:])
     minutes, seed = float(words.get("minutes", 30)), int(words.get("seed", 0))
     rows = [(each.name, *run(each, minutes * 60 * each.share, seed)) for each in CAMPAIGNS]
-    table = as_table([(name, tried, len(bad)) for name, tried, bad in rows])
+    table = as_table(("attempts", "tried", "bad"), [(name, tried, len(bad)) for name, tried, bad in rows])
     print(table)
     for name, _, bad in rows:
         for line in bad[:SHOWN]:
             print(f"{name}: {line}", file=sys.stderr)
     if "out" in words:
-        write_page(Path(words["out"]), table, minutes, seed)
+        write_page(Path(words["out"]), "campaign", table, f"make campaign (minutes={minutes:g}, seed={seed})")
     sys.exit(any(bad for _, _, bad in rows))
 
 
@@ -93,18 +93,19 @@ def _work(job: tuple[Attempts, float, int, int]) -> tuple[int, list[str]]:
     return tried, bad
 
 
-def as_table(rows: list[tuple[str, int, int]]) -> str:
-    lines = ["| attempts | tried | bad |", "|:--|--:|--:|"]
-    return "\n".join([*lines, *(f"| {name} | {tried:,} | {bad:,} |" for name, tried, bad in rows)])
+def as_table(headings: Sequence[str], rows: Sequence[tuple[str | int, ...]]) -> str:
+    lines = [headings, [":--", *["--:"] * (len(headings) - 1)]]
+    lines += [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write_page(path: Path, table: str, minutes: float, seed: int) -> None:
-    """Puts the table between the marks of the page."""
-    start, end = "<!-- table -->", "<!-- end of table -->"
+def write_page(path: Path, name: str, table: str, command: str) -> None:
+    """Puts the table between the marks of its name on the page, with the command, the commit and the machine."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, _, rest = path.read_text().partition(start)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    made = f"`make campaign` (minutes={minutes:g}, seed={seed}) at commit {commit.strip()} on {machine}:"
+    made = f"`{command}` at commit {commit.strip()} on {machine}:"
     path.write_text(f"{before}{start}\n{made}\n\n{table}\n{end}{rest.partition(end)[2]}")
 
 
