@@ -29,6 +29,7 @@ KINDS = {
     "adamw": ["optim=adamw", "data.batch_size=100", "smoothing=l2"],
     "lbfgs": ["optim=lbfgs", "smoothing=add_k", "smoothing.k=0.01", "trainer.max_steps=100"],
     "lbfgs64": ["optim=lbfgs", "trainer.precision=64", "smoothing=l2", "trainer.max_steps=100"],
+    "cosine": ["optim=adamw", "optim.schedule=cosine", "optim.warmup=50", "optim.clip=0.1", "data.batch_size=32"],
     "chunks": ["trainer.log_every=7", "data.batch_size=32"],
 }
 
@@ -100,6 +101,14 @@ def _terminated() -> object:
     before = signal.signal(signal.SIGTERM, refuse)
     yield
     signal.signal(signal.SIGTERM, before)
+
+
+def test_a_schedule_keeps_its_last_step(tmp_path: Path, runs) -> None:
+    folder = tmp_path / "run"
+    argv = [*QUICK, runs.names(tmp_path), "trainer.max_steps=100000", "optim.schedule=linear", OFTEN]
+    assert kill_once_saved(runs, folder, *argv, f"hydra.run.dir={folder}")
+    with pytest.raises(BadInput, match=r"settings have changed since .*: trainer\.max_steps=200000 was 100000$"):
+        runs.train(f"resume={folder}", "trainer.max_steps=200000")
 
 
 def test_killed_as_a_user_would(tmp_path: Path, runs, same, project) -> None:

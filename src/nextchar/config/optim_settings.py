@@ -5,22 +5,35 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nextchar.config.fields import Decay, Positive, Rate, Settings
+from nextchar.config.fields import LARGEST, Decay, Positive, Rate, Settings
 
 LearningRate = Annotated[Rate, Field(description="learning rate")]
 
 
-class Sgd(Settings):
-    name: Literal["sgd"]
-    lr: LearningRate
-    momentum: Decay = Field(description="share of the last step that is kept")
-
-
-class AnyAdam(Settings):
-    """Base of the settings of Adam and AdamW."""
+class FirstOrder(Settings):
+    """Base of the settings of the optimizers that compute one gradient a step."""
 
     name: str
     lr: LearningRate
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        description="learning rate after the warm-up: constant, or down to 0 at the last step, as a cosine or a line"
+    )
+    warmup: Annotated[int, Field(ge=0, le=LARGEST)] = Field(description="steps in which the learning rate rises to lr")
+    clip: Rate | None = Field(description="norm to which larger gradients are scaled down; null: none are")
+
+    def refusals_in(self, run: Any) -> Iterator[str]:
+        if run.trainer and self.warmup > run.trainer.max_steps:
+            yield f"optim.warmup={self.warmup}: must be at most trainer.max_steps={run.trainer.max_steps}"
+
+
+class Sgd(FirstOrder):
+    name: Literal["sgd"]
+    momentum: Decay = Field(description="share of the last step that is kept")
+
+
+class AnyAdam(FirstOrder):
+    """Base of the settings of Adam and AdamW."""
+
     beta1: Decay = Field(description="decay of the running mean of the gradient")
     beta2: Decay = Field(description="decay of the running mean of the squared gradient")
 
@@ -31,7 +44,7 @@ class Adam(AnyAdam):
 
 class AdamW(AnyAdam):
     name: Literal["adamw"]
-    weight_decay: float = Field(ge=0, description="decoupled weight decay")
+    weight_decay: float = Field(ge=0, description="decoupled weight decay, of matrices only")
 
 
 class Lbfgs(Settings):

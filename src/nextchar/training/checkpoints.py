@@ -147,7 +147,9 @@ def _load(path: Path) -> dict[str, Any] | None:
 
 def _deciding(settings: TrainSettings) -> dict[str, str]:
     """The settings that a step depends on, as text by dotted key. (The data are compared by their digest.)"""
-    left_out = {*not_compared(TrainSettings), "trainer.max_steps", "data.path"}
+    left_out = {*not_compared(TrainSettings), "data.path"}
+    if getattr(settings.optim, "schedule", "constant") == "constant":  # else the learning rate depends on it
+        left_out.add("trainer.max_steps")
     return {key: repr(value) for key, value in flat(settings.plain()).items() if key not in left_out}
 
 

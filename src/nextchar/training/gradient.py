@@ -13,6 +13,7 @@ import torch.distributed as dist
 from lightning.fabric.utilities.warnings import disable_possible_user_warnings
 from torch import Tensor
 
+from nextchar.config.optim_settings import FirstOrder
 from nextchar.config.smoothing_settings import AddK, NoSmoothing
 from nextchar.config.train_settings import TrainSettings
 from nextchar.config.trainer_settings import Ddp
@@ -29,7 +30,7 @@ from nextchar.training.callbacks import Divergence, OwnSignalHandler, Samples, S
 from nextchar.training.checkpoints import Checkpoints, TrainingState, load_checkpoint, restore_checkpoint
 from nextchar.training.data_module import NextCharDataModule
 from nextchar.training.lightning_module import NextCharModule
-from nextchar.training.objective import make_objective, make_optimizer, optimizer_tensors
+from nextchar.training.objective import make_objective, make_optimizer, make_schedule, optimizer_tensors
 from nextchar.training.progress import Progress
 from nextchar.training.strategies import Fitted
 from nextchar.training.tensorboard import COUNTED_LOSS, TensorBoardWriter
@@ -114,7 +115,8 @@ class GradientFit:
         net = build(settings.model, vocab_size, self.trainer.precision, settings.seed)
         batches = make_batches(net, self.dataset.splits, pairs, settings)
         objective = make_objective(settings, net, batches, vocab_size)
-        return NextCharModule(net, make_optimizer(settings, net), objective), batches
+        clip = settings.optim.clip if isinstance(settings.optim, FirstOrder) else None
+        return NextCharModule(net, make_optimizer(settings, net), objective, make_schedule(settings), clip), batches
 
     def _descend(self, module: NextCharModule, batches: Batches, callbacks: list[L.Callback]) -> None:
         """Takes the steps that are left, the same ones on all processes."""

@@ -27,11 +27,18 @@ class NextCharModule(L.LightningModule):
     """
 
     def __init__(
-        self, net: Net, optimizer: torch.optim.Optimizer, objective: Callable[[Tensor], Tensor] = lambda loss: loss
+        self,
+        net: Net,
+        optimizer: torch.optim.Optimizer,
+        objective: Callable[[Tensor], Tensor] = lambda loss: loss,
+        schedule: Callable[[int], float] | None = None,
+        clip: float | None = None,
     ) -> None:
+        """`schedule`: the learning rate by step; `clip`: the norm to which larger gradients are scaled down."""
         super().__init__()
         self.automatic_optimization = False
         self.net, self.optimizer, self.objective = net, optimizer, objective
+        self.schedule, self.clip = schedule, clip
         self.weights = list(net.parameters())
         self.alone = self.is_settled = True
         self.stop = Stop()
@@ -63,18 +70,22 @@ class NextCharModule(L.LightningModule):
             # backward without a step keeps a resumed run bit-identical.
             self._gradient(chunk.batches[0], chunk.weights[0])
             self.is_settled = True
-        lr: float = self.optimizer.param_groups[0]["lr"]
-        grad_norm = math.nan
+        lr = grad_norm = math.nan
         values: list[Tensor] = []  # the objective of the first step, then the loss of each
-        for batch, weight in zip(chunk.batches, chunk.weights, strict=True):
+        for step, (batch, weight) in enumerate(zip(chunk.batches, chunk.weights, strict=True), chunk.step):
+            if self.schedule is not None:
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.schedule(step)
             loss, objective = self._gradient(batch, weight)
             if not values:
-                grad_norm = self._grad_norm()
+                lr, grad_norm = self.optimizer.param_groups[0]["lr"], self._grad_norm()
                 values.append(objective.detach())
             values.append(loss.detach())
             if isinstance(self.optimizer, torch.optim.LBFGS):
                 self.optimizer.step(partial(self._objective, batch, weight))  # evaluates many points within a step
             else:
+                if self.clip is not None:
+                    torch.nn.utils.clip_grad_norm_(self.weights, self.clip, foreach=False)
                 self.optimizer.step()
             if self.alone and self.stop.asked:  # a checkpoint keeps the steps that were taken
                 break

@@ -1,12 +1,13 @@
-"""The objective of a net, the loss plus the penalty of a smoothing method, and the optimizer that minimises it."""
+"""The objective of a net, the loss plus the penalty of a smoothing method; its optimizer and learning rate."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nextchar.config.optim_settings import Adam, AdamW, Lbfgs, Sgd
+from nextchar.config.optim_settings import Adam, AdamW, FirstOrder, Lbfgs, Sgd
 from nextchar.config.smoothing_settings import L2, AddK
 from nextchar.config.train_settings import TrainSettings
 from nextchar.models.nets.net import Net
@@ -41,11 +42,38 @@ def make_optimizer(settings: TrainSettings, net: Net) -> torch.optim.Optimizer:
         case Adam(lr=lr, beta1=beta1, beta2=beta2):
             return torch.optim.Adam(weights, lr, (beta1, beta2), foreach=False)
         case AdamW(lr=lr, beta1=beta1, beta2=beta2, weight_decay=decay):
-            return torch.optim.AdamW(weights, lr, (beta1, beta2), weight_decay=decay, foreach=False)
+            return torch.optim.AdamW(_matrices_first(net, decay), lr, (beta1, beta2), foreach=False)
         case Lbfgs(lr=lr, history_size=history):
             strict: dict[str, Any] = {"tolerance_grad": 1e-12, "tolerance_change": 1e-16}
             return torch.optim.LBFGS(weights, lr, history_size=history, line_search_fn="strong_wolfe", **strict)
     raise AssertionError(f"no optimizer for {settings.optim}")
+
+
+def _matrices_first(net: Net, decay: float) -> list[dict[str, Any]]:
+    """Groups of parameters: matrices with weight decay; biases and gains, of one dimension, without."""
+    matrices = [parameter for parameter in net.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in net.parameters() if parameter.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def make_schedule(settings: TrainSettings) -> Callable[[int], float] | None:
+    """Returns the learning rate as a function of the step; None if it is constant.
+
+    A line from lr / warmup to lr, then lr, or lr (1 + cos(pi x)) / 2, or lr (1 - x), where x goes from 0 at the end of
+    the warm-up to 1 at max_steps.
+    """
+    optim, trainer = settings.optim, settings.trainer
+    if trainer is None or not isinstance(optim, FirstOrder) or (optim.schedule, optim.warmup) == ("constant", 0):
+        return None
+    lr, warmup, left = optim.lr, optim.warmup, max(1, trainer.max_steps - optim.warmup)
+    falling: dict[str, Callable[[float], float]] = {
+        "constant": lambda x: 1.0,
+        "cosine": lambda x: (1 + math.cos(math.pi * x)) / 2,
+        "linear": lambda x: 1 - x,
+    }
+    decay = falling[optim.schedule]
+    return lambda step: lr * ((step + 1) / warmup if step < warmup else decay((step - warmup) / left))
 
 
 def optimizer_tensors(settings: TrainSettings) -> int:
