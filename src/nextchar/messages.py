@@ -33,7 +33,7 @@ def one_line(text: str) -> str:
 def named(characters: Iterable[str]) -> str:
     """Names characters for an error: "'ñ' (U+00F1), 'ö' (U+00F6)"; of more than five, the first five."""
     ordered = sorted(characters)
-    shown = ", ".join(f"'{printable(c)}' (U+{ord(c):04X})" for c in ordered[:5])
+    shown = ", ".join(f"'{one_line(c)}' (U+{ord(c):04X})" for c in ordered[:5])
     return f"{shown} and {len(ordered) - 5:,} more" if len(ordered) > 5 else shown
 
 

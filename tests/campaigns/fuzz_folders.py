@@ -20,7 +20,7 @@ from nextchar.cli import main
 from nextchar.config.compose import run_settings
 from nextchar.data.corpus import EMBEDDED
 from nextchar.models.ngram import arpa_reader
-from nextchar.models.ngram.backoff import BackoffModel
+from nextchar.models.ngram.backoff import MOST_SUM, BackoffModel
 from nextchar.runs.reading import open_losses
 from nextchar.runs.record import RECORD, SETTINGS, SWEEP, WEIGHTS
 from nextchar.runs.run import open_run
@@ -72,7 +72,7 @@ def runs(folder: Path, seed: int) -> Iterator[str]:
             (here / RECORD).write_text(json.dumps(record))
         found, bad = outcome(lambda: opened(here), here)
         if not bad and found is not None:
-            bad = disagreement(found, wanted[kind], written=name if vouched else "", record=name == RECORD)
+            bad = disagreement(kind, found, wanted[kind], written=name if vouched else "", record=name == RECORD)
         yield f"{kind}, {name} {'vouched for' if vouched else ''}: {bad}" if bad else ""
 
 
@@ -86,9 +86,11 @@ def opened(folder: Path) -> tuple[np.ndarray, bool, np.ndarray, dict[str, float]
     return np.exp(model.log_probs(ids)), model.sums_to_one, sums, run.metrics
 
 
-def disagreement(found: Any, wanted: Any, written: str, record: bool) -> str:
+def disagreement(kind: str, found: Any, wanted: Any, written: str, record: bool) -> str:
     """Says how an opened run differs from the sound one beyond what its writer may have written."""
     probabilities, sums_to_one, sums, metrics = found
+    if kind == "by entropy" and written == WEIGHTS:  # its file holds the probabilities themselves
+        return "probabilities sum to more than 1" if probabilities.sum(1).max() > MOST_SUM else ""
     if sums_to_one and np.abs(probabilities.sum(1) - 1).max() > 1e-9:
         return "probabilities do not sum to 1"
     if not record and written != WEIGHTS and not np.array_equal(probabilities, wanted[0]):

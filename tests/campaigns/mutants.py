@@ -77,16 +77,18 @@ def copy_of_project(wing: str, copy: Path) -> Path:
     }
     with open(copy / "pyproject.toml", "a") as file:
         file.write("\n[tool.mutmut]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
-    mutmut(copy, "run", "no mutant of this name")  # ends, as it must, when there is none to run
+    said = mutmut(copy, "run", "no mutant of this name")  # ends, as it must, when there is none to run
     if not (copy / "mutants" / "mutmut-stats.json").exists():
-        sys.exit(f"{wing}: mutmut could not run the tests; look at {copy}")
+        sys.exit(f"{wing}: mutmut could not run the tests: {said}")
     return copy
 
 
 def mutmut(copy: Path, *words: str) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
     command = [Path(sys.executable).with_name("mutmut"), *words]
-    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False).stdout
+    return subprocess.run(
+        command, cwd=copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    ).stdout
 
 
 def exit_codes(copy: Path) -> dict[str, int | None]:

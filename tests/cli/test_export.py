@@ -138,10 +138,16 @@ def test_the_vocabulary_is_the_files(of_few, tmp_path, capsys, runs):
 def test_what_is_refused_before_there_is_a_folder(of_few, tmp_path, capsys, runs):
     bad = tmp_path / "bad.arpa"
     bad.write_text("\\data\\\nngram 1=1\n\n\\1-grams:\n-1\tthe\n\n\\end\\\n")
+    scores = tmp_path / "scores.arpa"
+    scores.write_text("\\data\\\nngram 1=2\n\n\\1-grams:\n-0.1\ta\n-0.2\t</s>\n\n\\end\\\n")
     for argv, said in [
         (["model=arpa"], "error: model.path is missing; set model.path="),
         (["model=arpa", f"model.path={tmp_path / 'none'}"], f"error: {tmp_path / 'none'} cannot be read: No such"),
         (["model=arpa", f"model.path={bad}"], f"error: {bad}: line 5: 'the' is more than one character"),
+        (
+            ["model=arpa", f"model.path={scores}"],
+            f"error: model.path={scores}: the probabilities after '' sum to 1.425, not to 1",
+        ),
         (["model=arpa", of_few, "smoothing=none"], "error: smoothing=none: model=arpa has no group smoothing"),
         (["model=arpa", of_few, "+smoothing.name=none"], "error: smoothing"),
         (["model=arpa", of_few, "data.merge=false"], "error: data.merge=false has no effect with model=arpa"),

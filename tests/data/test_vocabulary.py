@@ -88,6 +88,7 @@ def test_what_is_not_in_the_vocabulary_is_named() -> None:
         "prefix=añbö: 'ñ' (U+00F1), 'ö' (U+00F6) are not in the model's vocabulary of 3 characters"
     )
     assert named("gfedcba").endswith("'e' (U+0065) and 2 more")
+    assert named("\t\n") == "'\\t' (U+0009), '\\n' (U+000A)"
 
 
 def test_what_is_printed_cannot_steer_the_terminal() -> None:

@@ -137,9 +137,13 @@ def test_a_taken_folder_is_refused(tmp_path: Path, runs) -> None:
 
 
 def test_a_folder_without_a_run_is_taken_as_it_is(tmp_path: Path, runs) -> None:
+    """But for the half-written settings.json of a run that was killed as it began."""
     (tmp_path / "notes.md").write_text("mine")
+    (tmp_path / ".mine.tmp").write_text("mine")
+    (tmp_path / ".settings.json.6bhzraar.tmp").write_text("{")
     runs.train(*COUNT, runs.names(tmp_path), "figures=false", f"hydra.run.dir={tmp_path}")
     assert runs.files(tmp_path) >= {"notes.md", "names.txt", "run.json"}
+    assert [path.name for path in tmp_path.glob(".*")] == [".mine.tmp"]
     assert (tmp_path / "notes.md").read_text() == "mine"
 
 

@@ -20,7 +20,7 @@ def write_atomically(target: Path, content: bytes | Iterable[bytes]) -> None:
     """
     try:
         prefix = f".{target.name[:NAME_CHARACTERS]}."
-        _remove_left_over(target.parent, prefix)
+        remove_left_over(target.parent, prefix)
         with temporary_file(target.parent, content, prefix) as temporary:
             os.replace(temporary, target)
         folder = os.open(target.parent, os.O_RDONLY)
@@ -38,7 +38,7 @@ def json_bytes(value: Any) -> bytes:
 
 
 @contextlib.contextmanager
-def temporary_file(folder: Path, content: bytes | Iterable[bytes], prefix: str = ".") -> Iterator[str]:
+def temporary_file(folder: Path, content: bytes | Iterable[bytes], prefix: str) -> Iterator[str]:
     """Writes a temporary file and gives its name. It is in `folder`, because a rename from elsewhere would copy it."""
     while True:
         handle, name = tempfile.mkstemp(dir=folder, prefix=prefix, suffix=SUFFIX)
@@ -59,7 +59,7 @@ def temporary_file(folder: Path, content: bytes | Iterable[bytes], prefix: str =
             os.unlink(name)
 
 
-def _remove_left_over(folder: Path, prefix: str) -> None:
+def remove_left_over(folder: Path, prefix: str) -> None:
     """Removes the temporary files of writers that were killed: nobody has them locked."""
     for name in os.listdir(folder):
         if name.startswith(prefix) and name.endswith(SUFFIX):

@@ -14,7 +14,7 @@ from typing import Any
 
 from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput, Interrupted, Stop
-from nextchar.runs.atomic import json_bytes, temporary_file, write_atomically
+from nextchar.runs.atomic import json_bytes, remove_left_over, temporary_file, write_atomically
 from nextchar.runs.reading import check_folder, load_json
 from nextchar.runs.record import RECORD, SETTINGS, SWEEP, FileRecord, Record, RunFacts, ending
 
@@ -43,7 +43,9 @@ class RunFolder:
                 raise BlockingIOError
             folder = cls(path, settings, facts, stop)
             try:
-                with temporary_file(path, json_bytes(settings.plain())) as temporary:
+                prefix = f".{SETTINGS}."
+                remove_left_over(path, prefix)
+                with temporary_file(path, json_bytes(settings.plain()), prefix) as temporary:
                     os.link(temporary, path / SETTINGS)  # unlike a rename, fails where another run was faster
             except OSError:
                 os.close(folder._lock)

@@ -10,7 +10,7 @@ from nextchar.config.train_settings import TrainSettings
 from nextchar.data.load import Dataset
 from nextchar.models.base import LanguageModel
 from nextchar.models.ngram import arpa_reader
-from nextchar.models.ngram.backoff import BackoffModel
+from nextchar.models.ngram.backoff import BackoffModel, check_sums
 from nextchar.models.ngram.fit import NgramFit, fit_ngrams
 from nextchar.models.ngram.model import CountModel
 from nextchar.runs.folder import RunFolder, log
@@ -50,6 +50,7 @@ def read_arpa(settings: Arpa) -> tuple[BackoffModel, FileRecord]:
     """Reads a model that is given and not fitted, with the size and digest of its file."""
     path, digest = Path(settings.path), hashlib.sha256()
     vocabulary, tables = arpa_reader.read(path, digest.update)
+    check_sums(tables, vocabulary, f"model.path={path}")
     return BackoffModel(vocabulary, tables), FileRecord(size=path.stat().st_size, sha256=digest.hexdigest())
 
 

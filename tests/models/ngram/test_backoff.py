@@ -13,7 +13,7 @@ from nextchar.data.corpus import EMBEDDED
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.errors import BadInput
 from nextchar.models.base import every_context
-from nextchar.models.ngram.backoff import BackoffModel, prune_by_entropy
+from nextchar.models.ngram.backoff import MOST_SUM, BackoffModel, check_sums, prune_by_entropy
 
 texts = st.lists(st.text(alphabet="abc", min_size=1, max_size=8), min_size=1, max_size=12)
 WIDE = "".join(map(chr, range(0x4E00, 0x4E00 + 5000)))  # 13 bits an id: from order 5 on keys are byte strings
@@ -46,6 +46,35 @@ def test_every_context_sums_to_one(order):
     model = witten_bell(names(50), order)
     contexts = every_context(3, model.context) + np.array([9])
     assert np.exp(model.log_probs(contexts)).sum(1) == pytest.approx(np.ones(len(contexts)), abs=1e-12)
+
+
+@given(texts, st.integers(1, 4), st.floats(-0.002, 0.002), st.integers(0, 100))
+@settings(max_examples=60)
+def test_a_context_that_sums_to_more_than_one_is_refused(documents, order, more, seed):
+    """By hand: the distribution after every context, in the model of every order."""
+    full = witten_bell(documents, order)
+    random = np.random.default_rng(seed)
+    rows, weights = dictionaries(full)
+    some = {g: math.exp(p) for g, p in rows.items() if random.random() < 0.95 or len(g) == 1}
+    one = list(some)[random.integers(len(some))]
+    some[one] = min(1.0, max(some[one] + more, 1e-9))
+    model = model_of(full.vocabulary, some, {h: math.exp(w) for h, w in weights.items()}, order)
+    size = len(model.vocabulary)
+    lower = [BackoffModel(model.vocabulary, model.tables[:k]) for k in range(1, order + 1)]
+    most = max(np.exp(each.log_probs(every_context(size, each.context))).sum(1).max() for each in lower)
+    if most > MOST_SUM:
+        with pytest.raises(BadInput, match=r"m\.arpa: the probabilities after '.*' sum to 1\.\d+, not to 1"):
+            check_sums(model.tables, model.vocabulary, "m.arpa")
+    else:
+        check_sums(model.tables, model.vocabulary, "m.arpa")
+
+
+def test_the_sums_of_keys_of_byte_strings():
+    model = witten_bell([*names(40), WIDE], 6)
+    check_sums(model.tables, model.vocabulary, "m.arpa")
+    model.tables[-1].log_probs[3] = 0.0
+    with pytest.raises(BadInput, match=r"sum to 1\.\d+, not to 1"):
+        check_sums(model.tables, model.vocabulary, "m.arpa")
 
 
 def test_keys_of_byte_strings():

@@ -14,10 +14,12 @@ import numpy as np
 
 from nextchar.data.vocabulary import Ids, Stream, Vocabulary
 from nextchar.errors import BadInput
+from nextchar.messages import shown
 from nextchar.models.base import Floats, LanguageModel, OrderPredictions, Tensors, TensorSpec
 from nextchar.models.ngram.keys import Bools, Keys, Packing, find, look_up
 
 LEAST = 1e-99  # stands for probability 0 where a logarithm is needed, as in ARPA files
+MOST_SUM = 1.001  # of the probabilities after a context; ARPA files are rounded to a few digits
 HIGHEST_ORDER = 64  # of files: the number that a file gives must not decide how much work is done
 
 
@@ -144,6 +146,7 @@ class BackoffModel(LanguageModel):
             if (keys[1:] <= keys[:-1]).any() or (of_contexts[1:] <= of_contexts[:-1]).any():
                 raise BadInput(f"{where}: the rows of order {k} are not in order")
             tables.append(BackoffTable(packing, k, keys, log_probs, of_contexts, log_backoffs))
+        check_sums(tables, vocabulary, where)
         return cls(vocabulary, tables)
 
 
@@ -166,6 +169,41 @@ def score_shorter(below: Sequence[BackoffTable], longer: Keys) -> Floats:
     packing, k = below[-1].packing, len(below)
     shorter, index = packing.distinct(packing.shorter(longer, k + 1), k)
     return score_ngrams(below, shorter)[index]
+
+
+def check_sums(tables: Sequence[BackoffTable], vocabulary: Vocabulary, where: str) -> None:
+    """Raises BadInput, naming `where`, if the probabilities after some context sum to more than 1.
+
+    Such a model has too low a loss. A sum below 1 is allowed: it has too high a loss, as without the share of <unk>.
+    """
+    sums: list[tuple[Keys, Floats]] = []  # by order: the contexts that have a row or a weight, and their sums
+    for table in tables:
+        k, packing, p = table.order, table.packing, np.exp(table.log_probs)
+        of_rows: Keys = packing.context(table.keys, k) if k > 1 else np.zeros(len(table), dtype=np.uint8)
+        contexts = np.union1d(of_rows, table.contexts) if k > 1 else of_rows[:1]
+        index = np.searchsorted(contexts, of_rows)
+        sum_of_rows = np.bincount(index, p, len(contexts)).astype(np.float64)
+        if k > 1:  # bow(h) times the sum of the order below without the symbols that have a row
+            lower = np.bincount(index, np.exp(score_shorter(tables[: k - 1], table.keys)), len(contexts))
+            with np.errstate(over="ignore", invalid="ignore"):
+                weights = np.exp(look_up(table.contexts, table.log_backoffs, contexts, 0))
+                sum_of_rows += weights * (_sums_below(sums, packing, contexts) - lower)
+        for at in np.flatnonzero(~(sum_of_rows <= MOST_SUM))[:1]:
+            after = vocabulary.decode(packing.unpack(contexts[at : at + 1], k - 1)[0]) if k > 1 else ""
+            raise BadInput(f"{where}: the probabilities after '{shown(after)}' sum to {sum_of_rows[at]:.4g}, not to 1")
+        sums.append((contexts, sum_of_rows))
+
+
+def _sums_below(sums: Sequence[tuple[Keys, Floats]], packing: Packing, contexts: Keys) -> Floats:
+    """(G,) contexts of len(sums) ids -> (G,) the sums of p(v | h') over all symbols v, one order below."""
+    (known, values), k = sums[-1], len(sums)
+    if k == 1:
+        return np.full(len(contexts), values[0] if len(values) else 0.0)
+    shorter = packing.shorter(contexts, k)
+    place, is_known = find(known, shorter)
+    found = _sums_below(sums[:-1], packing, shorter)
+    found[is_known] = values[place[is_known]]
+    return found
 
 
 def _rows_of(table: BackoffTable, contexts: Keys) -> tuple[Ids, Ids]:
