@@ -13,6 +13,7 @@ TRAIN = "train figures=false hydra.run.dir={out}/run"
 WORDS = f"{TRAIN} data=lines data.path={{data}}/words.txt"
 PROSE = f"{TRAIN} data=text data.path={{data}}/prose.txt"
 NET = f"{WORDS} model=nn trainer.max_steps=60 trainer.log_every=20"
+ADAMW = "optim=adamw optim.lr=0.1 optim.beta2=0.999 optim.schedule=constant optim.warmup=0 optim.clip=null"
 NET_WHOLE = NET.replace("{out}/run", "{out}/whole")  # uninterrupted: a resumed run must equal it
 SWEEP = "train -m figures=false hydra.sweep.dir={out}/sweep data=lines data.path={data}/words.txt"
 RUN = "run={out}/run"
@@ -226,7 +227,7 @@ DESCENDED = {
     "sgd": [f"{TRAIN} model=nn trainer.max_steps=60 trainer.log_every=20"],
     "sgd_momentum": [f"{NET} optim.momentum=0.9 optim.lr=2 smoothing=add_k smoothing.k=0.5 data.merge=false"],
     "adam_in_batches": [f"{NET} optim=adam data.batch_size=100 optim.beta1=0.8"],
-    "adamw_l2": [f"{NET} optim=adamw data.batch_size=100 smoothing=l2 optim.weight_decay=0.1"],
+    "adamw_l2": [f"{NET} {ADAMW} data.batch_size=100 smoothing=l2 optim.weight_decay=0.1"],
     "lbfgs": [f"{NET} optim=lbfgs smoothing=add_k trainer.max_steps=30"],
     "no_steps": [f"{NET} model.init=zeros trainer.max_steps=0"],
     "net_of_text": [f"{PROSE} model=nn data.batch_size=500 trainer.max_steps=40 seed=3"],
@@ -279,7 +280,9 @@ DESCENDED = {
 
 DESCENDED_IN_64_BITS = {
     "sgd_64": [f"{NET} trainer.precision=64 model.init=zeros optim.lr=30"],
-    "adamw_64_in_batches": [f"{NET} trainer.precision=64 optim=adamw data.batch_size=64 data.merge=true"],
+    "adamw_64_in_batches": [
+        f"{NET} trainer.precision=64 {ADAMW} optim.weight_decay=0.01 data.batch_size=64 data.merge=true"
+    ],
     "counted_by_descent": [f"{WORDS} experiment=counted_by_descent trainer.max_steps=60"],
     "net_from_zeros": [f"{TRAIN} experiment=net_from_zeros data=names trainer.max_steps=60"],
     "killed_lbfgs": [

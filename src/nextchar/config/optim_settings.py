@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nextchar.config.fields import LARGEST, Decay, Positive, Rate, Settings
+from nextchar.config.fields import Decay, Positive, Rate, Settings
 
 LearningRate = Annotated[Rate, Field(description="learning rate")]
 
@@ -18,12 +18,10 @@ class FirstOrder(Settings):
     schedule: Literal["constant", "cosine", "linear"] = Field(
         description="learning rate after the warm-up: constant, or down to 0 at the last step, as a cosine or a line"
     )
-    warmup: Annotated[int, Field(ge=0, le=LARGEST)] = Field(description="steps in which the learning rate rises to lr")
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="share of the steps, the first ones, in which the learning rate rises to lr"
+    )
     clip: Rate | None = Field(description="norm to which larger gradients are scaled down; null: none are")
-
-    def refusals_in(self, run: Any) -> Iterator[str]:
-        if run.trainer and self.warmup > run.trainer.max_steps:
-            yield f"optim.warmup={self.warmup}: must be at most trainer.max_steps={run.trainer.max_steps}"
 
 
 class Sgd(FirstOrder):

@@ -60,13 +60,14 @@ def _matrices_first(net: Net, decay: float) -> list[dict[str, Any]]:
 def make_schedule(settings: TrainSettings) -> Callable[[int], float] | None:
     """Returns the learning rate as a function of the step; None if it is constant.
 
-    A line from lr / warmup to lr, then lr, or lr (1 + cos(pi x)) / 2, or lr (1 - x), where x goes from 0 at the end of
-    the warm-up to 1 at max_steps.
+    A line up to lr in the warm-up, of w steps; then lr, or lr (1 + cos(pi x)) / 2, or lr (1 - x), where x goes from 0
+    at the end of the warm-up to 1 at max_steps.
     """
     optim, trainer = settings.optim, settings.trainer
     if trainer is None or not isinstance(optim, FirstOrder) or (optim.schedule, optim.warmup) == ("constant", 0):
         return None
-    lr, warmup, left = optim.lr, optim.warmup, max(1, trainer.max_steps - optim.warmup)
+    lr, warmup = optim.lr, round(optim.warmup * trainer.max_steps)
+    left = max(1, trainer.max_steps - warmup)
     falling: dict[str, Callable[[float], float]] = {
         "constant": lambda x: 1.0,
         "cosine": lambda x: (1 + math.cos(math.pi * x)) / 2,
