@@ -109,10 +109,10 @@ def test_the_model_that_it_adds_works(tmp_path: Path) -> None:
         return done.stdout
 
     steps = "trainer.max_steps=1500"  # README's 4,000 take half a minute
-    told = run("train.py", "model=mlp", steps, "figures=false", "json=true", f"hydra.run.dir={tmp_path / 'run'}")
+    told = run("train.py", "model=small_mlp", steps, "figures=false", "json=true", f"hydra.run.dir={tmp_path / 'run'}")
     losses = json.loads(told)["metrics"]
     assert losses["test/loss"] < 2.3, "a bigram has 2.45: it reads more than one character"
     curves = json.loads((tmp_path / "run" / "run.json").read_text())["curves"]
     assert curves["val/loss"]["values"][-1] == pytest.approx(losses["val/loss"], abs=1e-5), "trained as it is evaluated"
     assert len(run("sample.py", f"run={tmp_path / 'run'}", "n=3").splitlines()) == 3
-    assert "mlp" in run("train.py", "--help")
+    assert "small_mlp" in run("train.py", "--help")

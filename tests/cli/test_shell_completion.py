@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nextchar.config.fields import options_of
+
 NEXTCHAR = [sys.executable, "-m", "nextchar"]
 
 
@@ -35,9 +37,10 @@ def offered(project: Path) -> Callable[..., set[str]]:
     ("line", "words"),
     [
         ("python scripts/train.py mo", {"model=", "model."}),
-        ("python scripts/train.py model=", {"model=arpa", "model=count", "model=nn"}),
+        ("python scripts/train.py model=", {f"model={name}" for name in options_of("model")}),
         ("python scripts/train.py data.sp", {"data.split="}),
-        ("python scripts/train.py model=nn optim.", {"optim.lr=", "optim.momentum=", "optim.name="}),
+        ("python scripts/train.py model=nn optim.lb", set()),
+        ("python scripts/train.py model=nn optim.mo", {"optim.momentum="}),
         ("python scripts/train.py -m smoothing.k=0.1,1 sw", {"sweep=", "sweep."}),
         ("python scripts/sample.py run=x to", {"top_k=", "top_p="}),
         ("nextchar tr", {"train"}),

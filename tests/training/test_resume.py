@@ -29,7 +29,9 @@ KINDS = {
     "adamw": ["optim=adamw", "data.batch_size=100", "smoothing=l2"],
     "lbfgs": ["optim=lbfgs", "smoothing=add_k", "smoothing.k=0.01", "trainer.max_steps=100"],
     "lbfgs64": ["optim=lbfgs", "trainer.precision=64", "smoothing=l2", "trainer.max_steps=100"],
-    "cosine": ["optim=adamw", "optim.schedule=cosine", "optim.warmup=50", "optim.clip=0.1", "data.batch_size=32"],
+    "cosine": ["optim.schedule=cosine", "optim.warmup=0.1", "optim.clip=0.1", "data.batch_size=32"],
+    "lstm": ["model=lstm", "model.n_hidden=16", "data.batch_size=16"],
+    "transformer": ["model=transformer", "model.n_embd=16", "model.n_layer=1", "data.batch_size=16"],
     "chunks": ["trainer.log_every=7", "data.batch_size=32"],
 }
 
@@ -51,7 +53,8 @@ def kill_once_saved(runs, folder: Path, *argv: object) -> bool:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_twice_and_resumed(kind: str, tmp_path: Path, runs, same) -> None:
-    argv = [*QUICK, runs.names(tmp_path), "trainer.max_steps=400", *KINDS[kind]]
+    model = [] if any(word.startswith("model=") for word in KINDS[kind]) else ["model=nn"]
+    argv = [*model, *QUICK[1:], runs.names(tmp_path), "trainer.max_steps=400", *KINDS[kind]]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     runs.train(*argv, f"hydra.run.dir={whole}")
     if kill_once_saved(runs, killed, *argv, OFTEN, f"hydra.run.dir={killed}") and kill_once_saved(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from nextchar.config.fields import FilePath, Settings
+from nextchar.config.fields import FilePath, Positive, Settings
 from nextchar.config.smoothing_settings import methods_for
 from nextchar.messages import one_of, shown
 
@@ -84,9 +84,59 @@ class NN(ModelSettings):
     smoothings = methods_for("nets")
 
 
+class DeepNet(ModelSettings):
+    """Base of the settings of the nets that read more than one character."""
+
+    block_size: Positive = Field(description="most characters from which the next one is predicted")
+    n_embd: Positive = Field(description="size of a character's embedding")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of the activations that a step drops")
+
+    smoothings = ("none", "l2")
+
+
+class MLP(DeepNet):
+    name: Literal["mlp"]
+    n_hidden: Positive = Field(description="units of the hidden layer")
+
+    net = "mlp:MLP"
+
+
+class AnyRecurrent(DeepNet):
+    """Base of the settings of the recurrent nets."""
+
+    n_hidden: Positive = Field(description="units of a layer")
+    n_layer: Positive = Field(description="layers")
+
+    net = "recurrent:Recurrent"
+
+
+class RNN(AnyRecurrent):
+    name: Literal["rnn"]
+
+
+class GRU(AnyRecurrent):
+    name: Literal["gru"]
+
+
+class LSTM(AnyRecurrent):
+    name: Literal["lstm"]
+
+
+class Transformer(DeepNet):
+    name: Literal["transformer"]
+    n_head: Positive = Field(description="attention heads of a layer; must divide model.n_embd")
+    n_layer: Positive = Field(description="layers")
+
+    net = "transformer:Transformer"
+
+    def refusals(self) -> Iterator[str]:
+        if self.n_embd % self.n_head:
+            yield f"model.n_head={self.n_head}: must divide model.n_embd={self.n_embd}"
+
+
 class Arpa(ModelSettings):
     name: Literal["arpa"]
     path: FilePath = Field(description="the ARPA file, of another program's model or of ours; plain or .gz")
 
 
-Model = Annotated[Count | NN | Arpa, Field(discriminator="name")]
+Model = Annotated[Count | NN | MLP | RNN | GRU | LSTM | Transformer | Arpa, Field(discriminator="name")]

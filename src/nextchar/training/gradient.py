@@ -14,11 +14,11 @@ from lightning.fabric.utilities.warnings import disable_possible_user_warnings
 from torch import Tensor
 
 from nextchar.config.optim_settings import FirstOrder
-from nextchar.config.smoothing_settings import AddK, NoSmoothing
+from nextchar.config.smoothing_settings import NoSmoothing
 from nextchar.config.train_settings import TrainSettings
 from nextchar.config.trainer_settings import Ddp
 from nextchar.data.load import Dataset
-from nextchar.errors import BadInput, refuse_beyond_memory
+from nextchar.errors import refuse_beyond_memory
 from nextchar.evaluation.loss import loss_on
 from nextchar.models.nets.net import Net, NetModel, build
 from nextchar.models.ngram.counts import CountTable
@@ -50,11 +50,6 @@ class GradientFit:
             data = settings.data.model_copy(update={"path": None}).plain()
             distributed.agree(settings.plain() | {"data": data}, dataset.report.sha256)
         net = build(settings.model, len(dataset.vocabulary), self.trainer.precision, seed=None)
-        if isinstance(settings.smoothing, AddK) and settings.smoothing.k > 0 and not _reads_pairs(net):
-            raise BadInput(
-                f"smoothing=add_k adds to the counts of pairs, and model={settings.model.name} reads "
-                f"{net.get_block_size()} characters; set smoothing=l2 or smoothing=none"
-            )
         refuse_beyond_memory(
             f"model={settings.model.name} for {len(dataset.vocabulary) - 1:,} distinct characters",
             _bytes_needed(net, settings, dataset) * (self.trainer.devices if isinstance(self.trainer, Ddp) else 1),
@@ -116,7 +111,8 @@ class GradientFit:
         batches = make_batches(net, self.dataset.splits, pairs, settings)
         objective = make_objective(settings, net, batches, vocab_size)
         clip = settings.optim.clip if isinstance(settings.optim, FirstOrder) else None
-        return NextCharModule(net, make_optimizer(settings, net), objective, make_schedule(settings), clip), batches
+        optimizer, schedule = make_optimizer(settings, net), make_schedule(settings)
+        return NextCharModule(net, optimizer, objective, schedule, clip, settings.seed), batches
 
     def _descend(self, module: NextCharModule, batches: Batches, callbacks: list[L.Callback]) -> None:
         """Takes the steps that are left, the same ones on all processes."""
@@ -139,7 +135,8 @@ class GradientFit:
             barebones=True,  # its loop and nothing else: curves and checkpoints are those of the callbacks
         )
         data = NextCharDataModule(batches, steps, self.trainer.log_every, trainer.global_rank, trainer.world_size)
-        trainer.fit(module, datamodule=data)
+        with torch.random.fork_rng(devices=[]):  # dropout seeds the global stream
+            trainer.fit(module, datamodule=data)
 
 
 def _reads_pairs(net: Net) -> bool:

@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from nextchar.errors import Stop
 from nextchar.models.nets.net import Net
@@ -33,12 +34,21 @@ class NextCharModule(L.LightningModule):
         objective: Callable[[Tensor], Tensor] = lambda loss: loss,
         schedule: Callable[[int], float] | None = None,
         clip: float | None = None,
+        seed: int = 0,
     ) -> None:
-        """`schedule`: the learning rate by step; `clip`: the norm to which larger gradients are scaled down."""
+        """`schedule`: the learning rate by step; `clip`: the norm to which larger gradients are scaled down.
+
+        `seed`: of the noise of dropout, which is a function of it, of the step and of the process.
+        """
         super().__init__()
         self.automatic_optimization = False
         self.net, self.optimizer, self.objective = net, optimizer, objective
-        self.schedule, self.clip = schedule, clip
+        self.schedule, self.clip, self.seed = schedule, clip, seed
+        self.has_dropout = any(
+            (isinstance(part, nn.Dropout) and part.p > 0) or (isinstance(part, nn.RNNBase) and part.dropout > 0)
+            for part in net.modules()
+        )
+        self.noise_seed = 0
         self.weights = list(net.parameters())
         self.alone = self.is_settled = True
         self.stop = Stop()
@@ -63,8 +73,12 @@ class NextCharModule(L.LightningModule):
             raise MisconfigurationException(f"a batch is a chunk of many steps, which cannot honour {'; '.join(wrong)}")
         self.alone = self.is_settled = trainer.world_size == 1
 
+    def on_train_epoch_start(self) -> None:
+        self.net.eval()  # callbacks evaluate the net between steps
+
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Any]:
         """Returns the losses of all steps, each before its update; of the first one train/objective, grad_norm, lr."""
+        self.net.train()
         if not self.is_settled:
             # DDP rebuilds its gradient buckets after the first backward, which changes the order of summation. One
             # backward without a step keeps a resumed run bit-identical.
@@ -76,6 +90,9 @@ class NextCharModule(L.LightningModule):
             if self.schedule is not None:
                 for group in self.optimizer.param_groups:
                     group["lr"] = self.schedule(step)
+            if self.has_dropout:
+                state = np.random.SeedSequence([self.seed, step, self.trainer.global_rank]).generate_state(1, np.uint64)
+                self.noise_seed = int(state[0]) >> 1
             loss, objective = self._gradient(batch, weight)
             if not values:
                 lr, grad_norm = self.optimizer.param_groups[0]["lr"], self._grad_norm()
@@ -89,6 +106,7 @@ class NextCharModule(L.LightningModule):
                 self.optimizer.step()
             if self.alone and self.stop.asked:  # a checkpoint keeps the steps that were taken
                 break
+        self.net.eval()
         means = torch.stack(values)
         if not self.alone:
             means = self.trainer.strategy.reduce(means.double())  # the same on all processes to the last bit
@@ -115,6 +133,8 @@ class NextCharModule(L.LightningModule):
         """
         for parameter in self.weights:
             parameter.grad = None  # zero_grad() without its profiler hooks, an eighth of a bigram's step
+        if self.has_dropout:
+            torch.manual_seed(self.noise_seed)  # equal noise wherever an optimizer computes this step's gradient again
         _, loss = self.net(*batch)
         if self.alone:
             objective = self.objective(loss)

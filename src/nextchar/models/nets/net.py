@@ -29,7 +29,7 @@ class Net(nn.Module, ABC):
 
     @abstractmethod
     def __init__(self, settings: Any, vocab_size: int, generator: torch.Generator | None) -> None:
-        """Draws the first weights from `generator`."""
+        """Draws the first weights from `generator`, or by torch's modules from its global stream, seeded alike."""
         super().__init__()
 
     @abstractmethod
@@ -149,13 +149,15 @@ def cut(stream: Stream, n_context: int, block_size: int, overlap: int) -> Pieces
 def build(settings: Settings, vocab_size: int, precision: int, seed: int | None) -> Net:
     """Returns the net of a model's settings, its first weights drawn from `seed`; precision: 32 or 64 bits.
 
-    Without a seed it is on torch's meta device, where weights have shapes and types but take no memory.
+    Without a seed it is on torch's meta device, where weights have shapes and types but take no memory. The net is in
+    eval mode; a training step alone changes that.
     """
     module, name = settings.net.split(":")  # type: ignore[attr-defined]  # the settings of every net name its class
     architecture: type[Net] = getattr(import_module(f"nextchar.models.nets.{module}"), name)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    with torch.device("meta" if seed is None else "cpu"):
-        return architecture(settings, vocab_size, generator).to(getattr(torch, f"float{precision}"))
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if seed is None else "cpu"):
+        torch.manual_seed(seed or 0)
+        return architecture(settings, vocab_size, generator).to(getattr(torch, f"float{precision}")).eval()
 
 
 def spec(settings: Settings, vocab_size: int, precision: int) -> dict[str, TensorSpec]:
