@@ -94,8 +94,9 @@ def test_hash_assigns_80_10_10_and_equal_lines_together(loaded, texts) -> None:
     assert Counter(documents) == sum((Counter(split) for split in found.values()), Counter())
     for name, share in {"train": 0.8, "val": 0.1, "test": 0.1}.items():
         sigma = (len(NAMES) * share * (1 - share)) ** 0.5
-        assert abs(len(set(found[name])) - share * len(NAMES)) < 4 * sigma
-        assert found[name] == [d for d in documents if d in set(found[name])], "in the order of the file"
+        distinct = set(found[name])
+        assert abs(len(distinct) - share * len(NAMES)) < 4 * sigma
+        assert found[name] == [d for d in documents if d in distinct], "in the order of the file"
     assert not splits["val"].in_train.any()
     assert not splits["test"].in_train.any()
 
