@@ -14,7 +14,9 @@ SMALL = {
     "rnn": ["model.n_hidden=48", "model.dropout=0"],
     "gru": ["model.n_hidden=32", "model.dropout=0"],
     "lstm": ["model.n_hidden=32", "model.dropout=0"],
+    "wavenet": ["model.n_hidden=48"],
     "transformer": ["model.n_embd=32", "model.n_layer=1", "model.dropout=0"],
+    "gpt2": ["model.n_embd=32", "model.n_layer=1", "model.dropout=0"],
 }
 
 
@@ -22,12 +24,12 @@ def test_it_learns_what_no_bigram_can(tmp_path: Path, runs, run_script) -> None:
     """The MLP of the lecture. Its val/loss is that of the finished model, of the opened model and of its curve."""
     folder, bigram = tmp_path / "mlp", tmp_path / "bigram"
     lecture = ["model.block_size=3", "model.n_embd=10", "model.n_hidden=200"]
-    quick = ["data.batch_size=256", "trainer.max_steps=2000", "trainer.log_every=1000", "figures=false"]
+    quick = ["data.batch_size=256", "trainer.max_steps=1200", "trainer.log_every=600", "figures=false"]
     runs.train("model=mlp", *lecture, *quick, f"hydra.run.dir={folder}")
     record = runs.record(folder)
     runs.train("model=count", "smoothing=none", "figures=false", f"hydra.run.dir={bigram}")
     assert record["metrics"]["val/loss"] < runs.record(bigram)["metrics"]["train/loss"] - 0.08
-    assert record["curves"]["val/loss"]["steps"] == [0, 1000, 2000]
+    assert record["curves"]["val/loss"]["steps"] == [0, 600, 1200]
     assert record["curves"]["val/loss"]["values"][-1] == pytest.approx(record["metrics"]["val/loss"], abs=2e-6)
     evaluated = run_script("evaluate", f"run={folder}", "json=true")
     assert json.loads(evaluated.stdout)["val/loss"] == record["metrics"]["val/loss"]
@@ -57,6 +59,14 @@ def test_it_memorises_20_names(model: str, tmp_path: Path, runs) -> None:
     [
         ("model=mlp smoothing=add_k", "smoothing=add_k does not work with model=mlp, which takes none or l2"),
         ("model=transformer model.n_head=3", "model.n_head=3: must divide model.n_embd=64"),
+        (
+            "model=wavenet model.block_size=6",
+            "model.block_size=6: must be 2, 4, 8 or another power of 2; each layer halves it",
+        ),
+        (
+            "model=wavenet trainer=ddp",
+            "trainer=ddp does not work with model=wavenet: its batch norm needs the whole batch; use trainer=cpu",
+        ),
         ("model=lstm model.dropout=1", "model.dropout=1: must be a number of at least 0 and below 1."),
     ],
 )

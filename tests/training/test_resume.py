@@ -31,6 +31,7 @@ KINDS = {
     "lbfgs64": ["optim=lbfgs", "trainer.precision=64", "smoothing=l2", "trainer.max_steps=100"],
     "cosine": ["optim.schedule=cosine", "optim.warmup=0.1", "optim.clip=0.1", "data.batch_size=32"],
     "lstm": ["model=lstm", "model.n_hidden=16", "data.batch_size=16"],
+    "wavenet": ["model=wavenet", "model.n_hidden=16", "data.batch_size=16"],
     "transformer": ["model=transformer", "model.n_embd=16", "model.n_layer=1", "data.batch_size=16"],
     "chunks": ["trainer.log_every=7", "data.batch_size=32"],
 }

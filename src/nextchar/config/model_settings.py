@@ -7,6 +7,7 @@ from pydantic import Field
 
 from nextchar.config.fields import FilePath, Positive, Settings
 from nextchar.config.smoothing_settings import methods_for
+from nextchar.config.trainer_settings import Ddp
 from nextchar.messages import one_of, shown
 
 
@@ -122,16 +123,47 @@ class LSTM(AnyRecurrent):
     name: Literal["lstm"]
 
 
-class Transformer(DeepNet):
-    name: Literal["transformer"]
+class WaveNet(DeepNet):
+    name: Literal["wavenet"]
+    n_hidden: Positive = Field(description="units of a layer")
+
+    net = "wavenet:WaveNet"
+
+    @property
+    def n_layer(self) -> int:
+        return self.block_size.bit_length() - 1
+
+    def refusals(self) -> Iterator[str]:
+        if self.block_size < 2 or self.block_size.bit_count() > 1:
+            yield f"model.block_size={self.block_size}: must be 2, 4, 8 or another power of 2; each layer halves it"
+
+    def refusals_in(self, run: Any) -> Iterator[str]:
+        yield from super().refusals_in(run)
+        if isinstance(run.trainer, Ddp):
+            yield "trainer=ddp does not work with model=wavenet: its batch norm needs the whole batch; use trainer=cpu"
+
+
+class AnyTransformer(DeepNet):
+    """Base of the settings of the nets of attention."""
+
     n_head: Positive = Field(description="attention heads of a layer; must divide model.n_embd")
     n_layer: Positive = Field(description="layers")
-
-    net = "transformer:Transformer"
 
     def refusals(self) -> Iterator[str]:
         if self.n_embd % self.n_head:
             yield f"model.n_head={self.n_head}: must divide model.n_embd={self.n_embd}"
+
+
+class Transformer(AnyTransformer):
+    name: Literal["transformer"]
+
+    net = "transformer:Transformer"
+
+
+class GPT2(AnyTransformer):
+    name: Literal["gpt2"]
+
+    net = "gpt2:GPT2"
 
 
 class Arpa(ModelSettings):
@@ -139,4 +171,5 @@ class Arpa(ModelSettings):
     path: FilePath = Field(description="the ARPA file, of another program's model or of ours; plain or .gz")
 
 
-Model = Annotated[Count | NN | MLP | RNN | GRU | LSTM | Transformer | Arpa, Field(discriminator="name")]
+Net = NN | MLP | RNN | GRU | LSTM | WaveNet | Transformer | GPT2
+Model = Annotated[Count | Net | Arpa, Field(discriminator="name")]

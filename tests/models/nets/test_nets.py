@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from nextchar.config.fields import Settings
-from nextchar.config.model_settings import GRU, LSTM, MLP, NN, RNN, Transformer
+from nextchar.config.model_settings import GPT2, GRU, LSTM, MLP, NN, RNN, Transformer, WaveNet
 from nextchar.data.vocabulary import Vocabulary
 from nextchar.models.base import contexts_before
 from nextchar.models.nets.net import Net, NetModel, build, restore
@@ -25,9 +26,11 @@ SETTINGS: dict[str, Settings] = {
     "gru": GRU(name="gru", n_layer=1, **RECURRENT),
     "lstm": LSTM(name="lstm", n_layer=1, **RECURRENT),
     "lstm of two layers": LSTM(name="lstm", n_layer=2, **RECURRENT),
+    "wavenet": WaveNet(name="wavenet", block_size=4, n_embd=5, n_hidden=7, dropout=0.5),
     "transformer": Transformer(name="transformer", block_size=12, n_embd=8, n_head=2, n_layer=2, dropout=0.5),
+    "gpt2": GPT2(name="gpt2", block_size=12, n_embd=8, n_head=2, n_layer=2, dropout=0.5),
 }
-SEQUENCES = [name for name, settings in SETTINGS.items() if name not in ("nn", "mlp")]
+SEQUENCES = [name for name in SETTINGS if name not in ("nn", "mlp", "wavenet")]
 
 
 def made(name: str, seed: int = 1) -> Net:
@@ -37,6 +40,8 @@ def made(name: str, seed: int = 1) -> Net:
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        for buffer in net.buffers():  # running means and variances
+            buffer.add_(0.3 * torch.rand(buffer.shape, generator=generator, dtype=torch.float64))
     return net
 
 
@@ -108,6 +113,60 @@ def test_the_transformer_is_naive_attention() -> None:
         x = x + (h * (1 + torch.erf(h / 2**0.5)) / 2) @ w[f"{layer}.mlp.2.weight"].T + w[f"{layer}.mlp.2.bias"]
     expected = norm(x, w, "ln_f") @ w["head.weight"].T + w["head.bias"]
     assert torch.allclose(net.logits(idx[None])[0], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_wavenet_joins_pairs_of_neighbours(training: bool) -> None:
+    """The lecture's code in plain steps, with the statistics of the batch, or with those of training."""
+    net, idx = made("wavenet").train(training), ids(6, 4)
+    net.get_submodule("dropout").eval()
+    w = net.state_dict()
+    x = w["wte.weight"][idx]
+    for layer in ("layers.0", "layers.1"):
+        x = torch.stack([torch.cat([x[:, i], x[:, i + 1]], 1) for i in range(0, x.shape[1], 2)], 1)
+        x = x @ w[f"{layer}.linear.weight"].T
+        mean, variance = w[f"{layer}.norm.running_mean"].clone(), w[f"{layer}.norm.running_var"].clone()
+        if training:
+            mean, variance = x.mean((0, 1)), x.var((0, 1), unbiased=False)
+        x = (x - mean) / (variance + 1e-5).sqrt() * w[f"{layer}.norm.weight"] + w[f"{layer}.norm.bias"]
+        x = torch.tanh(x)
+    assert torch.allclose(net.logits(idx), x @ w["head.weight"].T + w["head.bias"], atol=1e-12)
+
+
+def test_the_wavenet_of_the_lecture_has_its_number_of_weights() -> None:
+    settings = WaveNet(name="wavenet", block_size=8, n_embd=24, n_hidden=128, dropout=0)
+    assert sum(weight.numel() for weight in build(settings, 27, 32, None).parameters()) == 76_579
+
+
+@pytest.mark.parametrize(
+    ("n_layer", "n_head", "n_embd", "millions"),
+    [(12, 12, 768, 124), (24, 16, 1024, 355), (36, 20, 1280, 774), (48, 25, 1600, 1558)],
+)
+def test_gpt2_has_the_published_sizes(n_layer: int, n_head: int, n_embd: int, millions: int) -> None:
+    """With the 50,257 tokens of the paper, on torch's meta device."""
+    settings = GPT2(name="gpt2", block_size=1024, n_layer=n_layer, n_head=n_head, n_embd=n_embd, dropout=0.1)
+    weights = build(settings, 50_257, 32, None).parameters()
+    assert round(sum(weight.numel() for weight in weights) / 1e6) == millions
+
+
+def test_gpt2_is_that_of_transformers() -> None:
+    """Logits and gradients, with equal weights; their linear layers store the transpose."""
+
+    def transposed(name: str, tensor: Tensor) -> Tensor:
+        return tensor.T if "c_" in name and name.endswith("weight") else tensor
+
+    net, idx = made("gpt2"), ids(3, 13)
+    config = GPT2Config(vocab_size=V, n_positions=12, n_embd=8, n_layer=2, n_head=2)
+    theirs = GPT2LMHeadModel(config).double().eval()
+    with torch.no_grad():
+        for name, weight in theirs.transformer.named_parameters():
+            weight.copy_(transposed(name, net.get_parameter(name)))
+    logits = theirs(input_ids=idx[:, :-1]).logits
+    F.cross_entropy(logits.flatten(0, 1), idx[:, 1:].flatten()).backward()
+    net(idx[:, :-1], idx[:, 1:])[1].backward()
+    assert torch.allclose(net.logits(idx[:, :-1]), logits, atol=1e-5)
+    for name, weight in theirs.transformer.named_parameters():
+        assert torch.allclose(weight.grad, transposed(name, net.get_parameter(name).grad), atol=1e-5), name
 
 
 # --- properties -----------------------------------------------------------------------------------------------------

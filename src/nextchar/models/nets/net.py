@@ -169,5 +169,7 @@ def spec(settings: Settings, vocab_size: int, precision: int) -> dict[str, Tenso
 def restore(settings: Settings, vocabulary: Vocabulary, tensors: Tensors) -> NetModel:
     """Returns a net with these weights, of their precision, as a LanguageModel."""
     net = build(settings, len(vocabulary), 32, None)
-    net.load_state_dict({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()}, assign=True)
+    weights = net.state_dict()  # knows of which version the names of each layer are
+    weights.update({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()})
+    net.load_state_dict(weights, assign=True)
     return NetModel(vocabulary, net)
