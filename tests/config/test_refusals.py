@@ -23,8 +23,11 @@ ONLY = (
         ("optm.lr=1", "optm.lr=1: there is no setting optm.lr. Did you mean optim.lr?"),
         ("sede=1", "sede=1: there is no setting sede. Did you mean seed?"),
         ("zzz=1", "zzz=1: there is no setting zzz. There are seed, figures, json, resume."),
-        ("model=nnn", "model=nnn: must be arpa, count or nn. Did you mean nn?"),
-        ("model=null", "model=null: must be arpa, count or nn."),
+        (
+            "model=nnn",
+            "model=nnn: must be arpa, count, gpt2, gru, lstm, mlp, nn, rnn, transformer or wavenet. Did you mean nn?",
+        ),
+        ("model=null", "model=null: must be arpa, count, gpt2, gru, lstm, mlp, nn, rnn, transformer or wavenet."),
         ("model=nn optim=null", "optim=null: must be adam, adamw, lbfgs or sgd."),
         (
             "smoothing=addk",

@@ -50,9 +50,16 @@ def test_a_schedule_is_that_of_torch(name: str, warmup: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")
-def test_a_run_is_a_plain_loop(tmp_path: Path, runs) -> None:
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_a_run_is_a_plain_loop(ema: float | None, tmp_path: Path, runs) -> None:
     """With torch's schedulers and clip_grad_norm_; the weights are equal but for the rounding of learning rates."""
-    more = ["optim.lr=0.1", "optim.schedule=cosine", f"optim.warmup={WARMUP / STEPS}", "optim.clip=0.03"]
+    more = [
+        f"optim.ema={ema or 'null'}",
+        "optim.lr=0.1",
+        "optim.schedule=cosine",
+        f"optim.warmup={WARMUP / STEPS}",
+        "optim.clip=0.03",
+    ]
     words = [*WORDS, runs.names(tmp_path), *more, "optim.weight_decay=0.1"]
     runs.train(*words, "figures=false", "trainer.log_every=7", f"hydra.run.dir={tmp_path / 'run'}")
     settings = run_settings(words)
@@ -62,7 +69,7 @@ def test_a_run_is_a_plain_loop(tmp_path: Path, runs) -> None:
     batches = make_batches(net, dataset.splits, pairs, settings)
     optimizer = torch.optim.AdamW(net.parameters(), 0.1, (0.9, 0.98), weight_decay=0.1)
     scheduler = of_torch("cosine", optimizer, WARMUP)
-    norms, rates = [], []
+    norms, rates, mean = [], [], net.W.detach().clone()
     for step in range(STEPS):
         optimizer.zero_grad()
         _, loss = net(*batches.batch(step))
@@ -71,8 +78,10 @@ def test_a_run_is_a_plain_loop(tmp_path: Path, runs) -> None:
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
+        decay = 0.0 if ema is None else min(ema, (1 + step) / (10 + step))
+        mean = decay * mean + (1 - decay) * net.W.detach()
     assert max(norms) > 0.03  # some steps are clipped
-    assert torch.allclose(load(runs.weights(tmp_path / "run"))["W"], net.W, atol=1e-5)
+    assert torch.allclose(load(runs.weights(tmp_path / "run"))["W"], mean, atol=1e-5)
     for tag, expected in {"train/grad_norm": norms, "train/lr": rates}.items():
         drawn = dict(runs.curve(tmp_path / "run", tag))
         assert drawn == pytest.approx(dict(list(enumerate(expected))[::7]), rel=1e-4)

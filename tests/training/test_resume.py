@@ -33,6 +33,8 @@ KINDS = {
     "lstm": ["model=lstm", "model.n_hidden=16", "data.batch_size=16"],
     "wavenet": ["model=wavenet", "model.n_hidden=16", "data.batch_size=16"],
     "transformer": ["model=transformer", "model.n_embd=16", "model.n_layer=1", "data.batch_size=16"],
+    "ema": ["model=gru", "model.n_hidden=16", "data.batch_size=16", "optim.ema=0.95"],
+    "early": ["model=mlp", "data.batch_size=16", "optim.lr=0.05", "trainer.patience=2", "trainer.log_every=20"],
     "chunks": ["trainer.log_every=7", "data.batch_size=32"],
 }
 

@@ -22,6 +22,9 @@ class FirstOrder(Settings):
         description="share of the steps, the first ones, in which the learning rate rises to lr"
     )
     clip: Rate | None = Field(description="norm to which larger gradients are scaled down; null: none are")
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        description="decay of a running mean of the weights, which is the model; null: the weights themselves are"
+    )
 
 
 class Sgd(FirstOrder):

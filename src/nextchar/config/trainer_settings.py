@@ -23,6 +23,10 @@ class AnyTrainer(Settings):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
         description="seconds between two checkpoints, at most one per log_every steps", json_schema_extra=NOT_COMPARED
     )
+    patience: Positive | None = Field(
+        description="points of the curve without a lower val/loss after which training stops; null: it never does"
+    )
+    restore_best: bool = Field(description="end with the weights that had the lowest val/loss, not with the last ones")
 
 
 class Cpu(AnyTrainer):
@@ -39,6 +43,8 @@ class Ddp(AnyTrainer):
     )
 
     def refusals_in(self, run: Any) -> Iterator[str]:
+        if self.patience is not None:
+            yield "trainer.patience does not work with trainer=ddp; set trainer=cpu"
         if isinstance(run.optim, Lbfgs):
             yield "optim=lbfgs cannot share its line search with other processes; set trainer=cpu"
 

@@ -21,6 +21,7 @@ from nextchar.models.nets.net import Net, NetModel
 from nextchar.training.batches import Batches, mean_loss
 from nextchar.training.checkpoints import TrainingState
 from nextchar.training.data_module import Chunk
+from nextchar.training.lightning_module import NextCharModule
 from nextchar.training.outputs import sample
 from nextchar.training.progress import Progress
 from nextchar.training.tensorboard import TensorBoardWriter
@@ -104,7 +105,10 @@ class StepLosses(L.Callback):
 
 @dataclass(eq=False)
 class Validation(L.Callback):
-    """Evaluates the net on val at every log point, and keeps the best weights. Raises Diverged, Pruned."""
+    """Evaluates the net on val at every log point, and keeps the best weights. Raises Diverged, Pruned.
+
+    `most_bad_steps`: after so many without a lower loss training stops.
+    """
 
     net: Net
     batches: Batches
@@ -113,14 +117,22 @@ class Validation(L.Callback):
     board: TensorBoardWriter
     progress: Progress
     constants: dict[str, float]  # lines beside the curves
+    most_bad_steps: float = math.inf
+    stopped_at: int | None = None
+    loss: float = math.nan  # the last one
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, chunk: Chunk, index: int) -> None:
         if chunk.is_log_point:
             self.validate(chunk.step)
+            best = 0 if self.state.best is None else self.state.best["step"]
+            if chunk.step - best >= self.most_bad_steps:
+                assert isinstance(module, NextCharModule)
+                self.stopped_at, module.is_at_end = chunk.step, True
 
     def validate(self, step: int) -> None:
         loss, has_val = mean_loss(self.net, self.batches.val), self.batches.has_val
         self.divergence.check_finite("val" if has_val else "train", step, loss)
+        self.loss = loss
         self.board.scalars(self.constants | (in_all_units("val", loss) if has_val else {}), step)
         if has_val:
             self.state.add_point("val/loss", step, loss)

@@ -14,7 +14,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import nn
 
 from nextchar.config.fields import flat, not_compared
 from nextchar.config.train_settings import TrainSettings
@@ -79,6 +78,7 @@ class Checkpoints(L.Callback):
         last = {
             "step": step,
             "net": self.module.net.state_dict(),
+            "averaged": None if self.module.ema is None else self.module.averaged.state_dict(),
             "optimizer": self.module.optimizer.state_dict(),
             "best_loss": self.state.best_loss,
             "bad_steps": self.state.bad_steps,
@@ -120,11 +120,13 @@ def load_checkpoint(folder: Path, digest: str, settings: TrainSettings) -> dict[
     return saved | {"best": _load(folder / BEST), "path": folder / LAST}
 
 
-def restore_checkpoint(saved: dict[str, Any], net: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+def restore_checkpoint(saved: dict[str, Any], module: NextCharModule) -> TrainingState:
     """Puts weights and optimizer back, and returns the state beside them. Raises BadInput."""
     try:
-        net.load_state_dict(saved["net"])
-        optimizer.load_state_dict(saved["optimizer"])
+        module.net.load_state_dict(saved["net"])
+        if module.ema is not None:
+            module.averaged.load_state_dict(saved["averaged"])
+        module.optimizer.load_state_dict(saved["optimizer"])
         return TrainingState(saved["best_loss"], saved["best"], saved["bad_steps"], saved["curves"])
     except Exception as error:  # a damaged state can fail anywhere in torch
         raise _unsound(saved["path"], error) from None

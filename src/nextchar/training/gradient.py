@@ -46,6 +46,7 @@ class GradientFit:
         """Raises BadInput if processes disagree, or the settings ask too much of the net or of this machine."""
         assert settings.trainer is not None
         self.settings, self.trainer, self.dataset = settings, settings.trainer, dataset
+        self.ending: list[str] = []  # notes on it
         if isinstance(self.trainer, Ddp):
             data = settings.data.model_copy(update={"path": None}).plain()
             distributed.agree(settings.plain() | {"data": data}, dataset.report.sha256)
@@ -65,19 +66,20 @@ class GradientFit:
         with progress.phase("counting"):
             counting = fit_ngrams(settings, dataset.vocabulary, dataset.splits)
         module, batches = self._prepare(counting.pairs)
-        model = NetModel(dataset.vocabulary, module.net)
+        model = NetModel(dataset.vocabulary, module.averaged)
         constants = {}
         if _reads_pairs(module.net):  # the counted bigram has the least loss on train that this net can reach
             constants[COUNTED_LOSS] = loss_on(counting.model, dataset.splits["train"], settings.data.is_text).value
         state = TrainingState(best_loss=math.log(len(dataset.vocabulary)))
         if self.saved is not None:
-            state = restore_checkpoint(self.saved, module.net, module.optimizer)
+            state = restore_checkpoint(self.saved, module)
         self.divergence = Divergence(settings, len(dataset.vocabulary), state)
 
         with progress.steps(self.first_step, last) as advance:
             has_penalty = not isinstance(settings.smoothing, NoSmoothing)
             losses = StepLosses(self.divergence, state, board, has_penalty, advance)
-            validation = Validation(module.net, batches, self.divergence, state, board, progress, constants)
+            validation = Validation(module.averaged, batches, self.divergence, state, board, progress, constants)
+            validation.most_bad_steps = (self.trainer.patience or math.inf) * self.trainer.log_every
             seconds = self.trainer.checkpoint_seconds
             checkpoints = Checkpoints(module, state, folder, board, dataset.report.sha256, seconds)
             callbacks = [losses, validation, Samples(model, board, settings), checkpoints]
@@ -87,11 +89,26 @@ class GradientFit:
                     folder.stop.wait()
                 self._descend(module, batches, callbacks)
                 folder.stop.go_on()
-            validation.validate(last)
+            if validation.stopped_at is None:
+                validation.validate(last)
+            else:
+                last = validation.stopped_at
             board.histograms(model.tensors(), last)  # the samples of the last step are the run's own
             checkpoints.save(last)
         folder.facts.curves = dict(state.curves)
+        self._choose_weights(model.net, state, last, validation.loss)
         return Fitted(model, counting, last)
+
+    def _choose_weights(self, net: Net, state: TrainingState, last: int, loss: float) -> None:
+        """Puts the best weights in the net, if the settings say so, and notes how training ended."""
+        judge = "val/loss" if "val" in self.dataset.splits else "train/loss"
+        if last < self.trainer.max_steps:
+            points = f"{self.trainer.patience} points of the curve"
+            self.ending.append(f"stopped early at step {last:,}: {judge} had not fallen for {points}")
+        if self.trainer.restore_best and state.best is not None and state.best["step"] < last:
+            net.put_weights(state.best["net"])
+            kept = f"the model has the weights of step {state.best['step']:,}, with the lowest {judge}"
+            self.ending.append(f"{kept}; after step {last:,} it was {loss:.6f}")
 
     def take_part(self, pairs: CountTable | None = None) -> None:
         """Trains beside the run's own process: computes its share and writes nothing."""
@@ -101,7 +118,7 @@ class GradientFit:
         self._descend(module, batches, [])
 
     def notes(self, fitted: Fitted, train_loss: float) -> list[str]:
-        return self.divergence.check_last(fitted.step, train_loss)
+        return self.ending + self.divergence.check_last(fitted.step, train_loss)
 
     def _prepare(self, pairs: CountTable) -> tuple[NextCharModule, Batches]:
         settings, vocab_size = self.settings, len(self.dataset.vocabulary)
@@ -110,9 +127,11 @@ class GradientFit:
         net = build(settings.model, vocab_size, self.trainer.precision, settings.seed)
         batches = make_batches(net, self.dataset.splits, pairs, settings)
         objective = make_objective(settings, net, batches, vocab_size)
-        clip = settings.optim.clip if isinstance(settings.optim, FirstOrder) else None
+        clip, ema = (
+            (settings.optim.clip, settings.optim.ema) if isinstance(settings.optim, FirstOrder) else (None, None)
+        )
         optimizer, schedule = make_optimizer(settings, net), make_schedule(settings)
-        return NextCharModule(net, optimizer, objective, schedule, clip, settings.seed), batches
+        return NextCharModule(net, optimizer, objective, schedule, clip, ema, settings.seed), batches
 
     def _descend(self, module: NextCharModule, batches: Batches, callbacks: list[L.Callback]) -> None:
         """Takes the steps that are left, the same ones on all processes."""
@@ -167,7 +186,8 @@ def _bytes_needed(net: Net, settings: TrainSettings, dataset: Dataset) -> int:
         with suppress(NotImplementedError, RuntimeError):  # a net may do what the meta device cannot
             net(xs, ys)
     weights = sum(parameter.nbytes for parameter in net.parameters())
-    return weights * (2 + optimizer_tensors(settings)) + 2 * kept + ys.nbytes + 3 * 8 * predicted * (not is_merged)
+    of_text = 3 * 8 * predicted * (not is_merged)
+    return weights * (2 + optimizer_tensors(settings)) + 2 * kept + ys.nbytes + of_text
 
 
 def _silence() -> None:

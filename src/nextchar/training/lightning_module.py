@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -34,22 +35,27 @@ class NextCharModule(L.LightningModule):
         objective: Callable[[Tensor], Tensor] = lambda loss: loss,
         schedule: Callable[[int], float] | None = None,
         clip: float | None = None,
+        ema: float | None = None,
         seed: int = 0,
     ) -> None:
         """`schedule`: the learning rate by step; `clip`: the norm to which larger gradients are scaled down.
 
-        `seed`: of the noise of dropout, which is a function of it, of the step and of the process.
+        `ema`: the decay of a running mean of the weights, `averaged`; without it that is the net itself. `seed`: of the
+        noise of dropout, which is a function of it, of the step and of the process.
         """
         super().__init__()
         self.automatic_optimization = False
-        self.net, self.optimizer, self.objective = net, optimizer, objective
-        self.schedule, self.clip, self.seed = schedule, clip, seed
+        self.net, self.optimizer, self.objective = net.train(), optimizer, objective
+        self.schedule, self.clip, self.ema, self.seed = schedule, clip, ema, seed
+        self.averaged = net if ema is None else deepcopy(net).requires_grad_(False)
+        self.is_at_end = False  # training stops before the next step
         self.has_dropout = any(
             (isinstance(part, nn.Dropout) and part.p > 0) or (isinstance(part, nn.RNNBase) and part.dropout > 0)
             for part in net.modules()
         )
         self.noise_seed = 0
         self.weights = list(net.parameters())
+        self.state, self.averaged_state = (list(each.state_dict().values()) for each in (net, self.averaged))
         self.alone = self.is_settled = True
         self.stop = Stop()
 
@@ -72,6 +78,9 @@ class NextCharModule(L.LightningModule):
         if wrong := [option for option, is_set in ignored.items() if is_set]:
             raise MisconfigurationException(f"a batch is a chunk of many steps, which cannot honour {'; '.join(wrong)}")
         self.alone = self.is_settled = trainer.world_size == 1
+
+    def on_train_batch_start(self, chunk: Chunk, batch_idx: int) -> int | None:
+        return -1 if self.is_at_end else None  # Lightning's word for: skip the rest
 
     def on_train_epoch_start(self) -> None:
         self.net.eval()  # callbacks evaluate the net between steps
@@ -104,6 +113,8 @@ class NextCharModule(L.LightningModule):
                 if self.clip is not None:
                     torch.nn.utils.clip_grad_norm_(self.weights, self.clip, foreach=False)
                 self.optimizer.step()
+            if self.ema is not None:
+                self._average(step, self.ema)
             if self.alone and self.stop.asked:  # a checkpoint keeps the steps that were taken
                 break
         self.net.eval()
@@ -121,7 +132,7 @@ class NextCharModule(L.LightningModule):
         return outputs | {"losses": losses}
 
     def validation_step(self, block: Batch, batch_idx: int) -> Tensor:
-        loss: Tensor = self.net(*block)[1]
+        loss: Tensor = self.averaged(*block)[1]
         self.log("val/loss", loss, batch_size=max(1, round(block.mass)), prog_bar=True)
         return loss
 
@@ -144,6 +155,11 @@ class NextCharModule(L.LightningModule):
             objective = self.objective(loss)
             self.manual_backward(objective)  # DDP adds up gradients here, and not in a bare backward()
         return loss, objective
+
+    @torch.no_grad()
+    def _average(self, step: int, decay: float) -> None:
+        """Moves the running mean towards the weights; faster in the first steps, to forget the initial weights."""
+        torch._foreach_lerp_(self.averaged_state, self.state, 1 - min(decay, (1 + step) / (10 + step)))
 
     def _objective(self, batch: Batch, weight: float) -> Tensor:
         return self._gradient(batch, weight)[1]

@@ -78,10 +78,11 @@ def make_schedule(settings: TrainSettings) -> Callable[[int], float] | None:
 
 
 def optimizer_tensors(settings: TrainSettings) -> int:
-    """Returns how many tensors of the size of the weights the optimizer keeps."""
+    """Returns how many tensors of the size of the weights the optimizer, and a mean of the weights, keep."""
+    mean = isinstance(settings.optim, FirstOrder) and settings.optim.ema is not None
     match settings.optim:
         case Sgd(momentum=momentum):
-            return int(momentum > 0)
+            return mean + (momentum > 0)
         case Lbfgs(history_size=history):
             return 2 * history + 4  # steps and changes of the gradient; the last gradient and points of the search
-    return 2  # running means of the gradient and of its square
+    return mean + 2  # running means of the gradient and of its square

@@ -1,6 +1,7 @@
 """The base class of all nets, with the notes' and makemore's `forward`, and a net as a LanguageModel."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -40,6 +41,12 @@ class Net(nn.Module, ABC):
     def get_block_size(self) -> int:
         """Returns the number of ids, the last ones, from which the next id is predicted."""
 
+    def put_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes these tensors, of all its names, as its weights."""
+        state = self.state_dict()  # knows of which version the names of each layer are
+        state.update(weights)
+        self.load_state_dict(state, assign=True)
+
     def forward(
         self, idx: Tensor, targets: Tensor | None = None, weights: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
@@ -67,7 +74,7 @@ class NetModel(LanguageModel):
     """Any net as a LanguageModel; probabilities are normalised in float64, whatever precision the net computes in."""
 
     def __init__(self, vocabulary: Vocabulary, net: Net) -> None:
-        self.vocabulary, self.net, self.context = vocabulary, net, net.get_block_size()
+        self.vocabulary, self.net, self.context = vocabulary, net.eval(), net.get_block_size()
 
     @torch.inference_mode()
     def log_probs(self, contexts: Ids) -> Floats:
@@ -150,7 +157,7 @@ def build(settings: Settings, vocab_size: int, precision: int, seed: int | None)
     """Returns the net of a model's settings, its first weights drawn from `seed`; precision: 32 or 64 bits.
 
     Without a seed it is on torch's meta device, where weights have shapes and types but take no memory. The net is in
-    eval mode; a training step alone changes that.
+    eval mode, in which a NetModel keeps it.
     """
     module, name = settings.net.split(":")  # type: ignore[attr-defined]  # the settings of every net name its class
     architecture: type[Net] = getattr(import_module(f"nextchar.models.nets.{module}"), name)
@@ -169,7 +176,5 @@ def spec(settings: Settings, vocab_size: int, precision: int) -> dict[str, Tenso
 def restore(settings: Settings, vocabulary: Vocabulary, tensors: Tensors) -> NetModel:
     """Returns a net with these weights, of their precision, as a LanguageModel."""
     net = build(settings, len(vocabulary), 32, None)
-    weights = net.state_dict()  # knows of which version the names of each layer are
-    weights.update({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()})
-    net.load_state_dict(weights, assign=True)
+    net.put_weights({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()})
     return NetModel(vocabulary, net)

@@ -1,0 +1,43 @@
+"""trainer.patience and trainer.restore_best: when training stops, and whose weights the model has."""
+
+from pathlib import Path
+
+import pytest
+
+OVERFITTED = ["model=mlp", "data=lines", "figures=false", "data.batch_size=32", "trainer.log_every=30"]
+OVERFITTED += ["optim.schedule=constant", "optim.warmup=0", "optim.weight_decay=0"]
+
+
+@pytest.mark.parametrize("ema", ["null", "0.9"])
+def test_training_stops_when_val_rises_and_keeps_the_best_weights(ema: str, tmp_path: Path, runs) -> None:
+    """The weights are those of a run that takes so many steps, to the bit."""
+    words = [*OVERFITTED, runs.names(tmp_path), f"optim.ema={ema}"]
+    stopped, short = tmp_path / "stopped", tmp_path / "short"
+    runs.train(*words, "trainer.max_steps=3000", "trainer.patience=3", f"hydra.run.dir={stopped}")
+    record = runs.record(stopped)
+    curve = record["curves"]["val/loss"]
+    loss, best = min(zip(curve["values"], curve["steps"], strict=True))
+    assert 0 < best < 2000
+    assert curve["steps"][-1] == best + 3 * 30
+    assert record["metrics"]["val/loss"] == pytest.approx(loss, abs=1e-5)
+    runs.train(*words, f"trainer.max_steps={best}", f"hydra.run.dir={short}")
+    assert runs.weights(stopped) == runs.weights(short)
+
+
+def test_it_says_so(tmp_path: Path, runs, run_script) -> None:
+    words = [*OVERFITTED, runs.names(tmp_path), "trainer.max_steps=3000", "trainer.patience=2"]
+    said = run_script("train", *words, f"hydra.run.dir={tmp_path / 'run'}").stderr
+    curve = runs.record(tmp_path / "run")["curves"]["val/loss"]
+    last, best = curve["steps"][-1], curve["steps"][-3]
+    assert f"stopped early at step {last:,}: val/loss had not fallen for 2 points of the curve" in said
+    kept = f"the model has the weights of step {best:,}, with the lowest val/loss; after step {last:,} it was"
+    assert f"{kept} {curve['values'][-1]:.6f}" in said
+
+
+def test_the_last_weights_are_kept_unless_asked(tmp_path: Path, runs) -> None:
+    words = [*OVERFITTED, runs.names(tmp_path), "trainer.max_steps=600", "trainer.restore_best=false"]
+    runs.train(*words, f"hydra.run.dir={tmp_path / 'run'}")
+    record = runs.record(tmp_path / "run")
+    curve = record["curves"]["val/loss"]["values"]
+    assert record["metrics"]["val/loss"] == pytest.approx(curve[-1], abs=1e-5)
+    assert curve[-1] > min(curve) + 0.01
