@@ -66,8 +66,8 @@ def test_next_score_and_evaluate_agree(words: list[str]) -> None:
 
 
 def test_wrong_words_are_a_value_error_of_one_line(words: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"^model=lstm: must be .*$") as refused:
-        nc.train("model=lstm")
+    with pytest.raises(ValueError, match=r"^model=lstn: must be .*\. Did you mean lstm\?$") as refused:
+        nc.train("model=lstn")
     assert "\n" not in str(refused.value)
     with pytest.raises(ValueError, match="add -m to sweep"):
         nc.train("sweep.dry_run=true")

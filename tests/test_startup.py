@@ -64,7 +64,7 @@ def test_help_and_a_refusal_take_half_a_second(words: list[str], exit_code: int,
     code = f"import runpy, sys; sys.argv = ['train.py', *{words!r}]; runpy.run_path({script!r}, run_name='__main__')"
     assert not cpu(code, exit_code=exit_code)[1] & SLOW
     # Each beside an import of torch: the speed of a busy machine changes within seconds
-    assert min(cpu(code, exit_code=exit_code)[0] / slowness() for _ in range(3)) <= limit
+    assert any(cpu(code, exit_code=exit_code)[0] / slowness() <= limit for _ in range(8))
 
 
 def test_a_run_is_prepared_without_torch() -> None:

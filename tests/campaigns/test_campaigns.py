@@ -4,7 +4,7 @@ import campaign
 import pytest
 
 ATTEMPTS = 6
-SECONDS = 8
+SECONDS = 5
 
 
 @pytest.mark.parametrize("each", campaign.CAMPAIGNS, ids=lambda each: each.name)

@@ -206,13 +206,13 @@ def test_novel_is_the_same_text_without_what_is_known(order, models):
         lambda: sample(model, None, 5),
         lambda: sample(model, None, 5, batched=True),
     ):
-        everything = list(islice(stream(), 300))
+        everything = list(islice(stream(), 100))
         novel = NovelOnly(stream(), hashes(NAMES))
         new = [text for text in everything if text not in training]
         assert list(islice(novel, len(new))) == new
         last = max(i for i, text in enumerate(everything) if text not in training)
         assert novel.skipped == last + 1 - len(new)
-    assert list(islice(sample(model, None, 5, batched=True), 300)) == side_by_side(model, 300, 5)
+    assert list(islice(sample(model, None, 5, batched=True), 100)) == side_by_side(model, 100, 5)
 
 
 def test_a_model_that_gives_nothing_new_is_an_error(counted):

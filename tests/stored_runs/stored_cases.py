@@ -1,8 +1,8 @@
 """The stored commands, by case.
 
-A command is a string, cut into words as a shell does. Its first word is the name of a script. `kill` or `interrupt`
-before it means that the command is stopped by SIGKILL or SIGINT once a first checkpoint lies in its folder. {out} is
-the folder of the case, {data} the folder of the small texts (see stored_texts.py).
+A command is a string, cut into words as a shell does. Its first word is the name of a script. `kill` before it means
+that the command is stopped by SIGKILL once a first checkpoint lies in its folder. {out} is the folder of the case,
+{data} the folder of the small texts (see stored_texts.py).
 """
 
 import shlex
@@ -18,19 +18,16 @@ NET_WHOLE = NET.replace("{out}/run", "{out}/whole")  # uninterrupted: a resumed 
 SWEEP = "train -m figures=false hydra.sweep.dir={out}/sweep data=lines data.path={data}/words.txt"
 RUN = "run={out}/run"
 LONG = "data.batch_size=64 trainer.log_every=5 trainer.max_steps=1500"  # long enough to be stopped halfway
-LONG_LBFGS = (
-    "trainer.log_every=1 trainer.max_steps=300 trainer.precision=64 optim=lbfgs optim.history_size=5 smoothing=add_k"
-)
 OFTEN = "trainer.checkpoint_seconds=0"
 
 
 @dataclass(frozen=True)
 class Command:
-    """One process: a script, its words, and the name of the signal that stops it, if one does."""
+    """One process: a script, its words, and whether it is killed."""
 
     script: str
     words: list[str]
-    stop: str | None = None
+    is_killed: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,8 @@ class Case:
 
 def command(typed: str) -> Command:
     first, *words = shlex.split(typed)
-    if first in ("kill", "interrupt"):
-        return Command(words[0], words[1:], first)
+    if first == "kill":
+        return Command(words[0], words[1:], is_killed=True)
     return Command(first, words)
 
 
@@ -248,16 +245,10 @@ DESCENDED = {
     "diverged": [f"{NET} optim.lr=1e30"],
     "diverged_slowly": [f"{NET} optim=adam optim.lr=50 trainer.max_steps=400 data.batch_size=5"],
     "two_processes": [f"{NET} trainer=ddp trainer.devices=2 trainer.max_steps=30"],
-    "two_processes_in_batches": [f"{NET} trainer=ddp trainer.devices=2 trainer.max_steps=30 data.batch_size=101"],
     "killed": [
         f"kill {NET} {LONG} {OFTEN}",
         "train resume={out}/run",
         f"{NET_WHOLE} {LONG}",
-    ],
-    "interrupted_adam": [
-        f"interrupt {NET} {LONG} optim=adam smoothing=l2 {OFTEN}",
-        "train resume={out}/run",
-        f"{NET_WHOLE} {LONG} optim=adam smoothing=l2",
     ],
     "sweep_of_models": [
         f"{SWEEP} model=count,nn seed=1,2",
@@ -285,11 +276,6 @@ DESCENDED_IN_64_BITS = {
     ],
     "counted_by_descent": [f"{WORDS} experiment=counted_by_descent trainer.max_steps=60"],
     "net_from_zeros": [f"{TRAIN} experiment=net_from_zeros data=names trainer.max_steps=60"],
-    "killed_lbfgs": [
-        f"kill {NET} {LONG_LBFGS} {OFTEN}",
-        "train resume={out}/run",
-        f"{NET_WHOLE} {LONG_LBFGS}",
-    ],
 }
 
 REFUSED = {

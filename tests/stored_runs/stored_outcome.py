@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import json
 import os
-import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from stored_cases import Case, Command
 
 SAID = ("sample", "explain", "evaluate", "export", "compare")  # scripts whose standard output is kept
 VARYING = {"seconds", "started", "bytes", "sentences"}  # times; sizes of .gz by zlib's version; wording
-SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT}
 PATIENCE = 300  # seconds for one command
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONUTF8": "1"}
 
@@ -46,8 +44,8 @@ def _run(command: Command, checkout: Path, python: str, out: Path, places: dict[
     )
     with process:
         try:
-            if command.stop is not None:
-                _stop_after_a_checkpoint(process, out, SIGNALS[command.stop])
+            if command.is_killed:
+                _kill_after_a_checkpoint(process, out)
             stdout, stderr = process.communicate(timeout=PATIENCE)
         except BaseException:
             process.kill()
@@ -63,15 +61,15 @@ def _run(command: Command, checkout: Path, python: str, out: Path, places: dict[
     return outcome
 
 
-def _stop_after_a_checkpoint(process: "subprocess.Popen[str]", out: Path, signum: int) -> None:
-    """Sends a signal as soon as the folder holds a checkpoint; a process that ends before gets none."""
+def _kill_after_a_checkpoint(process: "subprocess.Popen[str]", out: Path) -> None:
+    """Kills a process as soon as the folder holds a checkpoint, unless it ends before."""
     while not any(out.rglob("last.ckpt")):
         try:
             process.wait(timeout=0.005)
             return
         except subprocess.TimeoutExpired:
             pass
-    process.send_signal(signum)
+    process.kill()
 
 
 def _json_or_lines(text: str) -> Any:
