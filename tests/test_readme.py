@@ -79,6 +79,17 @@ def test_its_table_of_n_grams(tmp_path: Path, runs) -> None:
             assert f"{runs.record(folder)['metrics']['test/loss']:.4f}" == cell.strip(), (words, order)
 
 
+def test_the_page_of_nets_has_a_row_for_each() -> None:
+    nets = set(options_of("model")) - {"count", "arpa"}
+    page = (PROJECT / "docs" / "nets.md").read_text()
+    measured, described = page.split("| `model=` | reads |")
+    assert {name for name in nets if f"\n| `{name}` |" in measured} == nets
+    rows = [line.split("|")[1] for line in described.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == nets
+    (command,) = re.findall(r"-m model=([\w,]+)", page)
+    assert set(command.split(",")) == {*nets, "count"}
+
+
 def test_what_compare_says_of_its_sweep(tmp_path: Path, run_script) -> None:
     (words,) = re.findall(r"^python scripts/train.py (-m model=count,nn .*?) +#", README, re.MULTILINE)
     done = run_script("train", *words.split(), "figures=false", f"hydra.sweep.dir={tmp_path / 's'}")
