@@ -79,6 +79,11 @@ def test_a_study_that_is_lost(tmp_path: Path, runs, sweep, resume) -> None:
     assert (
         sweep(tmp_path / "s", *QUICK, runs.names(tmp_path), "sweep=optuna", SEARCH, "sweep.n_trials=2").returncode == 0
     )
+    sound = (tmp_path / "s/optuna.db").read_bytes()
+    (tmp_path / "s/optuna.db").write_bytes(sound.replace(b"smoothing.k", b"smoothing.\x92"))
+    ended = resume(tmp_path / "s", "sweep.n_trials=3")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "not the study of this search" in ended.stderr
     (tmp_path / "s/optuna.db").unlink()
     ended = resume(tmp_path / "s", "sweep.n_trials=3")
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)

@@ -90,14 +90,14 @@ def require() -> None:
 def _open(folder: Path) -> "tuple[optuna.Study, optuna.storages.RDBStorage]":
     """Opens or creates the study in a sweep's folder. Raises BadInput if the file holds no study."""
     import optuna
-    import sqlalchemy
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a fallback that it warns of ends in the line below
     try:
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STORAGE}")
         study = optuna.create_study(storage=storage, study_name=STUDY, direction="minimize", load_if_exists=True)
-    except sqlalchemy.exc.SQLAlchemyError as error:
+        study.get_trials(deepcopy=False)  # reads all: a damaged one shows here
+    except Exception as error:  # a damaged file can fail anywhere in Optuna and in SQLAlchemy
         raise BadInput(f"{folder / STORAGE}: not the study of this search ({type(error).__name__})") from None
     return study, storage
 
