@@ -101,17 +101,18 @@ def test_the_transformer_is_naive_attention() -> None:
     net, idx, d = made("transformer"), ids(9), 4
     w = dict(net.named_parameters())
     x = w["wte.weight"][idx] + w["wpe.weight"][:9]
-    for layer in ("blocks.0", "blocks.1"):
-        qkv = norm(x, w, f"{layer}.ln_1") @ w[f"{layer}.attention.qkv.weight"].T + w[f"{layer}.attention.qkv.bias"]
+    for layer in ("h.0", "h.1"):
+        qkv = norm(x, w, f"{layer}.ln_1") @ w[f"{layer}.attn.c_attn.weight"].T + w[f"{layer}.attn.c_attn.bias"]
         heads = []
         for head in range(2):
             q, k, v = (qkv[:, 8 * i + d * head : 8 * i + d * (head + 1)] for i in range(3))
             scores = (q @ k.T / math.sqrt(d)).masked_fill(torch.ones(9, 9).triu(1).bool(), -torch.inf)
             heads.append(scores.exp() / scores.exp().sum(1, keepdim=True) @ v)
-        x = x + torch.cat(heads, 1) @ w[f"{layer}.attention.proj.weight"].T + w[f"{layer}.attention.proj.bias"]
-        h = norm(x, w, f"{layer}.ln_2") @ w[f"{layer}.mlp.0.weight"].T + w[f"{layer}.mlp.0.bias"]
-        x = x + (h * (1 + torch.erf(h / 2**0.5)) / 2) @ w[f"{layer}.mlp.2.weight"].T + w[f"{layer}.mlp.2.bias"]
-    expected = norm(x, w, "ln_f") @ w["head.weight"].T + w["head.bias"]
+        x = x + torch.cat(heads, 1) @ w[f"{layer}.attn.c_proj.weight"].T + w[f"{layer}.attn.c_proj.bias"]
+        h = norm(x, w, f"{layer}.ln_2") @ w[f"{layer}.mlp.c_fc.weight"].T + w[f"{layer}.mlp.c_fc.bias"]
+        gelu = h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3))) / 2
+        x = x + gelu @ w[f"{layer}.mlp.c_proj.weight"].T + w[f"{layer}.mlp.c_proj.bias"]
+    expected = norm(x, w, "ln_f") @ w["lm_head.weight"].T
     assert torch.allclose(net.logits(idx[None])[0], expected, atol=1e-12)
 
 

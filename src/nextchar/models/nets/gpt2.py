@@ -1,81 +1,12 @@
-"""GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"), with its names of weights."""
+"""GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners")."""
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from nextchar.config.model_settings import GPT2 as GPT2Settings
-from nextchar.models.nets.net import Net
+from nextchar.models.nets.transformer import Transformer
 
 
-class CausalSelfAttention(nn.Module):
-    """softmax(Q K' / sqrt(d)) V in every head, over the places up to each; dropout on the shares and on the result."""
+class GPT2(Transformer):
+    """A Transformer whose head is the embedding of the characters again (Press and Wolf 2017): fewer weights.
 
-    def __init__(self, n_embd: int, n_head: int, dropout: float) -> None:
-        super().__init__()
-        self.n_head, self.dropout = n_head, dropout
-        self.c_attn, self.c_proj = nn.Linear(n_embd, 3 * n_embd), nn.Linear(n_embd, n_embd)
-        self.resid_dropout = nn.Dropout(dropout)
+    Architecture, names of the weights and initialisation are the published ones; so are the sizes, if they are set.
+    """
 
-    def forward(self, x: Tensor) -> Tensor:
-        heads = self.c_attn(x).unflatten(-1, (3, self.n_head, -1))  # (B, T, 3, n_head, d)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, n_head, T, d)
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)  # (B, n_head, T, d)
-        out: Tensor = self.resid_dropout(self.c_proj(y.transpose(1, 2).flatten(2)))  # (B, T, n_embd)
-        return out
-
-
-class MLP(nn.Module):
-    """Two layers for each place alone, with GELU in its tanh form (Hendrycks and Gimpel 2016) between them."""
-
-    def __init__(self, n_embd: int, dropout: float) -> None:
-        super().__init__()
-        self.c_fc, self.c_proj = nn.Linear(n_embd, 4 * n_embd), nn.Linear(4 * n_embd, n_embd)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.dropout(self.c_proj(F.gelu(self.c_fc(x), approximate="tanh")))  # (B, T, n_embd)
-        return out
-
-
-class Block(nn.Module):
-    """Attention and MLP, each behind a layer norm and added to its input."""
-
-    def __init__(self, n_embd: int, n_head: int, dropout: float) -> None:
-        super().__init__()
-        self.ln_1, self.attn = nn.LayerNorm(n_embd), CausalSelfAttention(n_embd, n_head, dropout)
-        self.ln_2, self.mlp = nn.LayerNorm(n_embd), MLP(n_embd, dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.ln_1(x))  # (B, T, n_embd)
-        x = x + self.mlp(self.ln_2(x))
-        return x
-
-
-class GPT2(Net):
-    """Embeddings of characters and places, blocks, a layer norm; the head is the embedding of the characters again."""
-
-    reads = "sequences"
-
-    def __init__(self, settings: GPT2Settings, vocab_size: int, generator: torch.Generator | None) -> None:
-        super().__init__(settings, vocab_size, generator)
-        self.block_size, n_embd = settings.block_size, settings.n_embd
-        self.wte, self.wpe = nn.Embedding(vocab_size, n_embd), nn.Embedding(settings.block_size, n_embd)
-        self.drop = nn.Dropout(settings.dropout)
-        self.h = nn.Sequential(*(Block(n_embd, settings.n_head, settings.dropout) for _ in range(settings.n_layer)))
-        self.ln_f = nn.LayerNorm(n_embd)
-        residual_layers = 2 * settings.n_layer  # whose sum is the output of the last block (section 2.3)
-        for name, weight in self.named_parameters():
-            if weight.dim() > 1:
-                nn.init.normal_(weight, std=0.02 * residual_layers**-0.5 if name.endswith("c_proj.weight") else 0.02)
-            elif name.endswith("bias"):
-                nn.init.zeros_(weight)
-
-    def get_block_size(self) -> int:
-        return self.block_size
-
-    def logits(self, idx: Tensor) -> Tensor:
-        places = torch.arange(idx.shape[1], device=idx.device)
-        x = self.drop(self.wte(idx) + self.wpe(places))  # (B, T, n_embd)
-        return F.linear(self.ln_f(self.h(x)), self.wte.weight)  # (B, T, V)
+    has_own_head = False
