@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nextchar.config.fields import options_of
+from nextchar.config.optim_settings import Sgd
 
 NEXTCHAR = [sys.executable, "-m", "nextchar"]
 
@@ -39,8 +40,7 @@ def offered(project: Path) -> Callable[..., set[str]]:
         ("python scripts/train.py mo", {"model=", "model."}),
         ("python scripts/train.py model=", {f"model={name}" for name in options_of("model")}),
         ("python scripts/train.py data.sp", {"data.split="}),
-        ("python scripts/train.py model=nn optim.lb", set()),
-        ("python scripts/train.py model=nn optim.mo", {"optim.momentum="}),
+        ("python scripts/train.py model=nn optim.", {f"optim.{key}=" for key in Sgd.model_fields}),
         ("python scripts/train.py -m smoothing.k=0.1,1 sw", {"sweep=", "sweep."}),
         ("python scripts/sample.py run=x to", {"top_k=", "top_p="}),
         ("nextchar tr", {"train"}),

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-OVERFITTED = ["model=mlp", "data=lines", "figures=false", "data.batch_size=32", "trainer.log_every=30"]
+OVERFITTED = [
+    "model=mlp",
+    "data=lines",
+    "figures=false",
+    "data.batch_size=32",
+    "trainer.log_every=30",
+    "model.dropout=0.1",
+]
 OVERFITTED += ["optim.schedule=constant", "optim.warmup=0", "optim.weight_decay=0"]
 
 

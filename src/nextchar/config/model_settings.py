@@ -171,5 +171,5 @@ class Arpa(ModelSettings):
     path: FilePath = Field(description="the ARPA file, of another program's model or of ours; plain or .gz")
 
 
-Net = NN | MLP | RNN | GRU | LSTM | WaveNet | Transformer | GPT2
-Model = Annotated[Count | Net | Arpa, Field(discriminator="name")]
+AnyNet = NN | MLP | RNN | GRU | LSTM | WaveNet | Transformer | GPT2
+Model = Annotated[Count | AnyNet | Arpa, Field(discriminator="name")]

@@ -1,7 +1,7 @@
 """Settings of the optimizers. A new one: its class here, its name in Optimizer."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -50,6 +50,13 @@ class AdamW(AnyAdam):
 
 class Lbfgs(Settings):
     name: Literal["lbfgs"]
+
+    # its line search chooses the length of every step
+    schedule: ClassVar[str] = "constant"
+    warmup: ClassVar[float] = 0
+    clip: ClassVar[None] = None
+    ema: ClassVar[None] = None
+
     lr: Rate = Field(description="first step length tried by the line search")
     history_size: Positive = Field(description="past steps that shape the curvature estimate")
 

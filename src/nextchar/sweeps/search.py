@@ -92,7 +92,7 @@ def _open(folder: Path) -> "tuple[optuna.Study, optuna.storages.RDBStorage]":
     import optuna
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a fallback that it warns of ends in the line below
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of a damaged file too, which the line below names
     try:
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STORAGE}")
         study = optuna.create_study(storage=storage, study_name=STUDY, direction="minimize", load_if_exists=True)

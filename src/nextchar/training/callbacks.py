@@ -107,7 +107,7 @@ class StepLosses(L.Callback):
 class Validation(L.Callback):
     """Evaluates the net on val at every log point, and keeps the best weights. Raises Diverged, Pruned.
 
-    `most_bad_steps`: after so many without a lower loss training stops.
+    `patience`: the steps without a lower loss after which training stops.
     """
 
     net: Net
@@ -117,7 +117,7 @@ class Validation(L.Callback):
     board: TensorBoardWriter
     progress: Progress
     constants: dict[str, float]  # lines beside the curves
-    most_bad_steps: float = math.inf
+    patience: float
     stopped_at: int | None = None
     loss: float = math.nan  # the last one
 
@@ -125,7 +125,7 @@ class Validation(L.Callback):
         if chunk.is_log_point:
             self.validate(chunk.step)
             best = 0 if self.state.best is None else self.state.best["step"]
-            if chunk.step - best >= self.most_bad_steps:
+            if chunk.step - best >= self.patience:
                 assert isinstance(module, NextCharModule)
                 self.stopped_at, module.is_at_end = chunk.step, True
 

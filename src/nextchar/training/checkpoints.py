@@ -150,7 +150,8 @@ def _load(path: Path) -> dict[str, Any] | None:
 def _deciding(settings: TrainSettings) -> dict[str, str]:
     """The settings that a step depends on, as text by dotted key. (The data are compared by their digest.)"""
     left_out = {*not_compared(TrainSettings), "data.path"}
-    if getattr(settings.optim, "schedule", "constant") == "constant":  # else the learning rate depends on it
+    assert settings.optim is not None
+    if settings.optim.schedule == "constant":  # else the learning rate depends on it
         left_out.add("trainer.max_steps")
     return {key: repr(value) for key, value in flat(settings.plain()).items() if key not in left_out}
 

@@ -13,7 +13,6 @@ import torch.distributed as dist
 from lightning.fabric.utilities.warnings import disable_possible_user_warnings
 from torch import Tensor
 
-from nextchar.config.optim_settings import FirstOrder
 from nextchar.config.smoothing_settings import NoSmoothing
 from nextchar.config.train_settings import TrainSettings
 from nextchar.config.trainer_settings import Ddp
@@ -78,8 +77,10 @@ class GradientFit:
         with progress.steps(self.first_step, last) as advance:
             has_penalty = not isinstance(settings.smoothing, NoSmoothing)
             losses = StepLosses(self.divergence, state, board, has_penalty, advance)
-            validation = Validation(module.averaged, batches, self.divergence, state, board, progress, constants)
-            validation.most_bad_steps = (self.trainer.patience or math.inf) * self.trainer.log_every
+            patience = (self.trainer.patience or math.inf) * self.trainer.log_every
+            validation = Validation(
+                module.averaged, batches, self.divergence, state, board, progress, constants, patience
+            )
             seconds = self.trainer.checkpoint_seconds
             checkpoints = Checkpoints(module, state, folder, board, dataset.report.sha256, seconds)
             callbacks = [losses, validation, Samples(model, board, settings), checkpoints]
@@ -127,11 +128,9 @@ class GradientFit:
         net = build(settings.model, vocab_size, self.trainer.precision, settings.seed)
         batches = make_batches(net, self.dataset.splits, pairs, settings)
         objective = make_objective(settings, net, batches, vocab_size)
-        clip, ema = (
-            (settings.optim.clip, settings.optim.ema) if isinstance(settings.optim, FirstOrder) else (None, None)
-        )
-        optimizer, schedule = make_optimizer(settings, net), make_schedule(settings)
-        return NextCharModule(net, optimizer, objective, schedule, clip, ema, settings.seed), batches
+        optimizer, schedule, optim = make_optimizer(settings, net), make_schedule(settings), settings.optim
+        assert optim is not None
+        return NextCharModule(net, optimizer, objective, schedule, optim.clip, optim.ema, settings.seed), batches
 
     def _descend(self, module: NextCharModule, batches: Batches, callbacks: list[L.Callback]) -> None:
         """Takes the steps that are left, the same ones on all processes."""

@@ -45,7 +45,7 @@ class NextCharModule(L.LightningModule):
         """
         super().__init__()
         self.automatic_optimization = False
-        self.net, self.optimizer, self.objective = net.train(), optimizer, objective
+        self.net, self.optimizer, self.objective = net, optimizer, objective
         self.schedule, self.clip, self.ema, self.seed = schedule, clip, ema, seed
         self.averaged = net if ema is None else deepcopy(net).requires_grad_(False)
         self.is_at_end = False  # training stops before the next step

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nextchar.config.optim_settings import Adam, AdamW, FirstOrder, Lbfgs, Sgd
+from nextchar.config.optim_settings import Adam, AdamW, Lbfgs, Sgd
 from nextchar.config.smoothing_settings import L2, AddK
 from nextchar.config.train_settings import TrainSettings
 from nextchar.models.nets.net import Net
@@ -64,7 +64,9 @@ def make_schedule(settings: TrainSettings) -> Callable[[int], float] | None:
     at the end of the warm-up to 1 at max_steps.
     """
     optim, trainer = settings.optim, settings.trainer
-    if trainer is None or not isinstance(optim, FirstOrder) or (optim.schedule, optim.warmup) == ("constant", 0):
+    assert optim is not None
+    assert trainer is not None
+    if (optim.schedule, optim.warmup) == ("constant", 0):
         return None
     lr, warmup = optim.lr, round(optim.warmup * trainer.max_steps)
     left = max(1, trainer.max_steps - warmup)
@@ -79,7 +81,8 @@ def make_schedule(settings: TrainSettings) -> Callable[[int], float] | None:
 
 def optimizer_tensors(settings: TrainSettings) -> int:
     """Returns how many tensors of the size of the weights the optimizer, and a mean of the weights, keep."""
-    mean = isinstance(settings.optim, FirstOrder) and settings.optim.ema is not None
+    assert settings.optim is not None
+    mean = settings.optim.ema is not None
     match settings.optim:
         case Sgd(momentum=momentum):
             return mean + (momentum > 0)

@@ -35,7 +35,7 @@ SEQUENCES = [name for name in SETTINGS if name not in ("nn", "mlp", "wavenet")]
 
 def made(name: str, seed: int = 1) -> Net:
     """A net in float64 in which every weight matters: those that start at 0 or 1 are moved."""
-    net = build(SETTINGS[name], V, 64, seed)
+    net = build(SETTINGS[name], V, 64, seed).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in net.parameters():
@@ -180,7 +180,7 @@ def test_first_weights_come_from_the_seed_and_guess_about_evenly(name: str) -> N
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert any(not torch.equal(first[key], other[key]) for key in first)
-    net = build(SETTINGS[name], V, 64, 1)
+    net = build(SETTINGS[name], V, 64, 1).eval()
     idx = ids(50, net.get_block_size())
     targets = ids(51, net.get_block_size())[1:] if net.reads == "sequences" else ids(50, 1)
     if name != "nn":  # whose first weights are the lecture's

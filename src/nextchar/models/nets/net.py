@@ -156,15 +156,14 @@ def cut(stream: Stream, n_context: int, block_size: int, overlap: int) -> Pieces
 def build(settings: Settings, vocab_size: int, precision: int, seed: int | None) -> Net:
     """Returns the net of a model's settings, its first weights drawn from `seed`; precision: 32 or 64 bits.
 
-    Without a seed it is on torch's meta device, where weights have shapes and types but take no memory. The net is in
-    eval mode, in which a NetModel keeps it.
+    Without a seed it is on torch's meta device, where weights have shapes and types but take no memory.
     """
     module, name = settings.net.split(":")  # type: ignore[attr-defined]  # the settings of every net name its class
     architecture: type[Net] = getattr(import_module(f"nextchar.models.nets.{module}"), name)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]), torch.device("meta" if seed is None else "cpu"):
         torch.manual_seed(seed or 0)
-        return architecture(settings, vocab_size, generator).to(getattr(torch, f"float{precision}")).eval()
+        return architecture(settings, vocab_size, generator).to(getattr(torch, f"float{precision}"))
 
 
 def spec(settings: Settings, vocab_size: int, precision: int) -> dict[str, TensorSpec]:

@@ -177,31 +177,29 @@ def check_sums(tables: Sequence[BackoffTable], vocabulary: Vocabulary, where: st
     Such a model has too low a loss. A sum below 1 is allowed: it has too high a loss, as without the share of <unk>.
     """
     sums: list[tuple[Keys, Floats]] = []  # by order: the contexts that have a row or a weight, and their sums
-    for table in tables:
-        k, packing, p = table.order, table.packing, np.exp(table.log_probs)
-        of_rows: Keys = packing.context(table.keys, k) if k > 1 else np.zeros(len(table), dtype=np.uint8)
-        contexts = np.union1d(of_rows, table.contexts) if k > 1 else of_rows[:1]
+    for k, table in enumerate(tables, 1):
+        packing, of_rows = table.packing, table.packing.context(table.keys, k)
+        contexts = np.union1d(of_rows, table.contexts)
         index = np.searchsorted(contexts, of_rows)
-        sum_of_rows = np.bincount(index, p, len(contexts)).astype(np.float64)
+        total = np.bincount(index, np.exp(table.log_probs), len(contexts)).astype(np.float64)
         if k > 1:  # bow(h) times the sum of the order below without the symbols that have a row
             lower = np.bincount(index, np.exp(score_shorter(tables[: k - 1], table.keys)), len(contexts))
             with np.errstate(over="ignore", invalid="ignore"):
                 weights = np.exp(look_up(table.contexts, table.log_backoffs, contexts, 0))
-                sum_of_rows += weights * (_sums_below(sums, packing, contexts) - lower)
-        for at in np.flatnonzero(~(sum_of_rows <= MOST_SUM))[:1]:
-            after = vocabulary.decode(packing.unpack(contexts[at : at + 1], k - 1)[0]) if k > 1 else ""
-            raise BadInput(f"{where}: the probabilities after '{shown(after)}' sum to {sum_of_rows[at]:.4g}, not to 1")
-        sums.append((contexts, sum_of_rows))
+                total += weights * (_sums_below(sums, packing, contexts) - lower)
+        for at in np.flatnonzero(~(total <= MOST_SUM))[:1]:  # nan too
+            after = vocabulary.decode(packing.unpack(contexts[at : at + 1], k - 1)[0])
+            raise BadInput(f"{where}: the probabilities after '{shown(after)}' sum to {total[at]:.4g}, not to 1")
+        sums.append((contexts, total))
 
 
 def _sums_below(sums: Sequence[tuple[Keys, Floats]], packing: Packing, contexts: Keys) -> Floats:
     """(G,) contexts of len(sums) ids -> (G,) the sums of p(v | h') over all symbols v, one order below."""
-    (known, values), k = sums[-1], len(sums)
-    if k == 1:
-        return np.full(len(contexts), values[0] if len(values) else 0.0)
-    shorter = packing.shorter(contexts, k)
-    place, is_known = find(known, shorter)
-    found = _sums_below(sums[:-1], packing, shorter)
+    if not sums:
+        return np.zeros(len(contexts))
+    known, values = sums[-1]
+    shorter = packing.shorter(contexts, len(sums))
+    found, (place, is_known) = _sums_below(sums[:-1], packing, shorter), find(known, shorter)
     found[is_known] = values[place[is_known]]
     return found
 
