@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from safetensors.torch import load
 
@@ -86,3 +86,27 @@ def test_options_that_a_chunk_cannot_honour_raise(options: dict[str, Any], named
     module, data = parts(runs.names(tmp_path))
     with pytest.raises(MisconfigurationException, match=f"cannot honour .*{named}"):
         trainer(tmp_path / "logs", **options).fit(module, datamodule=data)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers", "ignore:.*LeafSpec.*is deprecated", "ignore:.*in eval mode"
+)
+def test_the_noise_of_dropout_differs_from_step_to_step(tmp_path: Path, runs) -> None:
+    """With a learning rate of nearly 0 and one full batch, only the noise can change the loss."""
+    words = ["model=mlp", "optim.lr=1e-30", "optim.weight_decay=0", "data.batch_size=all", "trainer.max_steps=60"]
+    settings = run_settings([*words, "data=lines", runs.names(tmp_path), "model.dropout=0.5", "trainer.log_every=10"])
+    dataset = load_text(settings.data)
+    net = build(settings.model, len(dataset.vocabulary), precision=64, seed=settings.seed)
+    pairs = count_stream(dataset.splits["train"].stream, len(dataset.vocabulary), 2)[1]
+    data = NextCharDataModule(make_batches(net, dataset.splits, pairs, settings), range(60), 10)
+
+    def losses(seed: int) -> list[float]:
+        module, seen = NextCharModule(net, make_optimizer(settings, net), seed=seed), list[float]()
+        record = LambdaCallback(on_train_batch_end=lambda _t, _m, outputs, *_: seen.extend(outputs["losses"]))
+        trainer(tmp_path / "logs", callbacks=[record], logger=False, enable_checkpointing=False).fit(module, data)
+        return seen
+
+    first = losses(seed=1)
+    assert len(set(first)) == 60
+    assert losses(seed=1) == first
+    assert not set(losses(seed=2)) & set(first)

@@ -13,11 +13,12 @@ import numpy as np
 
 from nextchar.data.vocabulary import BOUNDARY, Ids
 from nextchar.errors import BadInput
-from nextchar.models.base import Floats, LanguageModel, context_numbers, every_context
+from nextchar.models.base import Floats, LanguageModel, Mask, State, context_numbers, every_context
 from nextchar.models.ngram.keys import Packing, find
 from nextchar.rng import TorchStream, document_uniform
 
 BATCH, FIRST_BATCH = 1 << 14, 64  # documents drawn side by side; at first, where their number is unknown
+BATCH_OF_STATES = 1 << 10  # documents drawn side by side by a model that keeps a state of each
 TABLE_CELLS = 1 << 15  # (contexts, V): up to here batches take the distributions of all contexts from a table
 CACHE_CELLS = 1 << 22  # (contexts, V): of the distributions that are kept for the next time
 MOST_REPEATED = 10_000  # documents of the training set in a row, after which a model is taken to give no new ones
@@ -103,9 +104,9 @@ class NovelOnly:
                 raise BadInput(f"novel=true: {MOST_REPEATED:,} documents in a row are in the training set; {remedy}")
 
 
-def _cumulative(model: LanguageModel, decoding: Decoding, contexts: Ids) -> Floats:
-    """(N, context) -> (N, V) cumulative probabilities of the next id."""
-    cumulative: Floats = np.cumsum(decoding.probabilities(model.log_probs(contexts)), axis=1)
+def _cumulative(decoding: Decoding, log_probs: Floats) -> Floats:
+    """(N, V) log-probabilities -> (N, V) cumulative probabilities, changed by the decoding."""
+    cumulative: Floats = np.cumsum(decoding.probabilities(log_probs), axis=1)
     # Rounding may leave the last sum below 1. From the last id with a probability on it is set to 1, so that no u
     # draws an id of probability 0 or one beyond V.
     cumulative[cumulative >= cumulative[:, -1:]] = 1
@@ -115,16 +116,23 @@ def _cumulative(model: LanguageModel, decoding: Decoding, contexts: Ids) -> Floa
 def _one_by_one(model: LanguageModel, decoding: Decoding, seed: int, start: list[int], max_chars: int) -> Iterator[str]:
     @lru_cache(CACHE_CELLS // len(model.vocabulary))
     def distribution(*context: int) -> Floats:
-        row: Floats = _cumulative(model, decoding, np.array([context]))[0]
+        row: Floats = _cumulative(decoding, model.log_probs(np.array([context])))[0]
+        return row
+
+    def after(ids: list[int], state: State | None, n_new: int) -> Floats:
+        if state is None:
+            return distribution(*ids[-model.context :])
+        row: Floats = _cumulative(decoding, state.read(np.array([ids[-n_new:]])))[0]
         return row
 
     stream = TorchStream(seed)  # of 256 numbers at a time, since a call costs more than a number
     uniforms = chain.from_iterable(stream.uniform(256).tolist() for _ in count())
     while True:
-        ids = [BOUNDARY] * model.context + start
+        ids, state, n_new = [BOUNDARY] * model.context + start, model.new_state(1), 1 + len(start)
         while len(ids) < model.context + max(max_chars, len(start)):
-            cumulative = distribution(*ids[-model.context :])
+            cumulative = after(ids, state, n_new)
             ids.append(int(np.searchsorted(cumulative, next(uniforms), side="right")))
+            n_new = 1
             if ids[-1] == BOUNDARY:
                 break
         yield model.vocabulary.decode(ids)
@@ -133,33 +141,67 @@ def _one_by_one(model: LanguageModel, decoding: Decoding, seed: int, start: list
 def _in_batches(
     model: LanguageModel, decoding: Decoding, n: int | None, seed: int, start: Ids, max_chars: int
 ) -> Iterator[str]:
-    distributions, first = _Distributions(model, decoding), 0
+    has_state, first = model.new_state(0) is not None, 0
+    distributions, largest = (None, BATCH_OF_STATES) if has_state else (_Distributions(model, decoding), BATCH)
     while n is None or first < n:
-        size = min(BATCH, n - first if n is not None else max(first, FIRST_BATCH))
-        table = _batch(distributions, np.arange(first, first + size), seed, start, max_chars)
+        size = min(largest, n - first if n is not None else max(first, FIRST_BATCH))
+        reader = _Contexts(distributions, size, start) if distributions else _States(model, decoding, size, start)
+        table = _batch(reader, np.arange(first, first + size), seed, start, max_chars)
         text, ends = model.vocabulary.decode(table.ravel()), np.cumsum((table != BOUNDARY).sum(1)).tolist()
         yield from [text[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
         first += size
 
 
-def _batch(distributions: "_Distributions", numbers: Ids, seed: int, start: Ids, max_chars: int) -> Ids:
+def _batch(reader: "_Contexts | _States", numbers: Ids, seed: int, start: Ids, max_chars: int) -> Ids:
     """The documents of these numbers, (B, T) ids: one column is drawn at a time until all documents have ended."""
-    context, tail = distributions.model.context, start[-distributions.model.context :]
-    contexts = np.full((len(numbers), context), BOUNDARY)  # (B, context) of the documents that have not ended
-    contexts[:, context - len(tail) :] = tail
-    alive = np.arange(len(numbers))  # the row of each
+    alive = np.arange(len(numbers))  # the rows of the documents that have not ended
     columns = [np.full(len(numbers), id_) for id_ in start]
     for step in range(max(max_chars - len(start), 0)):
         uniform = document_uniform(seed, numbers[alive], step)
-        ids = (distributions.of(contexts) <= uniform[:, None]).sum(1)  # inverse CDF: the first sum above u
+        ids = (reader.cumulative() <= uniform[:, None]).sum(1)  # inverse CDF: the first sum above u
         columns.append(np.full(len(numbers), BOUNDARY))
         columns[-1][alive] = ids
         unfinished = ids != BOUNDARY
         alive = alive[unfinished]
-        contexts = np.concatenate([contexts[unfinished, 1:], ids[unfinished, None]], axis=1)
         if not len(alive):
             break
+        reader.append(ids[unfinished], unfinished)
     return np.stack(columns, axis=1) if columns else np.zeros((len(numbers), 0), dtype=np.int64)
+
+
+class _Contexts:
+    """Reads B documents side by side by their contexts, (B, context)."""
+
+    def __init__(self, distributions: "_Distributions", rows: int, start: Ids) -> None:
+        context = distributions.model.context
+        tail = start[-context:]
+        self.distributions = distributions
+        self.contexts = np.full((rows, context), BOUNDARY)
+        self.contexts[:, context - len(tail) :] = tail
+
+    def cumulative(self) -> Floats:
+        """Returns the cumulative probabilities of the next id, (B, V)."""
+        return self.distributions.of(self.contexts)
+
+    def append(self, ids: Ids, kept: Mask) -> None:
+        """Reads the next id of each document of the mask `kept`, (B,), and forgets the others."""
+        self.contexts = np.concatenate([self.contexts[kept, 1:], ids[:, None]], axis=1)
+
+
+class _States:
+    """Reads B documents side by side with a model that keeps a state; as `_Contexts` does."""
+
+    def __init__(self, model: LanguageModel, decoding: Decoding, rows: int, start: Ids) -> None:
+        state = model.new_state(rows)
+        assert state is not None
+        self.state, self.decoding, self.new = state, decoding, np.tile([BOUNDARY, *start], (rows, 1))
+
+    def cumulative(self) -> Floats:
+        return _cumulative(self.decoding, self.state.read(self.new))
+
+    def append(self, ids: Ids, kept: Mask) -> None:
+        self.state.keep(kept)
+        self.new = ids[:, None]
 
 
 class _Distributions:
@@ -172,7 +214,7 @@ class _Distributions:
         self.model, self.decoding, v = model, decoding, len(model.vocabulary)
         self._packing = Packing(v)
         is_small = v ** (model.context + 1) <= TABLE_CELLS
-        self._table = _cumulative(model, decoding, every_context(v, model.context)) if is_small else None
+        self._table = _cumulative(decoding, model.log_probs(every_context(v, model.context))) if is_small else None
         self._rows: Floats = np.empty((CACHE_CELLS // v, v))
         self._nothing = np.zeros(0, self._packing.dtype(model.context)), np.zeros(0, dtype=np.int64)
         self._keys, self._row_of = self._nothing
@@ -184,14 +226,14 @@ class _Distributions:
             return found
         keys, of_key = np.unique(self._packing.pack(contexts), return_inverse=True)
         if len(keys) > len(self._rows):
-            return _cumulative(self.model, self.decoding, contexts)
+            return _cumulative(self.decoding, self.model.log_probs(contexts))
         if len(self._keys) + len(keys) > len(self._rows):  # full: it begins again
             self._keys, self._row_of = self._nothing
         place, is_known = find(self._keys, keys)
         if not is_known.all():
             new, n = keys[~is_known], len(self._keys)
             contexts, at = self._packing.unpack(new, self.model.context), np.searchsorted(self._keys, new)
-            self._rows[n : n + len(new)] = _cumulative(self.model, self.decoding, contexts)
+            self._rows[n : n + len(new)] = _cumulative(self.decoding, self.model.log_probs(contexts))
             self._keys = np.insert(self._keys, at, new)
             self._row_of = np.insert(self._row_of, at, np.arange(n, n + len(new)))
             place = np.searchsorted(self._keys, keys)

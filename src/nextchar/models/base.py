@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nextchar.data.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 Tensors = dict[str, npt.NDArray[Any]]
 TensorSpec = tuple[str, tuple[int | None, ...]]  # dtype ("uint": any unsigned) and shape; None: any length
 
@@ -26,6 +27,21 @@ class OrderPredictions(NamedTuple):
     longest_ngram: Ids  # (N,): length of the longest n-gram seen in training, the order that answered; 0 for none
     longest_context: Ids  # (N,): 1 + length of the longest context seen in training
     longest_possible: Ids  # (N,): less than the order near the start of a document
+
+
+class State(ABC):
+    """B documents that a model reads side by side, and what it keeps of them, so that it reads each id only once."""
+
+    @abstractmethod
+    def read(self, ids: Ids) -> Floats:
+        """(B, T), the next T ids of each document -> (B, V), the log-probabilities of the one after them.
+
+        First the boundary and what follows it, of any T; then one id at a time.
+        """
+
+    @abstractmethod
+    def keep(self, rows: Mask) -> None:
+        """Forgets all documents but those of the mask, (B,)."""
 
 
 class LanguageModel(ABC):
@@ -45,6 +61,10 @@ class LanguageModel(ABC):
 
     def by_order(self, contexts: Ids, ids: Ids) -> OrderPredictions | None:
         """(N, context) and the (N,) ids that follow -> the predictions of each order; None if there are no orders."""
+        return None
+
+    def new_state(self, rows: int) -> State | None:
+        """Returns the state of so many documents before they are read; None if `log_probs` is as fast without one."""
         return None
 
     def score(self, stream: Stream) -> Floats:

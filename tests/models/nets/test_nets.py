@@ -13,6 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from nextchar.config.fields import Settings
 from nextchar.config.model_settings import GPT2, GRU, LSTM, MLP, NN, RNN, Transformer, WaveNet
 from nextchar.data.vocabulary import Vocabulary
+from nextchar.evaluation.sampling import sample
 from nextchar.models.base import contexts_before
 from nextchar.models.nets.net import Net, NetModel, build, restore
 
@@ -231,3 +232,41 @@ def test_dropout_is_for_training_only(name: str) -> None:
     assert torch.equal(net.logits(idx), net.logits(idx))
     net.train()
     assert not torch.equal(net.logits(idx), net.logits(idx))
+
+
+# --- sampling with a state --------------------------------------------------------------------------------------------
+
+
+class Stateless(NetModel):
+    """The same model, of which each character is drawn from the whole context."""
+
+    def new_state(self, rows: int) -> None:
+        return None
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_sampling_with_a_state_gives_the_same_text(name: str, batched: bool) -> None:
+    net = made(name)
+    for prefix, max_chars in [("", 30), ("abc", 8), ("abcdefghabcdefgh", 20)]:  # block size 12: shorter and longer ones
+        with_state, without = (
+            list(sample(model(VOCABULARY, net), 40, 5, prefix, max_chars=max_chars, batched=batched))
+            for model in (NetModel, Stateless)
+        )
+        assert with_state == without
+        assert len(set(map(len, with_state))) > 1 or max_chars == 8
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_with_a_state_each_id_is_read_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, read = made(name), []
+    monkeypatch.setattr(
+        net, "step", lambda idx, past, step=net.step: (read.append(tuple(idx.shape)), step(idx, past))[1]
+    )
+    state = NetModel(VOCABULARY, net).new_state(3)
+    assert state is not None
+    state.read(np.zeros((3, 5), np.int64))
+    state.keep(np.array([True, False, True]))
+    for _ in range(7):
+        state.read(np.ones((2, 1), np.int64))
+    assert read == [(3, 5), *[(2, 1)] * 7]

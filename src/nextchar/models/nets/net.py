@@ -1,7 +1,7 @@
 """The base class of all nets, with the notes' and makemore's `forward`, and a net as a LanguageModel."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nextchar.config.fields import Settings
 from nextchar.data.vocabulary import BOUNDARY, Ids, Stream, Vocabulary
-from nextchar.models.base import Floats, LanguageModel, Tensors, TensorSpec
+from nextchar.models.base import Floats, LanguageModel, Mask, State, Tensors, TensorSpec
 
 IDS_AT_ONCE = 1 << 16  # that `score` reads in one pass; bounds the (ids, V) array of logits
 
@@ -40,6 +40,15 @@ class Net(nn.Module, ABC):
     @abstractmethod
     def get_block_size(self) -> int:
         """Returns the number of ids, the last ones, from which the next id is predicted."""
+
+    def step(self, idx: Tensor, past: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        """(B, T) the next ids of documents -> logits (B, T, V), and all that it keeps of the documents up to there.
+
+        For nets that read sequences. `past`: tensors that it returned for the ids before, B their first dimension;
+        none before the first id. T is 1 if there are any. The default reads all ids again.
+        """
+        read = torch.cat([*past, idx], dim=1)  # (B, T)
+        return self.logits(read), [read]
 
     def put_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Takes these tensors, of all its names, as its weights."""
@@ -107,12 +116,47 @@ class NetModel(LanguageModel):
             scores[places[predicted].numpy()] = log_probs[np.arange(len(log_probs)), ys[predicted].numpy()]
         return scores
 
+    def new_state(self, rows: int) -> State | None:
+        return NetState(self.net, rows) if self.net.reads == "sequences" else None
+
     def _normalized(self, idx: Tensor) -> Floats:
-        log_probs: Floats = F.log_softmax(self.net.logits(idx).double(), dim=-1).numpy()
-        return log_probs
+        return _normalize(self.net.logits(idx))
 
     def tensors(self) -> Tensors:
         return {name: tensor.detach().numpy() for name, tensor in self.net.state_dict().items()}
+
+
+def _normalize(logits: Tensor) -> Floats:
+    log_probs: Floats = F.log_softmax(logits.double(), dim=-1).numpy()
+    return log_probs
+
+
+class NetState(State):
+    """The state of a net that reads sequences: hidden states of its cells, or keys and values of its attention.
+
+    A document longer than the block size T is predicted from its last T ids, read anew each time: the ids that leave
+    the block are in the state, and cannot be taken out of it.
+    """
+
+    def __init__(self, net: Net, rows: int) -> None:
+        self.net, self.past = net, list[Tensor]()
+        self.ids = torch.zeros((rows, 0), dtype=torch.int64)
+
+    @torch.inference_mode()
+    def read(self, ids: Ids) -> Floats:
+        new, block_size = torch.from_numpy(ids), self.net.get_block_size()
+        self.ids = torch.cat([self.ids, new], dim=1)
+        if self.ids.shape[1] > block_size:
+            self.past = []
+            return _normalize(self.net.logits(self.ids[:, -block_size:])[:, -1])
+        logits, past = self.net.step(new, self.past)
+        self.past = list(past)
+        return _normalize(logits[:, -1])
+
+    def keep(self, rows: Mask) -> None:
+        if not rows.all():
+            chosen = torch.from_numpy(rows)
+            self.ids, self.past = self.ids[chosen], [tensor[chosen] for tensor in self.past]
 
 
 class Pieces(NamedTuple):

@@ -1,5 +1,7 @@
 """Recurrent nets: Elman's (1990), the GRU of Cho et al. (2014) and the LSTM of Hochreiter and Schmidhuber (1997)."""
 
+from collections.abc import Sequence
+
 from torch import Generator, Tensor, nn
 
 from nextchar.config.model_settings import AnyRecurrent
@@ -30,7 +32,12 @@ class Recurrent(Net):
         return self.block_size
 
     def logits(self, idx: Tensor) -> Tensor:
+        return self.step(idx, [])[0]
+
+    def step(self, idx: Tensor, past: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         x = self.wte(idx)  # (B, T, n_embd)
-        h, _ = self.layers(x)  # (B, T, n_hidden)
-        logits: Tensor = self.head(self.dropout(h))  # (B, T, V)
-        return logits
+        before = [state.transpose(0, 1).contiguous() for state in past]  # (n_layer, B, n_hidden), for torch
+        h, after = self.layers(x, (tuple(before) if len(before) > 1 else before[0]) if before else None)
+        logits: Tensor = self.head(self.dropout(h))  # (B, T, n_hidden) -> (B, T, V)
+        states = after if isinstance(after, tuple) else (after,)  # an LSTM has two: the output and the cell
+        return logits, [state.transpose(0, 1) for state in states]

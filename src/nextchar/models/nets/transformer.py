@@ -3,6 +3,7 @@
 The names of the weights are those of GPT-2, which builds on it.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -22,13 +23,17 @@ class CausalSelfAttention(nn.Module):
         self.c_attn, self.c_proj = nn.Linear(n_embd, 3 * n_embd), nn.Linear(n_embd, n_embd)
         self.resid_dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Sequence[Tensor] = ()) -> tuple[Tensor, Sequence[Tensor]]:
+        """`past`, and the second result: the keys and values of all places before, and up to here."""
         heads = self.c_attn(x).unflatten(-1, (3, self.n_head, -1))  # (B, T, 3, n_head, d)
         q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, n_head, T, d)
+        if past:
+            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)  # (B, n_head, T, d)
+        is_causal = not past  # else the one place of q is the last, after all others
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=is_causal)  # (B, n_head, T, d)
         out: Tensor = self.resid_dropout(self.c_proj(y.transpose(1, 2).flatten(2)))  # (B, T, n_embd)
-        return out
+        return out, (k, v)
 
 
 class MLP(nn.Module):
@@ -52,10 +57,11 @@ class Block(nn.Module):
         self.ln_1, self.attn = nn.LayerNorm(n_embd), CausalSelfAttention(n_embd, n_head, dropout)
         self.ln_2, self.mlp = nn.LayerNorm(n_embd), MLP(n_embd, dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.ln_1(x))  # (B, T, n_embd)
+    def forward(self, x: Tensor, past: Sequence[Tensor] = ()) -> tuple[Tensor, Sequence[Tensor]]:
+        y, keys_and_values = self.attn(self.ln_1(x), past)
+        x = x + y  # (B, T, n_embd)
         x = x + self.mlp(self.ln_2(x))
-        return x
+        return x, keys_and_values
 
 
 class Transformer(Net):
@@ -69,7 +75,7 @@ class Transformer(Net):
         self.block_size, n_embd = settings.block_size, settings.n_embd
         self.wte, self.wpe = nn.Embedding(vocab_size, n_embd), nn.Embedding(settings.block_size, n_embd)
         self.drop = nn.Dropout(settings.dropout)
-        self.h = nn.Sequential(*(Block(n_embd, settings.n_head, settings.dropout) for _ in range(settings.n_layer)))
+        self.h = nn.ModuleList(Block(n_embd, settings.n_head, settings.dropout) for _ in range(settings.n_layer))
         self.ln_f = nn.LayerNorm(n_embd)
         if self.has_own_head:
             self.lm_head = nn.Linear(n_embd, vocab_size, bias=False)
@@ -84,7 +90,16 @@ class Transformer(Net):
         return self.block_size
 
     def logits(self, idx: Tensor) -> Tensor:
-        places = torch.arange(idx.shape[1], device=idx.device)
+        return self.step(idx, ())[0]
+
+    def step(self, idx: Tensor, past: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        """`past`: of each block its keys and its values, (B, n_head, T, d)."""
+        first = past[0].shape[2] if past else 0
+        places = torch.arange(first, first + idx.shape[1], device=idx.device)
         x = self.drop(self.wte(idx) + self.wpe(places))  # (B, T, n_embd)
+        kept: list[Tensor] = []
+        for layer, block in enumerate(self.h):
+            x, keys_and_values = block(x, past[2 * layer : 2 * layer + 2])
+            kept += keys_and_values
         head = self.lm_head if self.has_own_head else self.wte
-        return F.linear(self.ln_f(self.h(x)), head.weight)  # (B, T, V)
+        return F.linear(self.ln_f(x), head.weight), kept  # (B, T, V)
