@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from nextchar.plots import charts
-from nextchar.plots.charts import Entry, Panel, Point, dot_chart, line_chart, order_panels
+from nextchar.plots.charts import Entry, Panel, Point, dot_chart, line_chart, loss_chart, order_panels
 
 
 @pytest.mark.parametrize("rows", [1, 2, 40, 1000])
@@ -45,6 +45,25 @@ def test_a_line_chart() -> None:
         assert line_chart(lines, "", "", "")[:4] == b"\x89PNG"
     with pytest.raises(ValueError, match="finite"):
         line_chart({"a": [Point(1, math.inf)]}, "", "", "")
+
+
+def rows_of(picture, colour):
+    """The rows of a picture in which at least 100 pixels have this colour."""
+    return np.flatnonzero((picture == ImageColor.getrgb(colour)).all(2).sum(1) >= 100)
+
+
+def test_a_loss_chart() -> None:
+    """A curve of one loss is a horizontal line; the optimum lies in the middle between two of them."""
+    curves = {"val/loss": [(0, 3.0), (50, 3.0), (100, 3.0)], "train/loss": [(0, 2.0), (100, 2.0), (150, math.inf)]}
+    train, val, counted = (
+        rows_of(loss_chart(curves, "$title$", "aside", optimum=2.5), colour) for colour in charts.LINES[:3]
+    )
+    assert val.mean() < counted.mean() < train.mean()
+    assert counted.mean() == pytest.approx((val.mean() + train.mean()) / 2, abs=2)
+    without = loss_chart(curves, "title")
+    assert without.shape == (1080, 1920, 3)
+    assert not len(rows_of(without, charts.LINES[2]))
+    assert loss_chart({}, "title").shape == loss_chart({"train/loss": [(0, 2.0)]}, "").shape
 
 
 @pytest.mark.parametrize("n", [3, 12, 64])

@@ -87,7 +87,7 @@ def test_two_whole_runs_share_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 EXPECTED = {
     "count": {"figures/breakdown.png", "figures/counts.png", "figures/probabilities.png"},
-    "nn": {"figures/breakdown.png", "figures/counts.png", "figures/probabilities.png"}
+    "nn": {"figures/breakdown.png", "figures/counts.png", "figures/loss.png", "figures/probabilities.png"}
     | {"checkpoints/last.ckpt", "checkpoints/best.ckpt"},
 }
 

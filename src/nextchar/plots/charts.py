@@ -126,21 +126,43 @@ def line_chart(lines: Mapping[str, Sequence[Point]], title: str, x_label: str, y
     return _png(figure)
 
 
+def loss_chart(
+    curves: Mapping[str, Sequence[tuple[int, float]]], title: str, aside: str = "", optimum: float | None = None
+) -> Picture:
+    """Losses over the steps of training, (step, nats per character) of each curve, on a page of 16:9.
+
+    `optimum`: of a bigram net, the loss of the counted bigram, a dashed line. Infinite values are ignored. Returns
+    (1080, 1920, 3) uint8.
+    """
+    figure = _slide(title, aside)
+    axes = _axes(figure, (0.06, 0.11, 0.78, 0.74), "y", 9.5)
+    lines = {
+        name: [Point(x, loss) for x, loss in curve if math.isfinite(loss)] for name, curve in sorted(curves.items())
+    }
+    last = max((point.x for line in lines.values() for point in line), default=1)
+    if optimum is not None:
+        lines["counted bigram"] = [Point(last, optimum)]
+        axes.axhline(optimum, color=_colours(len(lines))[-1], lw=1.2, ls=(0, (5, 3)))
+    named = {f"{name}  {line[-1].value:.4f}": line for name, line in lines.items() if line}
+    _lines(axes, named)
+    axes.set_xlim(-0.01 * max(last, 1), 1.01 * max(last, 1))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    axes.set_xlabel("optimizer steps", fontsize=9.5, color=FAINT, loc="right")
+    axes.get_ylim()  # fixes the scale, on which the places of the names depend
+    _names(axes, named)
+    return _drawn(figure)
+
+
 def order_panels(panels: Sequence[Panel], title: str, aside: str = "") -> Picture:
     """Up to four charts over the orders of an n-gram model on a page of 16:9. Infinite values are ignored.
 
     Returns (1080, 1920, 3) uint8.
     """
-    figure = Figure(figsize=SLIDE, dpi=SLIDE_DENSITY)
-    canvas, (width, height) = FigureCanvasAgg(figure), SLIDE
-    _text(figure, (0.4 / width, 1 - 0.46 / height), title, 17, INK, va="center", fontweight="bold")
-    _text(figure, (0.4 / width, 1 - 0.8 / height), aside, 10, MUTED, va="center")
+    figure = _slide(title, aside)
     for i, panel in enumerate(panels):
         left, bottom = 0.06 + 0.49 * (i % 2), 0.515 - 0.44 * (i // 2)
         _panel(_axes(figure, (left, bottom, 0.32, 0.29), "y", 9.5), panel)
-    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib does not type it
-    picture: Picture = np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]  # nor this
-    return picture
+    return _drawn(figure)
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
@@ -192,6 +214,21 @@ def _names(axes: Axes, lines: Mapping[str, Sequence[Point]]) -> None:
         height = axes.transAxes.inverted().transform((0, y))[1]
         label = cut(_visible(name), LONGEST_LABEL)
         _text(axes, (1.012, height), label, 8.5, colour, transform=axes.transAxes, va="center")
+
+
+def _slide(title: str, aside: str) -> Figure:
+    """A page of 16:9 with a headline."""
+    figure, (width, height) = Figure(figsize=SLIDE, dpi=SLIDE_DENSITY), SLIDE
+    _text(figure, (0.4 / width, 1 - 0.46 / height), title, 17, INK, va="center", fontweight="bold")
+    _text(figure, (0.4 / width, 1 - 0.8 / height), aside, 10, MUTED, va="center")
+    return figure
+
+
+def _drawn(figure: Figure) -> Picture:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib does not type it
+    picture: Picture = np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]  # nor this
+    return picture
 
 
 def _page(height: float, grid: Literal["x", "y"] = "x") -> tuple[Figure, Axes]:

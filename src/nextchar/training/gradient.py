@@ -66,9 +66,10 @@ class GradientFit:
             counting = fit_ngrams(settings, dataset.vocabulary, dataset.splits)
         module, batches = self._prepare(counting.pairs)
         model = NetModel(dataset.vocabulary, module.averaged)
-        constants = {}
+        optimum = None
         if _reads_pairs(module.net):  # the counted bigram has the least loss on train that this net can reach
-            constants[COUNTED_LOSS] = loss_on(counting.model, dataset.splits["train"], settings.data.is_text).value
+            optimum = loss_on(counting.model, dataset.splits["train"], settings.data.is_text).value
+        constants = {} if optimum is None else {COUNTED_LOSS: optimum}
         state = TrainingState(best_loss=math.log(len(dataset.vocabulary)))
         if self.saved is not None:
             state = restore_checkpoint(self.saved, module)
@@ -98,7 +99,7 @@ class GradientFit:
             checkpoints.save(last)
         folder.facts.curves = dict(state.curves)
         self._choose_weights(model.net, state, last, validation.loss)
-        return Fitted(model, counting, last)
+        return Fitted(model, counting, last, optimum)
 
     def _choose_weights(self, net: Net, state: TrainingState, last: int, loss: float) -> None:
         """Puts the best weights in the net, if the settings say so, and notes how training ended."""

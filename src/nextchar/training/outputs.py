@@ -52,6 +52,13 @@ def write(
         drawn = list(pictures(fitted.model, fitted.counting.pairs, train, opening))
         if by_order is not None and len(by_order.metrics["train"].loss) > 2:  # a curve over two orders shows nothing
             drawn.append(("orders", picture_of_orders(by_order, fitted.model)))
+        if not is_counted:
+            from nextchar.plots.charts import loss_chart  # imports matplotlib
+
+            of_batch = "" if folder.settings.data.batch_size == "all" else "; train/loss is that of one batch"
+            aside = f"nats per character, lower is better{of_batch}"
+            title = f"Loss of model={folder.settings.model.name} in training"
+            drawn.append(("loss", loss_chart(folder.facts.curves, title, aside, fitted.optimum)))
         for name, picture in drawn:
             file = png(picture)  # compressed once for both: a large one takes 0.1 s
             folder.write(f"figures/{name}.png", file)

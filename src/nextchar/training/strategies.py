@@ -23,12 +23,13 @@ from nextchar.training.tensorboard import TensorBoardWriter
 class Fitted:
     """A fitted model, and the n-grams of train: those it consists of, or the bigrams that a net is compared with.
 
-    `step`: optimizer steps taken.
+    `step`: optimizer steps taken. `optimum`: the least loss on train that a net can reach; None where it is unknown.
     """
 
     model: LanguageModel
     counting: NgramFit
     step: int = 0
+    optimum: float | None = None
 
 
 class Strategy(Protocol):

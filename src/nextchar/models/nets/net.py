@@ -155,8 +155,9 @@ class NetState(State):
 
     def keep(self, rows: Mask) -> None:
         if not rows.all():
-            chosen = torch.from_numpy(rows)
-            self.ids, self.past = self.ids[chosen], [tensor[chosen] for tensor in self.past]
+            chosen = torch.from_numpy(np.flatnonzero(rows))
+            self.ids = self.ids.index_select(0, chosen)
+            self.past = [tensor.index_select(0, chosen) for tensor in self.past]
 
 
 class Pieces(NamedTuple):
