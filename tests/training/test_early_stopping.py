@@ -1,5 +1,6 @@
 """trainer.patience and trainer.restore_best: when training stops, and whose weights the model has."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,14 +38,28 @@ def test_it_says_so(tmp_path: Path, runs, run_script) -> None:
     curve = runs.record(tmp_path / "run")["curves"]["val/loss"]
     last, best = curve["steps"][-1], curve["steps"][-3]
     assert f"stopped early at step {last:,}: val/loss had not fallen for 2 points of the curve" in said
-    kept = f"the model has the weights of step {best:,}, with the lowest val/loss; after step {last:,} it was"
-    assert f"{kept} {curve['values'][-1]:.6f}" in said
+    assert f"the model has the weights of step {best:,}, with the lowest val/loss" in said
+    reason = runs.record(tmp_path / "run")["reason"]
+    assert reason in said.replace("\nnote: overfitted", "; overfitted")
+    lowest, end = curve["values"][-3], curve["values"][-1]
+    overfitted = f"; overfitted: val/loss was {lowest:.4f} at step {best:,} and {end:.4f} at step {last:,}"
+    assert reason.startswith(f"stopped early at step {last:,}")
+    assert reason.endswith("curve" if end - lowest <= 0.01 else overfitted)
+    words = ["compare", tmp_path / "run", f"out={tmp_path / 'compared'}"]
+    compared = run_script(*words, "json=true").stdout
+    assert [row["remarks"] for row in json.loads(compared)["rows"]] == [[reason]]
+    assert f": {reason}" in " ".join(run_script(*words).stdout.split())
 
 
-def test_the_last_weights_are_kept_unless_asked(tmp_path: Path, runs) -> None:
+def test_the_last_weights_are_kept_unless_asked(tmp_path: Path, runs, run_script) -> None:
     words = [*OVERFITTED, runs.names(tmp_path), "trainer.max_steps=600", "trainer.restore_best=false"]
-    runs.train(*words, f"hydra.run.dir={tmp_path / 'run'}")
+    said = run_script("train", *words, f"hydra.run.dir={tmp_path / 'run'}").stderr
     record = runs.record(tmp_path / "run")
     curve = record["curves"]["val/loss"]["values"]
     assert record["metrics"]["val/loss"] == pytest.approx(curve[-1], abs=1e-5)
     assert curve[-1] > min(curve) + 0.01
+    step = record["curves"]["val/loss"]["steps"][curve.index(min(curve))]
+    overfitted = f"overfitted: val/loss was {min(curve):.4f} at step {step} and {curve[-1]:.4f} at step 600"
+    assert record["reason"] == overfitted
+    assert f"note: {overfitted}" in said
+    assert "note: trainer.restore_best=true keeps the best weights" in said

@@ -35,6 +35,7 @@ def plain(compared: Comparison) -> dict[str, Any]:
             "folders": [str(run.path) for run in row.runs],
             "seeds": [run.seed for run in row.runs],
             "unfinished_seeds": row.unfinished,
+            "remarks": [run.record.reason for run in row.runs if run.record.reason],
             "settings": row.settings,
             "metrics": _metrics(row),
             "seeds_half_width": row.over_seeds.half_width if row.over_seeds else None,
@@ -58,7 +59,8 @@ def csv_table(compared: Comparison) -> str:
     lines = []
     for row in plain(compared)["rows"]:
         texts = {"folders": " ".join(map(one_line, row["folders"])), "seeds": " ".join(map(str, row["seeds"]))}
-        reason = f"{row['unfinished_seeds']} more seeds did not finish" if row["unfinished_seeds"] else ""
+        unfinished = [f"{row['unfinished_seeds']} more seeds did not finish"] if row["unfinished_seeds"] else []
+        reason = one_line("; ".join(unfinished + row["remarks"]))
         lines.append(row | row["settings"] | row["metrics"] | texts | {"status": "finished", "reason": reason})
     lines += [{"folders": each.folder, "status": each.status, "reason": each.reason} for each in compared.left_out]
     file = io.StringIO()

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 
+from nextchar.comparison.find import TestedRun
 from nextchar.comparison.grouping import Row
 from nextchar.comparison.significance import FEWEST_DOCUMENTS, Estimate
 from nextchar.evaluation.loss import TEXT_BLOCK
 from nextchar.messages import shown
 from nextchar.runs.record import LOSSES, Record
 
+LONGEST_REMARK = 200  # characters
 MOST_NAMED = 6  # settings or rows in a sentence
 HEADS = ("", "run", "seeds", "loss", "95% interval", "bits/char", "vs. best")  # of the columns in `cells`
 
@@ -45,7 +47,7 @@ def listed(names: Sequence[str], separator: str = ", ") -> str:
 
 
 def sentences(rows: Sequence[Row]) -> list[str]:
-    """The verdict on the best two rows, then which others tie with the best or cannot be judged."""
+    """The verdict on the best two rows, which others tie with the best or cannot be judged, and remarks on runs."""
     said = [_verdict(*rows[:2])] if len(rows) > 1 else []
     ties = [row.label for row in rows[1:] if row.ties_with_best]
     if len(rows) > 2 and ties:
@@ -58,7 +60,17 @@ def sentences(rows: Sequence[Row]) -> list[str]:
     lacking = [f"{row.label} ({row.seeds})".strip() for row in rows if row.unfinished]
     if lacking:
         said.append(f"not all seeds finished, and only those that did are averaged: {listed(lacking)}")
+    remarks = [_remark(row, run) for row in rows for run in row.runs if run.record.reason]
+    said += remarks[:MOST_NAMED]
+    if (more := len(remarks) - MOST_NAMED) > 0:
+        said.append(f"{more:,} more runs stopped early or overfitted")
     return said
+
+
+def _remark(row: Row, run: TestedRun) -> str:
+    """How the training of a finished run ended."""
+    seed = f" seed={run.seed}" if len(row.runs) > 1 else ""
+    return f"{row.label}{seed}: {shown(run.record.reason, LONGEST_REMARK)}"
 
 
 def _verdict(a: Row, b: Row) -> str:

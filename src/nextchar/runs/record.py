@@ -56,7 +56,7 @@ class Record(Settings):
 
     schema_version: Literal[1]
     status: Status
-    reason: str
+    reason: str  # why it ended without a result; of a finished run, that it stopped early or overfitted
     settings: TrainSettings
     vocabulary: str
     metrics: dict[str, Metric]
@@ -82,6 +82,7 @@ class RunFacts:
     data: DataReport | None = None
     model_file: FileRecord | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    reason: str = ""  # how training ended, where that is worth a remark
     curves: dict[str, Points] = field(default_factory=dict)
     ngrams: list[int] = field(default_factory=list)
     smoothing: dict[str, list[float]] = field(default_factory=dict)
@@ -99,8 +100,9 @@ class RunFacts:
         facts["metrics"] = {name: _as_metric(value) for name, value in self.metrics.items()}
         facts["curves"] = {tag: Curve.thinned(points) for tag, points in self.curves.items()}
         facts["seeds"] = dict.fromkeys(("weights", "batches", "samples"), settings.seed)
+        facts["reason"] = reason or self.reason
         facts |= versions_and_commit()
-        return Record(schema_version=1, status=status, reason=reason, settings=settings, files=files, **facts)
+        return Record(schema_version=1, status=status, settings=settings, files=files, **facts)
 
 
 def ending(error: BaseException | None) -> tuple[Status, str]:

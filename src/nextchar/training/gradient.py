@@ -34,6 +34,8 @@ from nextchar.training.progress import Progress
 from nextchar.training.strategies import Fitted
 from nextchar.training.tensorboard import COUNTED_LOSS, TensorBoardWriter
 
+OVERFITTED = 0.01  # nats per character that val/loss has risen since its lowest point
+
 
 class GradientFit:
     """The strategy of a net; `Strategy` says what its methods are for."""
@@ -98,19 +100,30 @@ class GradientFit:
             board.histograms(model.tensors(), last)  # the samples of the last step are the run's own
             checkpoints.save(last)
         folder.facts.curves = dict(state.curves)
-        self._choose_weights(model.net, state, last, validation.loss)
+        folder.facts.reason = self._choose_weights(model.net, state, last, validation.loss)
         return Fitted(model, counting, last, optimum)
 
-    def _choose_weights(self, net: Net, state: TrainingState, last: int, loss: float) -> None:
-        """Puts the best weights in the net, if the settings say so, and notes how training ended."""
-        judge = "val/loss" if "val" in self.dataset.splits else "train/loss"
+    def _choose_weights(self, net: Net, state: TrainingState, last: int, loss: float) -> str:
+        """Puts the best weights in the net, if the settings say so, and notes how training ended.
+
+        `loss`: after the last step. Returns the remarks that belong in run.json and in comparisons.
+        """
+        has_val, best, remedies = "val" in self.dataset.splits, state.best, []
+        judge = "val/loss" if has_val else "train/loss"
         if last < self.trainer.max_steps:
             points = f"{self.trainer.patience} points of the curve"
             self.ending.append(f"stopped early at step {last:,}: {judge} had not fallen for {points}")
-        if self.trainer.restore_best and state.best is not None and state.best["step"] < last:
-            net.put_weights(state.best["net"])
-            kept = f"the model has the weights of step {state.best['step']:,}, with the lowest {judge}"
-            self.ending.append(f"{kept}; after step {last:,} it was {loss:.6f}")
+        if best is not None and best["step"] < last:
+            if has_val and loss - best["loss"] > OVERFITTED:
+                lowest = f"val/loss was {best['loss']:.4f} at step {best['step']:,}"
+                self.ending.append(f"overfitted: {lowest} and {loss:.4f} at step {last:,}")
+                remedies = [] if self.trainer.restore_best else ["trainer.restore_best=true keeps the best weights"]
+            if self.trainer.restore_best:
+                net.put_weights(best["net"])
+                remedies = [f"the model has the weights of step {best['step']:,}, with the lowest {judge}"]
+        reason = "; ".join(self.ending)
+        self.ending += remedies
+        return reason
 
     def take_part(self, pairs: CountTable | None = None) -> None:
         """Trains beside the run's own process: computes its share and writes nothing."""
