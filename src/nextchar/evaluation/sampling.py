@@ -13,7 +13,7 @@ import numpy as np
 
 from nextchar.data.vocabulary import BOUNDARY, Ids
 from nextchar.errors import BadInput
-from nextchar.models.base import Floats, LanguageModel, Mask, State, context_numbers, every_context
+from nextchar.models.base import Floats, LanguageModel, Mask, context_numbers, every_context
 from nextchar.models.ngram.keys import Packing, find
 from nextchar.rng import TorchStream, document_uniform
 
@@ -119,22 +119,19 @@ def _one_by_one(model: LanguageModel, decoding: Decoding, seed: int, start: list
         row: Floats = _cumulative(decoding, model.log_probs(np.array([context])))[0]
         return row
 
-    def after(ids: list[int], state: State | None, n_new: int) -> Floats:
-        if state is None:
-            return distribution(*ids[-model.context :])
-        row: Floats = _cumulative(decoding, state.read(np.array([ids[-n_new:]])))[0]
-        return row
-
+    has_state, this_one = model.new_state(0) is not None, np.array([True])
     stream = TorchStream(seed)  # of 256 numbers at a time, since a call costs more than a number
     uniforms = chain.from_iterable(stream.uniform(256).tolist() for _ in count())
     while True:
-        ids, state, n_new = [BOUNDARY] * model.context + start, model.new_state(1), 1 + len(start)
+        ids = [BOUNDARY] * model.context + start
+        reader = _States(model, decoding, 1, start) if has_state else None
         while len(ids) < model.context + max(max_chars, len(start)):
-            cumulative = after(ids, state, n_new)
+            cumulative = reader.cumulative()[0] if reader else distribution(*ids[-model.context :])
             ids.append(int(np.searchsorted(cumulative, next(uniforms), side="right")))
-            n_new = 1
             if ids[-1] == BOUNDARY:
                 break
+            if reader:
+                reader.append(np.array(ids[-1:]), this_one)
         yield model.vocabulary.decode(ids)
 
 
@@ -191,7 +188,7 @@ class _Contexts:
 class _States:
     """Reads B documents side by side with a model that keeps a state; as `_Contexts` does."""
 
-    def __init__(self, model: LanguageModel, decoding: Decoding, rows: int, start: Ids) -> None:
+    def __init__(self, model: LanguageModel, decoding: Decoding, rows: int, start: Ids | list[int]) -> None:
         state = model.new_state(rows)
         assert state is not None
         self.state, self.decoding, self.new = state, decoding, np.tile([BOUNDARY, *start], (rows, 1))
