@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from nextchar.plots import charts
-from nextchar.plots.charts import Entry, Panel, Point, dot_chart, line_chart, loss_chart, order_panels
+from nextchar.plots.charts import Entry, Panel, Point, dot_chart, line_chart, loss_chart, order_panels, symbol_map
 
 
 @pytest.mark.parametrize("rows", [1, 2, 40, 1000])
@@ -64,6 +64,18 @@ def test_a_loss_chart() -> None:
     assert without.shape == (1080, 1920, 3)
     assert not len(rows_of(without, charts.LINES[2]))
     assert loss_chart({}, "title").shape == loss_chart({"train/loss": [(0, 2.0)]}, "").shape
+
+
+def test_a_symbol_map() -> None:
+    """A symbol that lies to the left of another and above it is drawn there."""
+    far = symbol_map(np.array([[0.0, 1.0], [0.0, 1.0]]), ["#", "#"], "", "")
+    rows, columns = np.nonzero((far == ImageColor.getrgb(charts.BAR)).all(2))
+    assert len(rows) > 50
+    both = symbol_map(np.array([[0.0, 1.0], [3.0, 0.0]]), ["#", " "], "$title$", "aside")
+    rows, columns = np.nonzero((both == ImageColor.getrgb(charts.BAR)).all(2))
+    left, right = columns < 960, columns >= 960
+    assert left.sum() > 50 < right.sum()
+    assert rows[left].mean() < rows[right].mean() - 100
 
 
 @pytest.mark.parametrize("n", [3, 12, 64])

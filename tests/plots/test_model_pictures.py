@@ -10,7 +10,7 @@ from methods import METHODS
 
 from nextchar.data.encoded import Split
 from nextchar.plots.matrices import probability_matrix
-from nextchar.plots.model_pictures import OCCURRENCES, _without_common_words, next_probabilities
+from nextchar.plots.model_pictures import OCCURRENCES, _without_common_words, next_probabilities, principal_plane
 
 WITTEN_BELL = METHODS["witten_bell"][0]
 FEW = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=8)
@@ -76,3 +76,26 @@ def test_common_words_of_parameters_stand_in_the_title():
     assert _without_common_words(names) == ("weight of contexts seen n times or more", ["1", "2", "512"])
     for names in (["D1", "D2", "D3+"], ["k"], []):
         assert _without_common_words(names) == ("", names)
+
+
+def test_the_principal_plane_is_that_of_points_in_a_plane():
+    """Points of a plane in ten dimensions keep their distances, and all of their variance."""
+    flat = np.random.default_rng(0).normal(size=(30, 2)) * (5, 1)
+    axes, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(10, 10)))
+    points, share = principal_plane(flat @ axes[:2] + 3)
+    distances = [np.linalg.norm(each[:, None] - each[None], axis=2) for each in (flat, points)]
+    assert distances[1] == pytest.approx(distances[0])
+    assert share == pytest.approx(1)
+    assert points[:, 0].var() > points[:, 1].var()
+    _, share = principal_plane(np.eye(4)[:3])  # three points always lie in a plane
+    assert share == pytest.approx(1)
+    points, share = principal_plane(np.ones((3, 1)))
+    assert (points.shape, share) == ((3, 2), 1)
+
+
+def test_the_share_is_that_of_the_largest_eigenvalues_of_the_covariance():
+    vectors = np.random.default_rng(2).normal(size=(50, 6))
+    eigenvalues = np.sort(np.linalg.eigvalsh(np.cov(vectors.T)))
+    points, share = principal_plane(vectors)
+    assert share == pytest.approx(eigenvalues[-2:].sum() / eigenvalues.sum())
+    assert points.var(axis=0, ddof=1) == pytest.approx(eigenvalues[:-3:-1])

@@ -90,9 +90,10 @@ EXPECTED = {
     "nn": {"figures/breakdown.png", "figures/counts.png", "figures/loss.png", "figures/probabilities.png"}
     | {"checkpoints/last.ckpt", "checkpoints/best.ckpt"},
 }
+EXPECTED["mlp"] = EXPECTED["nn"] | {"figures/embeddings.png"}
 
 
-@pytest.mark.parametrize("model", ["count", "nn"])
+@pytest.mark.parametrize("model", EXPECTED)
 def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs) -> None:
     """settings.json first, run.json last, and no file of any other name."""
     order = []
@@ -102,7 +103,8 @@ def test_what_a_run_leaves(model: str, tmp_path: Path, monkeypatch: pytest.Monke
             lambda source, target, do=function: (order.append(Path(target).name), do(source, target)),
         )
     folder = tmp_path / "deep" / "down"
-    runs.train(*(COUNT if model == "count" else NN), runs.names(tmp_path), f"hydra.run.dir={folder}")
+    steps = [] if model == "count" else ["trainer.max_steps=20"]
+    runs.train(f"model={model}", "data=lines", *steps, runs.names(tmp_path), f"hydra.run.dir={folder}")
     usual = {"settings.json", "run.json", "weights.safetensors", "test_losses.safetensors", "samples.txt"}
     usual |= {"train.log", "events"}
     assert runs.files(folder) == usual | EXPECTED[model]

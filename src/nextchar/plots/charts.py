@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -153,6 +154,21 @@ def loss_chart(
     return _drawn(figure)
 
 
+def symbol_map(points: npt.NDArray[np.float64], symbols: Sequence[str], title: str, aside: str) -> Picture:
+    """Symbols at their places (N, 2), with one scale for both axes, on a page of 16:9: (1080, 1920, 3) uint8."""
+    figure, shares = _slide(title, aside), np.array([0.9, 0.79])  # of the page, that the axes take
+    axes = _axes(figure, (0.05, 0.06, *shares.tolist()), "both", 9.5)
+    for (x, y), symbol in zip(points.tolist(), symbols, strict=True):
+        _text(axes, (x, y), visible(symbol), 15, BAR, ha="center", va="center", fontweight="bold")
+    low, high = points.min(axis=0), points.max(axis=0)
+    inch = 1.1 * ((high - low) / (shares * SLIDE)).max() or 1.0  # the length of an inch, equal for both axes
+    left, bottom = (low + high - inch * shares * SLIDE) / 2
+    right, top = (low + high + inch * shares * SLIDE) / 2
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    axes.tick_params(labelbottom=False, labelleft=False)  # the components have no unit
+    return _drawn(figure)
+
+
 def order_panels(panels: Sequence[Panel], title: str, aside: str = "") -> Picture:
     """Up to four charts over the orders of an n-gram model on a page of 16:9. Infinite values are ignored.
 
@@ -240,7 +256,9 @@ def _page(height: float, grid: Literal["x", "y"] = "x") -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _axes(figure: Figure, place: tuple[float, float, float, float], grid: Literal["x", "y"], size: float) -> Axes:
+def _axes(
+    figure: Figure, place: tuple[float, float, float, float], grid: Literal["x", "y", "both"], size: float
+) -> Axes:
     axes = figure.add_axes(place)
     axes.spines[:].set_visible(False)
     axes.grid(axis=grid, color=TRACK, linewidth=0.9)

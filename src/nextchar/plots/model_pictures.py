@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # Pillow and matplotlib take time to import
     from nextchar.plots.drawing import Picture
 
 TIMES = ("once", "twice", "three times", "four times")
+MOST_EMBEDDED = 200  # symbols whose embeddings are drawn
 BREAKDOWN_CHARS = 40  # of the document whose breakdown is drawn
 MOST_SYMBOLS = 1024  # the most frequent ones; the matrices choose among these
 OCCURRENCES = 200  # of a character in train, over which a row of probabilities is averaged
@@ -29,8 +30,7 @@ def pictures(model: LanguageModel, pairs: CountTable, train: Split, document: st
     from nextchar.plots.breakdown import breakdown
     from nextchar.plots.matrices import count_matrix, probability_matrix
 
-    frequency = np.zeros(len(model.vocabulary), dtype=np.int64)
-    frequency[pairs.contexts.keys] = pairs.contexts.totals
+    frequency = _frequency(pairs, len(model.vocabulary))
     ids = np.sort(np.argsort(-frequency, kind="stable")[:MOST_SYMBOLS])
     symbols = [model.vocabulary.symbols[i] for i in ids]
     yield "counts", count_matrix(pairs.matrix(ids), symbols)
@@ -38,6 +38,35 @@ def pictures(model: LanguageModel, pairs: CountTable, train: Split, document: st
     yield "probabilities", probability_matrix(probs, symbols, frequency[ids], rows)
     steps = explain(model, document[:BREAKDOWN_CHARS], "test", ends=len(document) <= BREAKDOWN_CHARS)
     yield "breakdown", breakdown(document[:BREAKDOWN_CHARS], steps)
+
+
+def _frequency(pairs: CountTable, vocab_size: int) -> Ids:
+    """Returns how often each id occurs in train before another one, (V,)."""
+    frequency = np.zeros(vocab_size, dtype=np.int64)
+    frequency[pairs.contexts.keys] = pairs.contexts.totals
+    return frequency
+
+
+def picture_of_embeddings(vectors: Floats, symbols: list[str], pairs: CountTable) -> "Picture":
+    """Draws the embeddings (V, n_embd) of the most frequent symbols in the plane in which they differ most."""
+    from nextchar.plots.charts import symbol_map
+
+    ids = np.argsort(-_frequency(pairs, len(symbols)), kind="stable")[:MOST_EMBEDDED]
+    points, share = principal_plane(vectors[ids])
+    of_all = "" if len(ids) == len(symbols) else f" of the {len(ids):,} most frequent symbols"
+    aside = f"first two principal components{of_all}, {100 * share:.0f}% of the variance"
+    return symbol_map(points, [symbols[i] for i in ids], "Embeddings of the characters", aside)
+
+
+def principal_plane(vectors: Floats) -> tuple[Floats, float]:
+    """(N, D) -> their first two principal components (N, 2), and the share of the variance that these have."""
+    centred = vectors - vectors.mean(axis=0)
+    scores, values, _ = np.linalg.svd(centred.astype(np.float64), full_matrices=False)
+    points = np.zeros((len(vectors), 2))
+    points[:, : len(values)] = (scores * values)[:, :2]
+    points *= np.where(points[np.abs(points).argmax(axis=0), [0, 1]] < 0, -1, 1)  # the SVD leaves the signs open
+    total = float((values**2).sum())
+    return points, float((values[:2] ** 2).sum()) / total if total > 0 else 1.0
 
 
 def next_probabilities(model: LanguageModel, ids: Ids, train: Split) -> tuple[Floats, str]:

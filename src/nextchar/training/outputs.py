@@ -1,5 +1,7 @@
 """The files of a fitted model in its run folder: weights, test losses, samples, pictures; the same on TensorBoard."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import safetensors.numpy
 
@@ -10,12 +12,15 @@ from nextchar.evaluation.by_order import order_report
 from nextchar.evaluation.loss import Loss
 from nextchar.messages import printable
 from nextchar.models.base import LanguageModel
-from nextchar.plots.model_pictures import BREAKDOWN_CHARS, picture_of_orders, pictures
+from nextchar.plots.model_pictures import BREAKDOWN_CHARS, picture_of_embeddings, picture_of_orders, pictures
 from nextchar.runs.folder import RunFolder
 from nextchar.runs.record import LOSSES, MOST_UNITS, SAMPLES, WEIGHTS
 from nextchar.training.progress import Result
 from nextchar.training.strategies import Fitted
 from nextchar.training.tensorboard import TensorBoardWriter
+
+if TYPE_CHECKING:  # Pillow takes time to import
+    from nextchar.plots.drawing import Picture
 
 SAMPLED = 10  # documents, or passages of a running text
 SAMPLE_CHARS = {False: 1000, True: 100}  # at most, of a document, of a running text
@@ -53,14 +58,23 @@ def write(
         if by_order is not None and len(by_order.metrics["train"].loss) > 2:  # a curve over two orders shows nothing
             drawn.append(("orders", picture_of_orders(by_order, fitted.model)))
         if not is_counted:
-            from nextchar.plots.charts import loss_chart  # imports matplotlib
-
-            of_batch = "" if folder.settings.data.batch_size == "all" else "; train/loss is that of one batch"
-            aside = f"nats per character, lower is better{of_batch}"
-            title = f"Loss of model={folder.settings.model.name} in training"
-            drawn.append(("loss", loss_chart(folder.facts.curves, title, aside, fitted.optimum)))
+            drawn += _pictures_of_net(folder, dataset, fitted)
         for name, picture in drawn:
             file = png(picture)  # compressed once for both: a large one takes 0.1 s
             folder.write(f"figures/{name}.png", file)
             board.image(name, file, picture.shape, fitted.step)
     board.close()
+
+
+def _pictures_of_net(folder: RunFolder, dataset: Dataset, fitted: Fitted) -> list[tuple[str, "Picture"]]:
+    """Draws the losses of a net over its steps and the embeddings of the characters, if it has any."""
+    from nextchar.plots.charts import loss_chart  # imports matplotlib
+
+    settings = folder.settings
+    of_batch = "" if settings.data.batch_size == "all" else "; train/loss is that of one batch"
+    aside, title = f"nats per character, lower is better{of_batch}", f"Loss of model={settings.model.name} in training"
+    drawn = [("loss", loss_chart(folder.facts.curves, title, aside, fitted.optimum))]
+    vectors = fitted.model.tensors().get("wte.weight")  # (V, n_embd)
+    if vectors is not None:
+        drawn.append(("embeddings", picture_of_embeddings(vectors, dataset.vocabulary.symbols, fitted.counting.pairs)))
+    return drawn
