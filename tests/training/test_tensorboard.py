@@ -128,7 +128,8 @@ def test_runs_and_tags(api: Api) -> None:
     text = {run: {f"{tag}/text_summary" for tag in ("data", "samples", "settings")} for run in TAGS}
     assert {run: set(tags) for run, tags in api.get("plugin/text/tags").items()} == text
     pictures = {
-        run: {f"visuals/{name}" for name in ("counts", "probabilities", "breakdown")} for run in ("count", "nn")
+        "count": {f"visuals/{name}" for name in ("counts", "probabilities", "breakdown")},
+        "nn": {f"visuals/{name}" for name in ("counts", "probabilities", "breakdown", "loss")},
     }
     assert {run: set(tags) for run, tags in api.get("plugin/images/tags").items()} == pictures
     weights = {"count": {"weights/counts"}, "nn": {"weights/W"}, "resumed": {"weights/W"}}
