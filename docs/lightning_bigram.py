@@ -1,6 +1,7 @@
 """The bigram net as users of Lightning write it: automatic optimisation, self.log, one step a batch.
 
-python docs/lightning_bigram.py optim.lr=15 reaches the val/loss of python scripts/train.py model=nn optim.lr=15.
+python docs/lightning_bigram.py optim.lr=15 reaches the val/loss of python scripts/train.py model=nn optim.lr=15. Of the
+settings it takes data's, seed, optim.lr, trainer.max_steps and trainer.log_every; the others have no effect.
 """
 
 import sys
@@ -39,7 +40,10 @@ if __name__ == "__main__":
     streams = {name: torch.from_numpy(split.stream.astype("int64")) for name, split in data.splits.items()}
     train, val = (DataLoader([(ids[:-1], ids[1:])], batch_size=None) for ids in (streams["train"], streams["val"]))
     trainer = L.Trainer(
-        max_epochs=settings.trainer.max_steps, check_val_every_n_epoch=settings.trainer.log_every, accelerator="cpu"
+        max_epochs=settings.trainer.max_steps,  # an epoch is one step on all pairs
+        check_val_every_n_epoch=settings.trainer.log_every,
+        accelerator="cpu",
+        default_root_dir="outputs",
     )
     net = Bigram(len(data.vocabulary), settings.optim.lr, settings.seed)
     trainer.fit(net, train, val)

@@ -60,7 +60,7 @@ def csv_table(compared: Comparison) -> str:
     for row in plain(compared)["rows"]:
         texts = {"folders": " ".join(map(one_line, row["folders"])), "seeds": " ".join(map(str, row["seeds"]))}
         unfinished = [f"{row['unfinished_seeds']} more seeds did not finish"] if row["unfinished_seeds"] else []
-        reason = one_line("; ".join(unfinished + row["remarks"]))
+        reason = "; ".join(unfinished + row["remarks"])
         lines.append(row | row["settings"] | row["metrics"] | texts | {"status": "finished", "reason": reason})
     lines += [{"folders": each.folder, "status": each.status, "reason": each.reason} for each in compared.left_out]
     file = io.StringIO()

@@ -63,7 +63,7 @@ def sentences(rows: Sequence[Row]) -> list[str]:
     remarks = [_remark(row, run) for row in rows for run in row.runs if run.record.reason]
     said += remarks[:MOST_NAMED]
     if (more := len(remarks) - MOST_NAMED) > 0:
-        said.append(f"{more:,} more runs stopped early or overfitted")
+        said.append(f"{more:,} more runs stopped early, or their val/loss rose")
     return said
 
 

@@ -119,7 +119,7 @@ def _one_by_one(model: LanguageModel, decoding: Decoding, seed: int, start: list
         row: Floats = _cumulative(decoding, model.log_probs(np.array([context])))[0]
         return row
 
-    has_state, this_one = model.new_state(0) is not None, np.array([True])
+    has_state, kept = model.new_state(0) is not None, np.array([True])
     stream = TorchStream(seed)  # of 256 numbers at a time, since a call costs more than a number
     uniforms = chain.from_iterable(stream.uniform(256).tolist() for _ in count())
     while True:
@@ -131,7 +131,7 @@ def _one_by_one(model: LanguageModel, decoding: Decoding, seed: int, start: list
             if ids[-1] == BOUNDARY:
                 break
             if reader:
-                reader.append(np.array(ids[-1:]), this_one)
+                reader.append(np.array(ids[-1:]), kept)
         yield model.vocabulary.decode(ids)
 
 

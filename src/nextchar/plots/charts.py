@@ -137,14 +137,13 @@ def loss_chart(
     """
     figure = _slide(title, aside)
     axes = _axes(figure, (0.06, 0.11, 0.78, 0.74), "y", 9.5)
-    lines = {
-        name: [Point(x, loss) for x, loss in curve if math.isfinite(loss)] for name, curve in sorted(curves.items())
-    }
+    finite = {name: [Point(x, loss) for x, loss in curve if math.isfinite(loss)] for name, curve in curves.items()}
+    lines = {name: line for name, line in sorted(finite.items()) if line}
     last = max((point.x for line in lines.values() for point in line), default=1)
     if optimum is not None:
         lines["counted bigram"] = [Point(last, optimum)]
         axes.axhline(optimum, color=_colours(len(lines))[-1], lw=1.2, ls=(0, (5, 3)))
-    named = {f"{name}  {line[-1].value:.4f}": line for name, line in lines.items() if line}
+    named = {f"{name}  {line[-1].value:.4f}": line for name, line in lines.items()}
     _lines(axes, named)
     axes.set_xlim(-0.01 * max(last, 1), 1.01 * max(last, 1))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
@@ -241,6 +240,7 @@ def _slide(title: str, aside: str) -> Figure:
 
 
 def _drawn(figure: Figure) -> Picture:
+    """The page as (H, W, 3) uint8."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib does not type it
     picture: Picture = np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]  # nor this

@@ -56,7 +56,7 @@ class Record(Settings):
 
     schema_version: Literal[1]
     status: Status
-    reason: str  # why it ended without a result; of a finished run, that it stopped early or overfitted
+    reason: str  # why it ended without a result; of a finished run, a remark on the end of its training
     settings: TrainSettings
     vocabulary: str
     metrics: dict[str, Metric]

@@ -34,7 +34,7 @@ from nextchar.training.progress import Progress
 from nextchar.training.strategies import Fitted
 from nextchar.training.tensorboard import COUNTED_LOSS, TensorBoardWriter
 
-OVERFITTED = 0.01  # nats per character that val/loss has risen since its lowest point
+OVERFITTED = 0.01  # nats per character; a larger rise of val/loss since its lowest point is a remark
 
 
 class GradientFit:
@@ -100,30 +100,30 @@ class GradientFit:
             board.histograms(model.tensors(), last)  # the samples of the last step are the run's own
             checkpoints.save(last)
         folder.facts.curves = dict(state.curves)
-        folder.facts.reason = self._choose_weights(model.net, state, last, validation.loss)
+        remarks = self._remarks(state, last, validation.loss)
+        folder.facts.reason = "; ".join(remarks)
+        self.ending = remarks + self._choose_weights(model.net, state.best, last)
         return Fitted(model, counting, last, optimum)
 
-    def _choose_weights(self, net: Net, state: TrainingState, last: int, loss: float) -> str:
-        """Puts the best weights in the net, if the settings say so, and notes how training ended.
-
-        `loss`: after the last step. Returns the remarks that belong in run.json and in comparisons.
-        """
-        has_val, best, remedies = "val" in self.dataset.splits, state.best, []
-        judge = "val/loss" if has_val else "train/loss"
+    def _remarks(self, state: TrainingState, last: int, loss: float) -> list[str]:
+        """Returns how training ended, for run.json and comparisons; [] as a rule. `loss`: after the last step."""
+        has_val, remarks = "val" in self.dataset.splits, []
         if last < self.trainer.max_steps:
             points = f"{self.trainer.patience} points of the curve"
-            self.ending.append(f"stopped early at step {last:,}: {judge} had not fallen for {points}")
-        if best is not None and best["step"] < last:
-            if has_val and loss - best["loss"] > OVERFITTED:
-                lowest = f"val/loss was {best['loss']:.4f} at step {best['step']:,}"
-                self.ending.append(f"overfitted: {lowest} and {loss:.4f} at step {last:,}")
-                remedies = [] if self.trainer.restore_best else ["trainer.restore_best=true keeps the best weights"]
-            if self.trainer.restore_best:
-                net.put_weights(best["net"])
-                remedies = [f"the model has the weights of step {best['step']:,}, with the lowest {judge}"]
-        reason = "; ".join(self.ending)
-        self.ending += remedies
-        return reason
+            judge = "val/loss" if has_val else "train/loss"
+            remarks.append(f"stopped early at step {last:,}: {judge} had not fallen for {points}")
+        if has_val and state.best is not None and loss - state.best["loss"] > OVERFITTED:
+            lowest = f"{state.best['loss']:.4f} at step {state.best['step']:,}"
+            remarks.append(f"val/loss rose from {lowest} to {loss:.4f} at step {last:,}, as when a net overfits")
+        return remarks
+
+    def _choose_weights(self, net: Net, best: dict[str, Any] | None, last: int) -> list[str]:
+        """Puts the best weights in the net, if the settings say so. Returns a note where they are not the last ones."""
+        if not self.trainer.restore_best or best is None or best["step"] == last:
+            return []
+        net.put_weights(best["net"])
+        judge = "val/loss" if "val" in self.dataset.splits else "train/loss"
+        return [f"the model has the weights of step {best['step']:,}, with the lowest {judge}"]
 
     def take_part(self, pairs: CountTable | None = None) -> None:
         """Trains beside the run's own process: computes its share and writes nothing."""

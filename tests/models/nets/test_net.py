@@ -122,3 +122,14 @@ def test_it_can_be_sampled(kind: type[Recurrent]) -> None:
     texts = list(sample(model(kind, 6), 20, seed=1, max_chars=40))
     assert len(set(texts)) > 10
     assert set("".join(texts)) <= set("abcdef")
+    assert texts == list(sample(model(kind, 6), 20, seed=1, max_chars=40))
+
+
+def test_a_net_without_a_step_of_its_own_reads_all_ids_again() -> None:
+    net = model(Recurrent, 6)
+    state = net.new_state(2)
+    assert state is not None
+    first = state.read(np.array([[0, 1], [0, 2]]))
+    second = state.read(np.array([[3], [4]]))
+    assert first == pytest.approx(net.log_probs(np.array([[0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 2]])))
+    assert second == pytest.approx(net.log_probs(np.array([[0, 0, 0, 0, 1, 3], [0, 0, 0, 0, 2, 4]])))

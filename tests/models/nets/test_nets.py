@@ -254,7 +254,7 @@ def test_sampling_with_a_state_gives_the_same_text(name: str, batched: bool) -> 
             for model in (NetModel, Stateless)
         )
         assert with_state == without
-        assert len(set(map(len, with_state))) > 1 or max_chars == 8
+        assert len(set(with_state)) > 10
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
