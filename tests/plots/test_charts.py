@@ -66,16 +66,23 @@ def test_a_loss_chart() -> None:
     assert loss_chart({}, "title").shape == loss_chart({"train/loss": [(0, 2.0)]}, "").shape
 
 
-def test_a_symbol_map() -> None:
-    """A symbol that lies to the left of another and above it is drawn there."""
-    far = symbol_map(np.array([[0.0, 1.0], [0.0, 1.0]]), ["#", "#"], "", "")
-    rows, columns = np.nonzero((far == ImageColor.getrgb(charts.BAR)).all(2))
-    assert len(rows) > 50
-    both = symbol_map(np.array([[0.0, 1.0], [3.0, 0.0]]), ["#", " "], "$title$", "aside")
-    rows, columns = np.nonzero((both == ImageColor.getrgb(charts.BAR)).all(2))
+@pytest.mark.parametrize("points", [[[0.0, 1.0], [3.0, 0.0]], [[5.0, 40.0], [6.0, -9.0]]])
+def test_a_symbol_map(points: list[list[float]]) -> None:
+    """The first symbol lies to the left of the second and above it, at equal distances from the middle of the axes."""
+    picture = symbol_map(np.array(points), ["#", "#"], "$title$", "aside")
+    rows, columns = np.nonzero((picture == ImageColor.getrgb(charts.BAR)).all(2))
     left, right = columns < 960, columns >= 960
-    assert left.sum() > 50 < right.sum()
+    assert left.sum() == pytest.approx(right.sum(), rel=0.1)
     assert rows[left].mean() < rows[right].mean() - 100
+    middle = 1080 * (1 - 0.06 - 0.79 / 2), 1920 / 2
+    assert (rows.mean(), columns.mean()) == pytest.approx(
+        middle, abs=8
+    )  # a glyph is not quite in the middle of its box
+    across, down = ((each[right].mean() - each[left].mean()) for each in (columns, rows))
+    (x1, y1), (x2, y2) = points
+    assert across / down == pytest.approx((x2 - x1) / (y1 - y2), abs=0.1)  # one scale for both axes
+    one = symbol_map(np.array([[0.0, 1.0], [0.0, 1.0]]), ["#", "#"], "", "")
+    assert (one == ImageColor.getrgb(charts.BAR)).all(2).sum() > 50
 
 
 @pytest.mark.parametrize("n", [3, 12, 64])
