@@ -34,7 +34,7 @@ WINGS = {
     ],
 }
 MOST_SURVIVORS = 0.05  # of the mutants that are drawn
-COPIED = ["conf", "scripts", "benchmarks", "docs", "README.md"]
+COPIED = [".ci", "conf", "scripts", "benchmarks", "docs", "README.md"]
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ outcomes.json shows the change.
 import json
 import math
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 import stored_texts as texts
-from record_outcomes import OUTCOMES, cpu_of
+from record_outcomes import OUTCOMES, cpu
 from stored_cases import CASES, Case
 from stored_outcome import comparable, run_case
 
@@ -45,7 +44,7 @@ def outcomes(
 
     def run(case: Case) -> Outcome:
         (out := place / case.name).mkdir()
-        return run_case(case, PROJECT, sys.executable, out, data)
+        return run_case(case, PROJECT, out, data)
 
     selected = {item.callspec.params["case"].name for item in request.session.items if _is_a_case(item)}
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
@@ -62,7 +61,7 @@ def _is_a_case(item: pytest.Item) -> bool:
 @pytest.fixture(scope="module")
 def same_cpu() -> bool:
     """Whether numpy and torch compute with the instructions with which the outcomes were recorded."""
-    return cpu_of(sys.executable) == STORED["cpu"]
+    return cpu() == STORED["cpu"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
