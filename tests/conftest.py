@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,11 @@ hypothesis.settings.register_profile("busy", deadline=None)  # a slow example on
 hypothesis.settings.load_profile("busy")
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: more threads fight over few cores
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Ids of plain characters for texts with others, which the shell and mutmut cannot pass on."""
+    return re.sub(r"[^\w.,=-]+", "_", val, flags=re.ASCII) if isinstance(val, str) else None
 
 
 @pytest.fixture(autouse=True)

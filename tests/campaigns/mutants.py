@@ -104,7 +104,9 @@ def caught_by_none(copy: Path, names: list[str]) -> list[str]:
     if names:
         mutmut(copy, "run", *names)
     codes = exit_codes(copy)
-    return [name for name in names if codes[name] in (0, 33, None)]
+    if lost := [name for name in names if codes[name] is None]:
+        sys.exit(f"mutmut did not run the tests for {', '.join(lost)}")
+    return [name for name in names if codes[name] in (0, 33)]
 
 
 def change(copy: Path, name: str) -> str:
