@@ -30,7 +30,10 @@ WINGS = {
     "comparison": ["tests/comparison"],
     "training": [
         f"tests/training/test_{name}.py"
-        for name in ("batches", "endings", "lightning_module", "presets", "resume", "tensorboard")
+        for name in (
+            *("batches", "early_stopping", "endings", "lightning_module"),
+            *("objective", "presets", "resume", "tensorboard"),
+        )
     ],
 }
 MOST_SURVIVORS = 0.05  # of the mutants that are drawn

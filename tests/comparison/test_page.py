@@ -328,3 +328,19 @@ def test_the_page_of_a_hundred_runs(browser: Any, nn: Path, count: Path, tmp_pat
     assert min(took) < LONGEST_LOAD
     assert browser.run("document.querySelectorAll('#leaderboard tbody tr').length") == 100
     assert browser.run("document.querySelectorAll('article').length") == 100
+
+
+def test_the_lines_of_a_chart_lie_within_it_and_the_best_is_drawn_last(few: Comparison) -> None:
+    chart = page_module._chart("train/loss", "train", few.rows)
+    assert chart is not None
+    ranks = [rank for rank, *_ in chart["lines"]]
+    assert ranks == sorted(ranks, reverse=True)
+    assert len(set(ranks)) > 1
+    ends = [float(path.rpartition(" ")[2].partition("H")[0]) for _, path, _ in chart["lines"]]
+    assert all(0 < end < page_module.HEIGHT for end in ends)
+
+
+def test_a_commit_as_the_page_shows_it() -> None:
+    assert page_module._commit({"commit": "ab12", "dirty": False}) == "ab12"
+    assert page_module._commit({"commit": "ab12", "dirty": True}) == "ab12 with changes"
+    assert page_module._commit({}) == "unknown"

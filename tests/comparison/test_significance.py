@@ -238,3 +238,13 @@ def test_seeds_by_hand():
     estimate = over_seeds([2.0, 2.1, 2.3])
     assert estimate.value == pytest.approx(6.4 / 3)
     assert estimate.half_width == pytest.approx(4.302653 * np.std([2.0, 2.1, 2.3], ddof=1) / math.sqrt(3), rel=1e-6)
+
+
+def test_the_loss_of_two_seeds_is_their_mean():
+    """Against all documents by hand; and a seed on one side only stands for both, unless said otherwise."""
+    chars, dice = np.full(300, 5), np.random.default_rng(1)
+    one, other, counted = (Loss(10 + dice.normal(0, 1, 300), chars) for _ in range(3))
+    estimate = paired_difference([one, other], [counted])
+    assert estimate.value == pytest.approx((one.value + other.value) / 2 - counted.value, abs=1e-12)
+    alone = paired_difference([one, other], [counted], both_seeded=False)
+    assert estimate.half_width > alone.half_width

@@ -409,6 +409,20 @@ def test_a_damaged_copy_in_the_cache_is_not_trusted(server: http.server.HTTPServ
     assert survey(wanted).sha256 == DIGEST
 
 
+def test_a_run_is_measured_on_the_copy_in_the_cache_if_that_is_sound(
+    server: http.server.HTTPServer, tmp_path: Path, data
+) -> None:
+    wanted = data(None, "makemore", url=url(server), sha256=DIGEST)
+    with pytest.raises(BadInput, match="the run's text is not in the cache"):
+        survey(wanted, download=False)
+    first = survey(wanted)
+    assert documents(survey(wanted, download=False)) == documents(first)
+    (copy,) = (tmp_path / "cache").rglob("makemore*")
+    copy.write_bytes(NAMES + b"evil\n")
+    with pytest.raises(BadInput, match="the run's text is not in the cache"):
+        survey(wanted, download=False)
+
+
 def test_another_digest_is_refused(server: http.server.HTTPServer, tmp_path: Path, data) -> None:
     with pytest.raises(BadInput, match="the file there has another sha256"):
         survey(data(None, "makemore", url=url(server), sha256="0" * 64))

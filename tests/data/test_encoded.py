@@ -318,3 +318,10 @@ def test_a_strangers_text_is_not_looked_at_before_it_is_known_to_be_the_runs(tmp
     right = hashlib.sha256(b"secret\xff").hexdigest()
     with pytest.raises(BadInput, match="line 1, byte 7"):
         survey(data(tmp_path), download=False, expected=right)
+
+
+def test_a_split_of_given_documents_predicts_every_id_once() -> None:
+    split = Split.of(Vocabulary("ab"), ["ab", "", "b"])
+    assert split.stream.tolist() == [0, 1, 2, 0, 0, 2, 0]
+    (block,) = split.blocks(3)
+    assert (block.ids.tolist(), block.n_context) == ([0, 1, 2, 0, 0, 2, 0], 1)

@@ -192,6 +192,12 @@ def test_unseen_characters_of_a_running_text(tmp_path: Path, data) -> None:
     )
 
 
+def test_a_newline_is_a_character_of_a_running_text(tmp_path: Path, data) -> None:
+    (tmp_path / "x").write_text("aaaaaaaa\na")
+    with pytest.raises(BadInput, match=r"^val: it contains characters unseen in train: '\\n' \(U\+000A\)"):
+        load(data(tmp_path / "x", "text"))
+
+
 def test_a_models_vocabulary_is_not_called_that_of_train(encoded) -> None:
     with pytest.raises(BadInput, match=r"^all: 1 of its 2 documents contain characters unknown to the model: 'x'"):
         encoded(Vocabulary("a"), all=["ax", "a"])

@@ -172,3 +172,12 @@ def test_a_file_that_changes_while_it_is_read_is_refused(path: Path, size: int) 
     os.truncate(path, size)
     with pytest.raises(BadInput, match=r"^x changed while it was read"):
         list(walk)
+
+
+def test_a_mark_at_the_start_of_a_later_block_is_a_character(path: Path) -> None:
+    textfile.BLOCK_BYTES = textfile.SNIFFED_BYTES
+    text = "a" * textfile.SNIFFED_BYTES + "\ufeffb"
+    path.write_text(text, encoding="utf-8")
+    found = Findings()
+    assert "".join(TextFile(path, "x", "utf-8", "none").blocks(found)) == text
+    assert not found.has_mark

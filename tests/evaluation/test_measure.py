@@ -126,3 +126,10 @@ def texts(dataset: Dataset, split: str) -> list[str]:
 
 def pairs_of(name: str) -> list[tuple[str, str]]:
     return list(zip(f".{name}", f"{name}.", strict=True))
+
+
+def test_a_train_that_is_held_is_measured_by_document(fitted) -> None:
+    dataset, counting = fitted("model.order=3", "data.split=makemore", documents=NAMES * 10)
+    measured = measure(counting.model, dataset.splits, is_text=False, counting=counting)
+    assert len(measured.losses["train"].chars) == dataset.report.documents["train"]
+    assert "train/loss_low" in measured.metrics

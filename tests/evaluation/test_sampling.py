@@ -110,7 +110,7 @@ def test_temperature_zero_takes_the_likeliest(draw, bigram):
 rows = st.lists(st.floats(0.01, 1), min_size=2, max_size=8)
 
 
-@given(rows, st.floats(0.1, 5), st.integers(1, 10), st.floats(0.05, 1))
+@given(rows, st.floats(0.1, 5), st.none() | st.integers(1, 10), st.none() | st.floats(0.05, 1))
 def test_decodings_against_a_loop(weights, temperature, top_k, top_p):
     """The definitions, one id at a time."""
     p = np.array(weights) / sum(weights)
@@ -118,7 +118,7 @@ def test_decodings_against_a_loop(weights, temperature, top_k, top_p):
     likeliest = sorted(range(len(p)), key=lambda i: (-scaled[i], i))[:top_k]
     kept, held, total = [], 0.0, sum(scaled[i] for i in likeliest)
     for i in likeliest:
-        if held < top_p - 1e-12:
+        if held < (top_p or 1) - 1e-12:
             kept.append(i)
         held += scaled[i] / total
     expected = np.array([scaled[i] if i in kept else 0 for i in range(len(p))])
@@ -271,3 +271,33 @@ def test_novel_is_refused_for_a_running_text(tmp_path, runs, run_script):
     assert answer.stderr == (
         "error: novel=true: this run was trained on a running text, which has no documents to leave out\n"
     )
+
+
+class Counting(Fixed):
+    """Predicts the number of ids read, modulo V, most probably; its state counts them."""
+
+    def log_probs(self, contexts):
+        raise AssertionError("a model with a state is not asked for contexts")
+
+    def new_state(self, rows):
+        return Numbers(len(self.row), np.zeros(rows, dtype=int))
+
+
+class Numbers:
+    def __init__(self, vocab_size, read):
+        self.vocab_size, self.seen = vocab_size, read
+
+    def read(self, ids):
+        self.seen = self.seen + ids.shape[1]
+        return np.log(0.1 + 9 * np.eye(self.vocab_size)[self.seen % self.vocab_size])
+
+    def keep(self, rows):
+        self.seen = self.seen[rows]
+
+
+@pytest.mark.parametrize("draw", [one_by_one, side_by_side])
+def test_the_decoding_changes_what_a_model_with_a_state_gives(draw):
+    model = Counting(np.full(4, 0.25))
+    assert draw(model, 3, 1, decoding=Decoding(temperature=0)) == ["abc"] * 3
+    assert draw(model, 3, 1, decoding=Decoding(top_k=1)) == ["abc"] * 3
+    assert len(set(draw(model, 20, 1))) > 1

@@ -1,5 +1,6 @@
 """A run folder belongs to one run, holds the files it should and no others, and is complete with run.json."""
 
+import logging
 import os
 import signal
 import time
@@ -14,7 +15,7 @@ from nextchar.config.compose import run_settings
 from nextchar.config.train_settings import TrainSettings
 from nextchar.errors import BadInput, Stop
 from nextchar.runs import atomic
-from nextchar.runs.folder import RunFolder, new_folder
+from nextchar.runs.folder import RunFolder, logging_to, new_folder
 from nextchar.runs.record import RunFacts
 from nextchar.training import train as training
 
@@ -228,3 +229,47 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path, runs) 
         assert list(tmp_path.glob(".model.arpa.*.tmp")) == [Path(at_work)]
     assert target.read_bytes() == b"whole"
     assert len(list(tmp_path.glob(".other.arpa.*.tmp"))) == 1
+
+
+def test_a_new_folder_comes_with_its_parents(tmp_path: Path) -> None:
+    assert new_folder(tmp_path / "a" / "b", "nn").is_dir()
+
+
+def test_a_run_json_that_cannot_be_written_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its writer may have renamed it before the disk refused: the exit code says that the run failed."""
+
+    def half(folder: RunFolder, record: Any) -> None:
+        (folder.path / "run.json").write_text("{}")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "finish", half)
+    with (
+        pytest.raises(OSError, match="No space left"),
+        RunFolder.create(tmp_path / "run", settings(), RunFacts(), Stop()),
+    ):
+        pass
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_the_refusal_of_a_taken_folder_in_full(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run", settings(), RunFacts(), Stop())
+    with pytest.raises(BadInput) as refusal:
+        RunFolder.create(tmp_path / "run", settings(), RunFacts(), Stop())
+    taken = f"the run folder {tmp_path / 'run'} already holds a run; name another folder, or none"
+    assert str(refusal.value) == taken
+
+
+def test_an_error_of_the_program_in_a_message_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to(tmp_path / "train.log"):
+        logging.getLogger("nextchar").info("%d steps", "three")
+    assert "Message: '%d steps'" in capsys.readouterr().err
+
+
+def test_the_seconds_of_a_run_are_those_of_its_phases() -> None:
+    facts, began = RunFacts(), time.perf_counter()
+    time.sleep(0.02)
+    facts.lap("read")
+    facts.lap("train")
+    took = time.perf_counter() - began
+    assert 0.02 <= facts.seconds["read"] <= took + 0.01
+    assert 0 <= facts.seconds["train"] < 0.02

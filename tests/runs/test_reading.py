@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from nextchar.config.compose import run_settings
 from nextchar.errors import BadInput
 from nextchar.models.base import LanguageModel
+from nextchar.runs.reading import open_losses, open_record
+from nextchar.runs.record import FileRecord
 from nextchar.runs.run import open_run
 from nextchar.training import train as training
 
@@ -566,3 +568,35 @@ def test_mutated_values_of_the_record(
         here[f"{last}x"] = value
     (folder / RECORD).write_text(json.dumps(record))
     opens_or_is_refused(folder)
+
+
+def test_a_run_of_another_version_is_called_so(run: Path) -> None:
+    edited(run, lambda record: record["settings"]["data"].pop("merge"))
+    assert refusal(run) == "RUN/run.json: settings.data.merge: the run was made by another version of nextchar"
+
+
+@pytest.mark.parametrize("more", [[], ["data=text"], ["smoothing=none", "model.order=6"]])
+def test_the_losses_of_the_test_split_open_as_they_were_written(tmp_path: Path, more: list[str]) -> None:
+    """Of documents, of the blocks of a running text, and where one is infinite."""
+    dice = np.random.default_rng(0)
+    lines = ["".join(dice.choice(list("abcdefgh"), dice.integers(1, 9))) for _ in range(1500)]
+    (tmp_path / "x.txt").write_text("\n".join(lines))
+    path = f"data.path={tmp_path / 'x.txt'}"
+    trained = training.train(run_settings(["data=lines", path, "figures=false", *more]), tmp_path / "run")
+    record = open_record(tmp_path / "run")
+    loss = open_losses(tmp_path / "run", record)
+    assert loss is not None
+    assert loss.value == pytest.approx(trained.metrics["test/loss"], rel=1e-6)
+    assert ("smoothing=none" in more) == np.isinf(loss.value)
+    assert loss.chars.sum() == record.data.predicted["test"]  # type: ignore[union-attr]
+
+
+def test_a_document_without_characters_is_refused(run: Path) -> None:
+    record = open_record(run)
+    tensors = safetensors.numpy.load_file(run / "test_losses.safetensors")
+    tensors["chars"][:2] = [0, tensors["chars"][:2].sum()]
+    content = safetensors.numpy.save(tensors)
+    (run / "test_losses.safetensors").write_bytes(content)
+    record.files["test_losses.safetensors"] = FileRecord(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(BadInput, match="the characters are not the"):
+        open_losses(run, record)

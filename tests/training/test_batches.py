@@ -311,3 +311,15 @@ def test_chunks_cover_the_steps(first: int, last: int, size: int) -> None:
     for chunk in chunks:
         for step, batch in enumerate(chunk.batches, chunk.step):
             assert torch.equal(batch.xs, source.batch(step).xs)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize(("reads", "block_size"), [("windows", 1), ("windows", 3), ("sequences", 4)])
+def test_the_shares_of_processes_are_the_batch(reads: str, block_size: int, world: int) -> None:
+    """Their weighted losses have its loss as the mean, whether rows are weighted or not."""
+    net = Reader(block_size, reads)
+    for batch in (batches(reads, block_size, "data.batch_size=7").batch(0), batches(reads, block_size).val[0]):
+        shares = [batch.share(rank, world) for rank in range(world)]
+        losses = [float(net(*part)[1].detach()) * weight for part, weight in shares]
+        assert np.mean(losses) == pytest.approx(float(net(*batch)[1].detach()), rel=1e-12)
+        assert sum(len(part.xs) for part, weight in shares if weight) == len(batch.xs)

@@ -12,9 +12,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice, repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+
+from nextchar.config.compose import run_settings
+from nextchar.errors import Diverged
+from nextchar.models.nets.net import build
+from nextchar.training.batches import Batch
+from nextchar.training.callbacks import Divergence, Validation
+from nextchar.training.checkpoints import TrainingState
 
 QUICK = ["model=nn", "data=lines", "trainer.max_steps=20", "trainer.log_every=5"]
 GRADIENT = "nextchar.training.lightning_module.NextCharModule._gradient"
@@ -278,3 +287,16 @@ def test_a_log_that_cannot_be_written_is_said_once(
     said = "train.log lacks lines that could not be written: No space left on device"
     assert capsys.readouterr().err.count(said) == 1
     assert runs.record(tmp_path / "run")["status"] == "finished"
+
+
+@pytest.mark.parametrize("has_val", [True, False])
+def test_a_loss_that_is_nan_is_named_by_its_split(has_val: bool) -> None:
+    settings = run_settings(["model=nn"])
+    net = build(settings.model, 3, precision=64, seed=0)
+    with torch.no_grad():
+        next(net.parameters()).fill_(math.nan)
+    batches = SimpleNamespace(val=[Batch(torch.tensor([[1]]), torch.tensor([[2]]))], has_val=has_val)
+    state = TrainingState(best_loss=math.log(3))
+    judge: Any = Validation(net, batches, Divergence(settings, 3, state), state, None, None, {}, math.inf)  # type: ignore[arg-type]
+    with pytest.raises(Diverged, match=f"diverged at step 7: {'val' if has_val else 'train'}/loss is nan"):
+        judge.validate(7)

@@ -439,3 +439,19 @@ def test_pictures_of_the_readme_without_a_browser(tmp_path: Path, project) -> No
 
 def test_ci_knows_the_same_browsers(project) -> None:
     assert f"command -v {' '.join(screenshots.BROWSERS)} " in (project / ".ci/run").read_text()
+
+
+def test_samples_of_several_lines_are_separated_by_rules(tmp_path: Path) -> None:
+    texts = {}
+    board = tensorboard.TensorBoardWriter.__new__(tensorboard.TensorBoardWriter)
+    board._text = lambda tag, text, step: texts.update({step: text})  # type: ignore[method-assign]
+    board.samples(["ab", "cd"], 1)
+    board.samples(["a\nb", "cd"], 2)
+    assert texts[1] == "    ab\n    cd"
+    assert texts[2] == f"    a\n    b\n    {'─' * 40}\n    cd"
+
+
+def test_the_kinds_of_the_columns() -> None:
+    kinds = tensorboard.columns()
+    assert (kinds["model.name"], kinds["optim.lr"], kinds["smoothing.tune"]) == (str, float, bool)
+    assert None not in kinds.values()
