@@ -1,6 +1,7 @@
 """trainer.patience and trainer.restore_best: when training stops, and whose weights the model has."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,15 @@ def test_the_last_weights_are_kept_unless_asked(tmp_path: Path, runs, run_script
     assert record["reason"] == rose
     assert f"note: {rose}" in said
     assert "the model has the weights of" not in said
+
+
+def test_training_goes_on_while_val_falls(tmp_path: Path, runs) -> None:
+    """Also above a uniform guess, where weights are not yet the best ones."""
+    words = ["model=nn", "data=lines", runs.names(tmp_path), "optim.lr=1", "trainer.log_every=5", "figures=false"]
+    runs.train(*words, "trainer.max_steps=60", "trainer.patience=2", f"hydra.run.dir={tmp_path / 'run'}")
+    record = runs.record(tmp_path / "run")
+    curve = record["curves"]["val/loss"]
+    assert curve["values"] == sorted(curve["values"], reverse=True)
+    assert curve["values"][2] > math.log(27)
+    assert curve["steps"][-1] == 60
+    assert record["reason"] == ""

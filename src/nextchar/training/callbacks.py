@@ -124,8 +124,7 @@ class Validation(L.Callback):
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, chunk: Chunk, index: int) -> None:
         if chunk.is_log_point:
             self.validate(chunk.step)
-            best = 0 if self.state.best is None else self.state.best["step"]
-            if chunk.step - best >= self.patience:
+            if chunk.step - self.state.lowest[1] >= self.patience:
                 assert isinstance(module, NextCharModule)
                 self.stopped_at, module.is_at_end = chunk.step, True
 
@@ -136,6 +135,7 @@ class Validation(L.Callback):
         self.board.scalars(self.constants | (in_all_units("val", loss) if has_val else {}), step)
         if has_val:
             self.state.add_point("val/loss", step, loss)
+        self.state.lowest = min(self.state.lowest, (loss, step))
         if loss < self.state.best_loss:
             weights = {name: tensor.clone() for name, tensor in self.net.state_dict().items()}
             self.state.best_loss, self.state.best = loss, {"step": step, "loss": loss, "net": weights}

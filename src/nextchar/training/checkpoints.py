@@ -35,12 +35,14 @@ class TrainingState:
 
     `best_loss`: on val, at first that of a uniform guess, so that worse weights are never the best. `best`: the
     content of best.ckpt. `bad_steps`: how many in a row had a loss far worse than guessing. `curves`: by name.
+    `lowest`: the lowest loss on val and its step, for trainer.patience, even where it is above a uniform guess.
     """
 
     best_loss: float
     best: dict[str, Any] | None = None
     bad_steps: int = 0
     curves: dict[str, Points] = field(default_factory=dict)
+    lowest: tuple[float, int] = (math.inf, 0)
     last_finite: float = math.nan  # loss on train, for the message of a run that diverges
 
     def add_point(self, tag: str, step: int, loss: float) -> None:
@@ -81,6 +83,7 @@ class Checkpoints(L.Callback):
             "averaged": None if self.module.ema is None else self.module.averaged.state_dict(),
             "optimizer": self.module.optimizer.state_dict(),
             "best_loss": self.state.best_loss,
+            "lowest": self.state.lowest,
             "bad_steps": self.state.bad_steps,
             "curves": self.state.curves,
             "data_sha256": self.digest,
@@ -127,7 +130,7 @@ def restore_checkpoint(saved: dict[str, Any], module: NextCharModule) -> Trainin
         if module.ema is not None:
             module.averaged.load_state_dict(saved["averaged"])
         module.optimizer.load_state_dict(saved["optimizer"])
-        return TrainingState(saved["best_loss"], saved["best"], saved["bad_steps"], saved["curves"])
+        return TrainingState(saved["best_loss"], saved["best"], saved["bad_steps"], saved["curves"], saved["lowest"])
     except Exception as error:  # a damaged state can fail anywhere in torch
         raise _unsound(saved["path"], error) from None
 
