@@ -21,6 +21,7 @@ PROJECT = Path(__file__).parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 LEFT_BEHIND = shutil.ignore_patterns(".git", ".venv", "outputs", "mutants", "__pycache__", ".*_cache", ".hypothesis")
 
+TRAINING = ["batches", "early_stopping", "endings", "lightning_module", "objective", "presets", "resume", "tensorboard"]
 # Wing -> its tests, without those that start processes: these import the package that nobody changed.
 WINGS = {
     "data": ["tests/data"],
@@ -28,13 +29,7 @@ WINGS = {
     "evaluation": ["tests/evaluation"],
     "runs": ["tests/runs"],
     "comparison": ["tests/comparison"],
-    "training": [
-        f"tests/training/test_{name}.py"
-        for name in (
-            *("batches", "early_stopping", "endings", "lightning_module"),
-            *("objective", "presets", "resume", "tensorboard"),
-        )
-    ],
+    "training": [f"tests/training/test_{name}.py" for name in TRAINING],
 }
 MOST_SURVIVORS = 0.05  # of the mutants that are drawn
 COPIED = [".ci", "conf", "scripts", "benchmarks", "docs", "README.md"]

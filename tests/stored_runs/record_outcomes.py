@@ -20,6 +20,8 @@ import torch
 from stored_cases import CASES, Case
 from stored_outcome import comparable, run_case
 
+import nextchar
+
 PROJECT = Path(__file__).resolve().parents[2]
 OUTCOMES = Path(__file__).with_name("outcomes.json")
 AT_ONCE = 2
@@ -68,6 +70,12 @@ def _told(found: dict[str, Any]) -> list[str]:
     return [f"{each['code']} {each.get('stderr', '').rstrip()}" for each in found["commands"]]
 
 
+def refuse_other_code() -> None:
+    """Raises SystemExit if the interpreter imports the package of another checkout."""
+    if not Path(nextchar.__file__).resolve().is_relative_to(PROJECT):
+        raise SystemExit(f"{sys.executable} imports {nextchar.__file__}, which is not in {PROJECT}")
+
+
 def compact(text: str) -> str:
     """Puts the innermost lists and objects of JSON on one line each if they are short."""
 
@@ -81,6 +89,7 @@ def compact(text: str) -> str:
 
 
 def main() -> None:
+    refuse_other_code()
     outcomes = {"cpu": cpu(), "cases": record()}
     file = Path(sys.argv[1]) if len(sys.argv) > 1 else OUTCOMES
     text = compact(json.dumps(outcomes, indent=1, sort_keys=True))

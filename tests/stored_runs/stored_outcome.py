@@ -23,7 +23,7 @@ VARYING = {"seconds", "started", "bytes", "sentences"}  # times; sizes of .gz by
 PATIENCE = 300  # seconds for one command
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONUTF8": "1"}
 
-# A command is a fork of a process that has imported the costly libraries, which saves half of the time of all cases
+# A command is a fork of a process that has imported the costly libraries, which saves their imports
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload(
     ["nextchar.cli.train_command", "nextchar.cli.compare_command", "nextchar.training.gradient"]
@@ -50,6 +50,8 @@ def _run(command: Command, checkout: Path, out: Path, places: dict[str, str]) ->
         if command.is_killed:
             _kill_after_a_checkpoint(process, out)
         process.join(PATIENCE)
+        if process.is_alive():
+            raise TimeoutError(f"{script.name} {' '.join(words)} has not ended after {PATIENCE} seconds")
     finally:
         process.kill()
         process.join()
