@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 from backing_off import by_hand, dictionaries, model_of, witten_bell
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nextchar.data.corpus import EMBEDDED
@@ -62,6 +62,7 @@ def test_a_context_that_sums_to_more_than_one_is_refused(documents, order, more,
     size = len(model.vocabulary)
     lower = [BackoffModel(model.vocabulary, model.tables[:k]) for k in range(1, order + 1)]
     most = max(np.exp(each.log_probs(every_context(size, each.context))).sum(1).max() for each in lower)
+    assume(abs(most - MOST_SUM) > 1e-12)  # where the rounding of two sums decides
     if most > MOST_SUM:
         with pytest.raises(BadInput, match=r"m\.arpa: the probabilities after '.*' sum to 1\.\d+, not to 1"):
             check_sums(model.tables, model.vocabulary, "m.arpa")
