@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -31,18 +30,11 @@ from nextchar.models.ngram.keys import Packing
 from nextchar.models.ngram.model import CountModel
 
 PROJECT = Path(__file__).resolve().parents[1]
-LONGEST_ID = 60  # characters of a parameter
 
 hypothesis.settings.register_profile("busy", deadline=None)  # a slow example on a busy machine is no failure
 hypothesis.settings.load_profile("busy")
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: more threads fight over few cores
-
-
-def pytest_make_parametrize_id(val: object) -> str | None:
-    """Ids of plain characters for texts and bytes with others: mutmut names tests to pytest, which finds only these."""
-    text = val[:LONGEST_ID].decode("latin-1") if isinstance(val, bytes) else val
-    return re.sub(r"[^\w.,=-]+", "_", text[:LONGEST_ID], flags=re.ASCII) if isinstance(text, str) else None
 
 
 @pytest.fixture(autouse=True)

@@ -167,11 +167,7 @@ def test_other_bytes_are_no_character(said):
 # --- read -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "path",
-    map(path_of, TEXTS),
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", [path_of(text) for text in TEXTS], ids=lambda path: path.stem)
 def test_a_file_of_lmplz_scores_the_same_here_as_in_kenlm(path, tmp_path):
     vocabulary, tables = arpa_reader.read(path)
     model = BackoffModel(vocabulary, tables)
